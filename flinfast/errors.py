@@ -1,18 +1,18 @@
 """The exception tree of flinfast; every layer may import it, it imports nothing.
 
-    FlinError
-    ├── CompileError           diagnostics about FLIN source           (exit_code 1)
-    ├── ConfigError            flinfast.toml, FLIN_* or a flag          (exit_code 1)
-    ├── ProtocolError          RFC 6455 was broken                      (close_code)
-    │   ├── LocalProtocolError     ... by us: a bug, or bad use of the API
-    │   └── RemoteProtocolError    ... by the peer
-    ├── RuntimeFault           a FLIN handler failed                    (code, status, place)
-    │   ├── ValidationFault        field errors on save or on request   (status 400, fields)
-    │   ├── UniqueFault            a @unique value exists already       (status 409, fields)
-    │   └── ConflictFault          the entity changed since it was read (status 409)
-    └── StoreError             the database cannot do what it was asked
-        ├── SchemaError            the stored schema needs a decision   (plan)
-        └── DurabilityError        a write could not be made durable
+FlinError
+├── CompileError           diagnostics about FLIN source           (exit_code 1)
+├── ConfigError            flinfast.toml, FLIN_* or a flag          (exit_code 1)
+├── ProtocolError          RFC 6455 was broken                      (close_code)
+│   ├── LocalProtocolError     ... by us: a bug, or bad use of the API
+│   └── RemoteProtocolError    ... by the peer
+├── RuntimeFault           a FLIN handler failed                    (code, status, place)
+│   ├── ValidationFault        field errors on save or on request   (status 400, fields)
+│   ├── UniqueFault            a @unique value exists already       (status 409, fields)
+│   └── ConflictFault          the entity changed since it was read (status 409)
+└── StoreError             the database cannot do what it was asked
+    ├── SchemaError            the stored schema needs a decision   (plan)
+    └── DurabilityError        a write could not be made durable
 """
 
 from __future__ import annotations

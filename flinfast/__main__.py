@@ -1,0 +1,5 @@
+"""`python -m flinfast`."""
+
+from flinfast.cli.main import run
+
+run()

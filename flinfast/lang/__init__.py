@@ -1,0 +1,1 @@
+"""The FLIN language: text in, diagnostics and Python closures out."""

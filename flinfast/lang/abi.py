@@ -1,0 +1,173 @@
+"""What lowered FLIN closures call: names and meaning, declared once.
+
+`lang` emits calls to these members and never imports who implements them; `runtime` passes one
+object that satisfies `Abi` to `CompiledFile.bind()`. Also the table of builtins: the one source
+for the resolver, arity checks and docs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Value = Any  # a FLIN value: see flinfast/values.py
+
+
+class FlinObject(Protocol):
+    """A runtime object with members, such as `session`, `ws`, `request`, a record or a query."""
+
+    def flin_get(self, name: str) -> Value:
+        """`object.name`; raises RuntimeFault when the kind of object demands declared names."""
+
+    def flin_set(self, name: str, value: Value) -> None:
+        """`object.name = value`; raises RuntimeFault FL507 when it is read-only."""
+
+    def flin_call(self, name: str, args: tuple[Value, ...], named: Mapping[str, Value]) -> Value:
+        """`object.name(args)`; raises RuntimeFault FL505 when there is no such method."""
+
+
+class Context(Protocol):
+    """What one handler run can see; the hidden first argument of every closure.
+
+    Route handlers, guards and middleware get a request context, `ws` handlers a WsContext.
+    Members that a context lacks (`body` in `ws`) are compile-time errors, not run-time ones.
+    """
+
+    params: dict[str, str]
+    query: Any
+    headers: Any
+    cookies: Any
+    session: Any
+    request: Any
+    body: Value  # routes only
+    response: Any  # middleware and routes only
+    ws: Any  # ws handlers only
+
+
+class EntityHandle(Protocol):
+    """One entity of the program; `Notification` in FLIN evaluates to its handle.
+
+    `handle.prepare(template)` turns a `where` condition into a reusable form once per file;
+    `prepared(params)` gives a Query. Everything else goes through flin_get/flin_call
+    (`E.all`, `E.find(id)`, `E.count`, ...), with `find` and `construct` as direct members.
+    """
+
+    name: str
+
+    def find(self, id: Value) -> Value: ...
+    def construct(self, fields: Mapping[str, Value], spread: tuple[Value, ...] = ()) -> Value: ...
+    def prepare(self, template: tuple[Any, ...]) -> Callable[[tuple[Value, ...]], Any]: ...
+    def flin_get(self, name: str) -> Value: ...
+    def flin_call(
+        self, name: str, args: tuple[Value, ...], named: Mapping[str, Value]
+    ) -> Value: ...
+
+
+class Operators(Protocol):
+    """FLIN operators for operands whose types are not evident at compile time.
+
+    Every function raises RuntimeFault (FL501 type clash, FL502 none access, FL503 division by
+    zero, ...) and never a raw Python exception.
+    """
+
+    def truthy(self, value: Value) -> bool: ...
+    def eq(self, left: Value, right: Value) -> bool: ...
+    def lt(self, left: Value, right: Value) -> bool: ...
+    def le(self, left: Value, right: Value) -> bool: ...
+    def add(self, left: Value, right: Value) -> Value: ...
+    def sub(self, left: Value, right: Value) -> Value: ...
+    def mul(self, left: Value, right: Value) -> Value: ...
+    def div(self, left: Value, right: Value) -> Value: ...
+    def mod(self, left: Value, right: Value) -> Value: ...
+    def pow(self, left: Value, right: Value) -> Value: ...
+    def neg(self, operand: Value) -> Value: ...
+    def concat(self, left: Value, right: Value) -> str: ...
+    def contains(self, item: Value, container: Value) -> bool: ...
+    def is_type(self, value: Value, type_name: str) -> bool: ...
+    def to_text(self, value: Value) -> str: ...
+    def member(self, value: Value, name: str) -> Value: ...
+    def member_optional(self, value: Value, name: str) -> Value: ...
+    def set_member(self, target: Value, name: str, value: Value) -> None: ...
+    def index(self, value: Value, key: Value) -> Value: ...
+    def set_index(self, target: Value, key: Value, value: Value) -> None: ...
+    def slice(self, value: Value, start: Value, stop: Value, step: Value) -> Value: ...
+    def call(self, function: Value, args: tuple[Value, ...], named: Mapping[str, Value]) -> Value:
+        """Call a function value (a lambda or a file-level function)."""
+
+    def call_method(
+        self,
+        context: Any,
+        value: Value,
+        name: str,
+        args: tuple[Value, ...],
+        named: Mapping[str, Value],
+    ) -> Value:
+        """`value.name(args)`: a map's own function value, a method of the value's kind, a builtin
+        with `value` as its first argument, or FL505.
+        """
+
+    def iterate(self, value: Value) -> Any:
+        """Items of a list (a snapshot), query, text or range; keys of a map for one variable."""
+
+    def iterate_pairs(self, value: Value, key_first: bool) -> Any:
+        """Pairs for two loop variables: (item, index), or (key, value) for a map."""
+
+    def range(self, start: Value, stop: Value, inclusive: bool) -> Any: ...
+    def spread_list(self, target: list[Value], value: Value) -> None: ...
+    def spread_map(self, target: dict[str, Value], value: Value) -> None: ...
+    def map_key(self, key: Value) -> str:
+        """A computed key of a bracket map."""
+
+    def version_at(self, value: Value, reference: Value) -> Value:
+        """`entity @ reference` (time travel)."""
+
+
+class Abi(Protocol):
+    """Everything a compiled file is bound to."""
+
+    ops: Operators
+    entities: Mapping[str, EntityHandle]
+    builtins: Mapping[str, Callable[..., Value]]
+    shared_functions: Mapping[str, Callable[..., Value]]  # lib/*.flin and entities/*.flin
+
+    def save(self, value: Value) -> Value:
+        """`save e`: insert or update; returns the record. FL510 for none or a non-entity."""
+
+    def delete(self, value: Value) -> None: ...
+    def restore(self, value: Value) -> None: ...
+    def destroy(self, value: Value) -> None: ...
+    def make_response(self, fields: Mapping[str, Value]) -> Value:
+        """`response { status, body, headers }`."""
+
+
+# --- builtins ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """One global function of FLIN.
+
+    Attributes:
+        name: As written in FLIN.
+        parameters: Names in order; a trailing `?` marks an optional one, a leading `...` the rest.
+        summary: One sentence for docs and hover, starting with a verb.
+        context: Whether the implementation takes the hidden context as its first argument.
+        ws_only: Only meaningful inside `ws { }` (FL311 elsewhere).
+        waits: Whether the handler may be suspended in it (design D3).
+        writes: Whether it changes stored data.
+        reads: Whether it reads stored data.
+        joins: Whether it makes the file's rooms explicit (`ws_join`).
+        result: Name of the FLIN type of the result, or "any".
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    summary: str
+    context: bool = False
+    ws_only: bool = False
+    waits: bool = False
+    writes: bool = False
+    reads: bool = False
+    joins: bool = False
+    result: str = "any"

@@ -1,0 +1,63 @@
+"""Source files and spans; no I/O: text is handed in."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+SOURCE_BYTES_MAX = 4 << 20  # a .flin file beyond this is refused (FL901); hand-written ones are KBs
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of source text.
+
+    Attributes:
+        start: Offset of its first character, 0-based, in code points.
+        end: Offset after its last character; `start <= end`.
+    """
+
+    start: int
+    end: int
+
+    def to(self, other: Span) -> Span:
+        """The span from the start of this one to the end of the other."""
+        return Span(self.start, max(self.end, other.end))
+
+
+@dataclass(slots=True)
+class Source:
+    """One file's text and where its lines start.
+
+    Attributes:
+        path: As shown to people, relative to the project root, with forward slashes.
+        text: The whole file.
+    """
+
+    path: str
+    text: str
+    _line_starts: list[int] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        starts = [0]
+        find = self.text.find
+        at = find("\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = find("\n", at + 1)
+        self._line_starts = starts
+
+    def line_of(self, offset: int) -> int:
+        """1-based line of an offset."""
+        return bisect_right(self._line_starts, offset)
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """1-based line and column (in characters) of an offset."""
+        line = self.line_of(offset)
+        return line, offset - self._line_starts[line - 1] + 1
+
+    def line_text(self, line: int) -> str:
+        """Text of a 1-based line without its line break."""
+        start = self._line_starts[line - 1]
+        end = self.text.find("\n", start)
+        return (self.text[start:] if end < 0 else self.text[start:end]).rstrip("\r")

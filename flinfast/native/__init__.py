@@ -1,0 +1,1 @@
+"""Compiled data plane: frames, masking, connections, rooms."""

@@ -1,0 +1,296 @@
+"""Connections, rooms and effects of one process, over the C core (csrc/flin_hub.h).
+
+A hub owns every open WebSocket of its loop. Handlers run one at a time; what they ask for
+(sends, broadcasts, joins, closes) is written into the hub's *effect log* and leaves when the
+handler has succeeded, or when its writes are durable, or never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+class Message:
+    """One received message, decoded when it is looked at.
+
+    Handed to `on message`; relaying it (`broadcast(room, message)`) decodes nothing.
+    Truthiness, equality and so on are those of the object itself: lowered code reads `.value`.
+    """
+
+    @property
+    def value(self) -> Any:
+        """The FLIN value of `data`, decoded once and kept.
+
+        Text that is JSON: that value (dict, list, str, int, float, bool, None). Text that is not
+        JSON: the str. Binary: `{"type": "binary", "bytes": b"..."}`.
+        """
+    @property
+    def payload(self) -> bytes:
+        """The bytes of the message as received, unmasked, reassembled and inflated."""
+    @property
+    def is_text(self) -> bool:
+        """Whether it came as text (RFC 6455 opcode 1)."""
+
+class Connection:
+    """One WebSocket connection as FLIN handlers see it; `runtime.context.WsContext` extends it.
+
+    Instances are made by the runtime before the handshake, bound by `Hub.open_fd()` or
+    `Hub.open_transport()`, and stay with the connection until `on close` has run.
+    """
+
+    def __init__(self) -> None: ...
+    @property
+    def connection_id(self) -> str:
+        """Process-wide unique id: `ws_` + 40 lower-case hex digits, 96 bits of them unguessable.
+
+        Made on first read and never kept in a table: 16 digits name slot and generation, 24 are
+        a keyed hash of them under a per-process random key.
+        """
+    @property
+    def is_open(self) -> bool:
+        """True from the handshake until a close was sent, received or forced."""
+    @property
+    def close_code(self) -> int:
+        """Close code as `on close` sees it: the peer's, ours, 1005 or 1006; 0 while open."""
+    @property
+    def close_reason(self) -> str: ...
+    @property
+    def opened_ms(self) -> int:
+        """Unix time of the handshake, milliseconds."""
+    @property
+    def protocol(self) -> str:
+        """Negotiated subprotocol, or ""."""
+    @property
+    def rooms(self) -> list[str]:
+        """Names of the rooms this connection is in, in join order, pending effects included."""
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes queued for the peer and not yet accepted by the kernel."""
+
+class HandlerRunner(Protocol):
+    """Runs a handler that may write or wait; implemented by runtime/handler.py."""
+
+    def __call__(
+        self, event: str, closure: Callable[..., object], args: tuple[object, ...]
+    ) -> bool:
+        """Run `closure(*args)` for `event` ("connect", "message" or "close").
+
+        args is `(connection,)` or `(connection, message)`. The runner owns begin/commit/hold.
+
+        Returns:
+            True when the handler has finished; False when it waits: the hub then queues further
+            messages of that connection (10.D10 limits) until `Hub.handler_done(connection)`.
+        """
+
+class FaultReporter(Protocol):
+    """Told about every exception that leaves a handler the hub called directly."""
+
+    def __call__(self, event: str, connection: Connection, error: BaseException) -> None: ...
+
+class Endpoint:
+    """What the connections of one `ws` block share: handlers, limits, implicit membership.
+
+    Handlers may be replaced while connections are open (`swap`); the next event uses the new ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        on_connect: Callable[..., object] | None = None,
+        on_message: Callable[..., object] | None = None,
+        on_close: Callable[..., object] | None = None,
+        direct: Sequence[str] = (),
+        runner: HandlerRunner | None = None,
+        report: FaultReporter | None = None,
+        implicit_room: bool = False,
+        message_bytes_max: int = 1 << 20,
+        queue_bytes_soft: int = 64 << 10,
+        queue_bytes_hard: int = 1 << 20,
+        stall_s: float = 10.0,
+        deflate: bool = False,
+        deflate_threshold: int = 1024,
+    ) -> None:
+        """Describe an endpoint.
+
+        Args:
+            path: Route path for logs, such as `/api/chat`.
+            on_connect: Called with (connection).
+            on_message: Called with (connection, message).
+            on_close: Called with (connection) exactly once per opened connection, after it has
+                left every room.
+            direct: Events among "connect", "message", "close" whose handlers neither write nor
+                wait: the hub calls them itself, between begin() and commit().
+            runner: Runs every handler that is not direct.
+            report: Told of exceptions that leave a direct handler; the hub has already discarded
+                its effects. After "connect" the hub closes 1011; after the others it goes on.
+            implicit_room: Connections are members of every room that this endpoint's own
+                handlers broadcast to (flin-reference 12.4): `broadcast(room, ...)` from one of
+                its handlers reaches all connections of the endpoint and the members of `room`.
+            message_bytes_max: Bytes of one message, after inflating; beyond: close 1009.
+            queue_bytes_soft: Queued output above which volatile messages are dropped.
+            queue_bytes_hard: Queued output above which the connection is closed 1013.
+            stall_s: Seconds without write progress after which it is closed 1013.
+            deflate: Accept permessage-deflate (RFC 7692), no context takeover.
+            deflate_threshold: Payload bytes from which a message is compressed.
+        """
+    def swap(
+        self,
+        *,
+        on_connect: Callable[..., object] | None,
+        on_message: Callable[..., object] | None,
+        on_close: Callable[..., object] | None,
+        direct: Sequence[str],
+        implicit_room: bool,
+    ) -> None: ...
+    @property
+    def connection_count(self) -> int: ...
+
+class Held:
+    """Effects of one finished handler, detached from the log and waiting to leave. Opaque."""
+
+class Hub:
+    """Every WebSocket of one loop: connections, rooms, batches, effects.
+
+    Not thread-safe: all calls come from the loop's thread.
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[object], bytes],
+        *,
+        heartbeat_s: float = 15.0,
+        timeout_s: float = 30.0,
+        close_s: float = 5.0,
+        rooms_per_connection_max: int = 1000,
+        clock_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """Create an empty hub.
+
+        Args:
+            encode: FLIN value to JSON bytes, for everything that is not str, bytes or Message.
+            heartbeat_s: Silence after which a ping is sent.
+            timeout_s: Silence after which a connection is dead (any byte received counts as life).
+            close_s: Time the peer has to answer our close frame before it is aborted.
+            rooms_per_connection_max: Rooms one connection may be in.
+            clock_ms: Monotonic milliseconds; a test passes its own.
+        """
+
+    # --- life of a connection -------------------------------------------------------------------
+    def attach_loop(self, loop: Any) -> None:
+        """Join the epoll set to the loop (add_reader) and arm the 1 Hz sweep (call_later)."""
+    def detach_loop(self) -> None: ...
+    def open_fd(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        fd: int,
+        *,
+        response: bytes,
+        early: bytes = b"",
+        protocol: str = "",
+        deflate: bool = False,
+    ) -> None:
+        """Take over a connected, non-blocking TCP or Unix socket; the hub closes it.
+
+        Writes `response` (the whole 101), runs `on connect`, then parses `early` (bytes the peer
+        sent glued to the handshake), then starts to read.
+
+        Raises:
+            OSError: The socket cannot be registered; the caller still owns `fd`.
+        """
+    def open_transport(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        transport: Any,
+        *,
+        response: bytes,
+        early: bytes = b"",
+        protocol: str = "",
+        deflate: bool = False,
+    ) -> None:
+        """Same for a connection whose bytes pass through an asyncio transport (TLS).
+
+        The hub calls `transport.write/close/abort/pause_reading/resume_reading/
+        get_write_buffer_size`; the adapter feeds it through feed(), eof() and lost().
+        """
+    def feed(self, connection: Connection, data: bytes) -> None: ...
+    def eof(self, connection: Connection) -> None: ...
+    def lost(self, connection: Connection) -> None: ...
+    def handler_done(self, connection: Connection) -> None:
+        """A waiting handler of this connection has finished: go on with its queued messages."""
+
+    # --- effects of a handler -------------------------------------------------------------------
+    def begin(self, current: Connection | None = None) -> None:
+        """Start the effect log of a handler; `current` is the connection it runs for, if any.
+
+        Raises:
+            RuntimeError: A log is open already (handlers never nest).
+        """
+    def commit(self) -> None:
+        """The handler succeeded and needs no durability: its effects leave now, in order.
+
+        If earlier effects of the current connection are still held, these queue behind them.
+        """
+    def rollback(self) -> None:
+        """The handler failed: forget its effects."""
+    def hold(self) -> Held:
+        """The handler succeeded but its writes are not durable yet: detach its effects."""
+    def release(self, held: Held) -> None:
+        """Held effects leave now. Release in the order of hold()."""
+    def discard(self, held: Held) -> None:
+        """Held effects never leave (the write was lost)."""
+    @property
+    def in_handler(self) -> bool:
+        """Whether an effect log is open."""
+
+    # --- what builtins call; all need an open log, all return at once ------------------------------
+    def send(self, target: str, data: object) -> int:
+        """Send to a connection id, else to every member of the room of that name, else nobody.
+
+        Returns:
+            Number of recipients.
+        """
+    def send_to(self, connection: Connection, data: object) -> int:
+        """Send to one connection; the fast path of `ws_send(ws.connection_id, data)`."""
+    def broadcast(self, room: str, data: object) -> int:
+        """Send to every member of a room, sender included; encoded once.
+
+        From a handler of an `implicit_room` endpoint also to all of that endpoint's connections,
+        each of them once.
+        """
+    def broadcast_others(self, room: str, data: object) -> int:
+        """broadcast() without the current connection."""
+    def broadcast_all(self, data: object) -> int:
+        """Send to every open connection of the process."""
+    def join(self, connection: Connection, room: str) -> bool:
+        """Idempotent. Raises RuntimeFault FL520 beyond `rooms_per_connection_max`."""
+    def leave(self, connection: Connection, room: str) -> bool:
+        """Returns whether the connection was a member."""
+    def close(self, connection: Connection, code: int, reason: str) -> None:
+        """Send a close frame after what was sent before; further messages are not delivered."""
+
+    # --- outside handlers ---------------------------------------------------------------------------
+    def drop(self, connection: Connection, code: int, reason: str) -> None:
+        """Close at once, not as an effect (logout, expiry, administration)."""
+    def drain(self, code: int = 1012, reason: str = "", *, per_second: int = 5000) -> None:
+        """Close every connection in jittered batches; `connection_count` falls to 0."""
+    def abort_all(self) -> None:
+        """Reset what is still open; `on close` runs with 1006."""
+    def flush(self) -> None:
+        """Write what is queued now instead of at the end of the loop turn."""
+    def sweep(self) -> None:
+        """One heartbeat and deadline pass; the 1 Hz timer calls it, tests call it by hand."""
+    @property
+    def connection_count(self) -> int: ...
+    @property
+    def room_count(self) -> int: ...
+    def room_size(self, room: str) -> int: ...
+    def room_connection_ids(self, room: str) -> list[str]: ...
+    def stats(self) -> dict[str, int]:
+        """Counters since start: opened, closed, messages_in, messages_out, bytes_in, bytes_out,
+        deliveries, dropped, slow_closed, pings, timeouts, protocol_errors, queued_bytes.
+        """
+
+CONNECTION_ID_PREFIX: Final[str]

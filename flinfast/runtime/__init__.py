@@ -1,0 +1,1 @@
+"""What runs FLIN programs: routing, guards, sessions, validation, builtins."""

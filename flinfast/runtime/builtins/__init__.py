@@ -1,0 +1,1 @@
+"""The global functions of FLIN, one module per area."""

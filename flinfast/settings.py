@@ -1,0 +1,109 @@
+"""Every setting with its default; frozen, and importable from every layer.
+
+`server/config.py` fills these from flinfast.toml, FLIN_<TABLE>_<KEY> and flags, and knows where
+each value came from. Sizes are bytes, times are seconds, unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """`[server]`: where and how to listen, and HTTP limits."""
+
+    host: str = "127.0.0.1"
+    port: int = 3000
+    uds: str = ""
+    fd: int = -1
+    workers: int = 1
+    backlog: int = 2048
+    root_path: str = ""
+    proxy_headers: bool = False
+    forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
+    ssl_keyfile: str = ""
+    ssl_certfile: str = ""
+    head_size_max: int = 16 << 10
+    header_count_max: int = 100
+    body_size_max: int = 10 << 20
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 30.0
+    keep_alive_s: float = 75.0
+    drain_s: float = 30.0
+    handler_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class WsSettings:
+    """`[ws]`: limits and policy of WebSocket connections (design D10)."""
+
+    heartbeat_s: float = 15.0
+    timeout_s: float = 30.0
+    close_s: float = 5.0
+    stall_s: float = 10.0
+    max_message: int = 1 << 20
+    queue_soft: int = 64 << 10
+    queue_hard: int = 1 << 20
+    rooms_max: int = 1000
+    allowed_origins: tuple[str, ...] = ()
+    implicit_rooms: bool = True
+    compression: bool = False
+    compression_threshold: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """`[session]`: the cookie and the life of a session."""
+
+    secret: str = ""
+    previous_secrets: tuple[str, ...] = ()
+    max_age_s: float = 31_536_000.0
+    idle_s: float = 2_592_000.0
+    secure: Literal["auto", "on", "off"] = "auto"
+    same_site: Literal["Lax", "Strict", "None"] = "Lax"
+    cookie: str = "flin_session"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """`[store]`: where entities live and what an acknowledged write means."""
+
+    path: str = ".flindb"
+    durability: Literal["full", "normal"] = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class SecuritySettings:
+    """`[security]`: response headers and cross-origin rules."""
+
+    headers: bool = True
+    hsts: bool = False
+    cors_origins: tuple[str, ...] = ()
+    content_security_policy: str = (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """`[log]`: what is written to standard error."""
+
+    level: Literal["debug", "info", "warn", "error"] = "info"
+    access: bool = True
+    format: Literal["auto", "pretty", "json"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All tables; `mode` is `FLIN_ENV`: "dev" shows source in error pages, "production" does not."""
+
+    mode: Literal["dev", "test", "production"] = "production"
+    server: ServerSettings = field(default_factory=ServerSettings)
+    ws: WsSettings = field(default_factory=WsSettings)
+    session: SessionSettings = field(default_factory=SessionSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    security: SecuritySettings = field(default_factory=SecuritySettings)
+    log: LogSettings = field(default_factory=LogSettings)
