@@ -98,7 +98,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All tables; `mode` is `FLIN_ENV`: "dev" shows source in error pages, "production" does not."""
+    """All tables; `mode` is `FLIN_ENV`: only "dev" shows source in error pages."""
 
     mode: Literal["dev", "test", "production"] = "production"
     server: ServerSettings = field(default_factory=ServerSettings)

@@ -103,8 +103,10 @@ class Operators(Protocol):
         args: tuple[Value, ...],
         named: Mapping[str, Value],
     ) -> Value:
-        """`value.name(args)`: a map's own function value, a method of the value's kind, a builtin
-        with `value` as its first argument, or FL505.
+        """Call `value.name(args)`.
+
+        Looked up as a map's own function value, a method of the value's kind, then a builtin with
+        `value` as its first argument; otherwise FL505.
         """
 
     def iterate(self, value: Value) -> Any:
@@ -141,7 +143,7 @@ class Abi(Protocol):
         """`response { status, body, headers }`."""
 
 
-# --- builtins ----------------------------------------------------------------------------------------
+# --- builtins ----------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class Node:
     span: Span
 
 
-# --- expressions -------------------------------------------------------------------------------------
+# --- expressions ----------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,7 @@ class SaveExpr(Expr):
     value: Expr
 
 
-# --- patterns (match, destructuring) --------------------------------------------------------------------
+# --- patterns (match, destructuring) ----------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +331,7 @@ class MapPattern(Pattern):
     rest: str | None = None
 
 
-# --- statements -------------------------------------------------------------------------------------------
+# --- statements ----------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +418,7 @@ class Return(Statement):
     value: Expr | None = None
 
 
-# --- declarations -----------------------------------------------------------------------------------------
+# --- declarations ----------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
