@@ -1,6 +1,6 @@
 /**
  * WebSocket frame headers: decode, encode, close payloads (RFC 6455 sections 5.2, 5.5, 7.4).
- * Not for: reassembly, masking of payloads, UTF-8 of text; flin_conn does those.
+ * Not for: reassembly, masking of payloads, UTF-8 of text; flin_message does those.
  */
 #ifndef FLIN_FRAME_H
 #define FLIN_FRAME_H
