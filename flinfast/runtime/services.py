@@ -1,0 +1,101 @@
+"""What builtins, guards and contexts may reach outside their own file: one object per program.
+
+A builtin's factory is bound with the `Services` of the program it serves, and nothing in `runtime`
+keeps module-level state. Clocks, threads and timers come from here, so tests pass their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from flinfast.settings import Settings
+
+if TYPE_CHECKING:
+    from flinfast.native.hub import Hub
+    from flinfast.runtime.secret import Secrets
+    from flinfast.runtime.session import SessionManager
+
+T = TypeVar("T")
+
+LogLevel = Literal["debug", "info", "warn", "error"]
+
+
+class Timer(Protocol):
+    """A pending `call_later`."""
+
+    def cancel(self) -> None:
+        """Forget the call; no effect once it ran."""
+
+
+class Scheduler(Protocol):
+    """The loop as `runtime` sees it; the server implements it over uvloop.
+
+    All calls come from the loop's thread, and everything it calls back runs there, except `work`.
+    """
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Run `callback` after the current loop callback."""
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Run `callback` after `delay_s` seconds."""
+
+    def run_in_thread(
+        self, work: Callable[[], T], done: Callable[[T | BaseException], None]
+    ) -> None:
+        """Run `work` on a pool thread, then `done(result or exception)` in the loop."""
+
+
+class Log(Protocol):
+    """Writes one line to the log."""
+
+    def __call__(self, level: LogLevel, text: str, fields: Mapping[str, Any], place: str) -> None:
+        """Log `text`; `place` is `app/api/chat.flin:4` or "", `fields` are structured extras."""
+
+
+class Waiter(Protocol):
+    """Suspends the running handler; `runtime/handler.py` implements it with greenlets.
+
+    Waiting is a commit point: writes and sends made before it are committed first. Outside a
+    handler that may wait (tests, console) the work simply blocks.
+    """
+
+    def wait(self, work: Callable[[], T]) -> T:
+        """Run `work` on a pool thread; returns its result or raises its exception."""
+
+    def wait_callback(self, start: Callable[[Callable[[T | BaseException], None]], None]) -> T:
+        """Call `start(done)` in the loop and sleep until `done(result or exception)` is called."""
+
+    def sleep(self, seconds: float) -> None:
+        """Suspend for that long."""
+
+
+@dataclass(slots=True)
+class Services:
+    """Everything a program's builtins are bound to.
+
+    Attributes:
+        hub: Connections, rooms and the effect log.
+        store: The database, a `flinfast.store.sqlite.Store`.
+        root: Project root, absolute; file builtins stay below it.
+        settings: All settings.
+        clock_ms: Unix time in milliseconds.
+        log: Writes a log line.
+        scheduler: The loop.
+        waiter: Suspends the running handler (`sleep`, `http_get`, `hash_password`).
+        sessions: All sessions of the program.
+        secrets: Keys for tokens and cookies: `secrets.keys("token")[0]` signs, all verify.
+    """
+
+    hub: Hub
+    store: Any
+    root: Path
+    settings: Settings
+    clock_ms: Callable[[], int]
+    log: Log
+    scheduler: Scheduler
+    waiter: Waiter
+    sessions: SessionManager
+    secrets: Secrets
