@@ -1,0 +1,32 @@
+"""Options of the test suite: `--benchmark` runs benchmarks, `--update-snapshots` rewrites them."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register our options."""
+    group = parser.getgroup("flinfast")
+    group.addoption(
+        "--benchmark",
+        action="store_true",
+        help="run the benchmarks (pytest-benchmark) instead of only checking that they work",
+    )
+    group.addoption(
+        "--update-snapshots",
+        action="store_true",
+        help="rewrite the stored texts that snapshot tests compare with",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """`--benchmark` switches pytest-benchmark on; without it a benchmark runs its body once."""
+    if config.getoption("--benchmark"):
+        config.option.benchmark_disable = False
+        config.option.benchmark_enable = True
+
+
+@pytest.fixture
+def update_snapshots(request: pytest.FixtureRequest) -> bool:
+    """Whether stored texts are to be rewritten."""
+    return bool(request.config.getoption("--update-snapshots"))
