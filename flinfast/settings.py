@@ -12,7 +12,11 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """`[server]`: where and how to listen, and HTTP limits."""
+    """`[server]`: where and how to listen, and HTTP limits.
+
+    `data_plane` says who reads and writes open WebSockets: "reactor" is the native epoll set,
+    "adapter" the loop's own transport (always so for TLS), "auto" the reactor where it works.
+    """
 
     host: str = "127.0.0.1"
     port: int = 3000
@@ -33,6 +37,7 @@ class ServerSettings:
     keep_alive_s: float = 75.0
     drain_s: float = 30.0
     handler_timeout_s: float = 30.0
+    data_plane: Literal["auto", "reactor", "adapter"] = "auto"
 
 
 @dataclass(frozen=True, slots=True)
