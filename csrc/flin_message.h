@@ -98,11 +98,11 @@ void flin_message_free(flin_message_state *state);
  * @param event   Written only when FLIN_OK is returned. `data` points into the receive buffer or
  *                into the state and is the caller's to change until the next call for this state.
  * @return FLIN_OK: one event; call again. FLIN_NEED_MORE: everything was consumed (`*cursor` is
- *         `end`), no memory is held except for a message in progress. FLIN_ERR_*: fail the
- *         connection; every further call returns the same, until flin_message_free().
- *         After a CLOSE event all further bytes are consumed unseen (RFC 6455 section 5.5.1).
- *         No system call; allocates only for partial and fragmented messages. Not thread-safe for
- *         one state.
+ *         `end`), no memory is held except for an unfinished message or control frame.
+ *         FLIN_ERR_*: fail the connection; every further call returns the same, until
+ *         flin_message_free(). After a CLOSE event all further bytes are consumed unseen
+ *         (RFC 6455 section 5.5.1). No system call; allocates only for partial and fragmented
+ *         messages. Not thread-safe for one state.
  */
 flin_status flin_message_next(flin_message_state *state, uint8_t **cursor, uint8_t *end,
                               const flin_message_limits *limits, flin_message_event *event);
