@@ -1,0 +1,1 @@
+"""Throughput of flinfast beside its peers and a C ceiling; see README.md in this folder."""
