@@ -1,0 +1,246 @@
+"""Real `flinfast serve` processes for the end-to-end tests, and small clients for them."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+START_S = 20.0
+RECEIVE_S = 10.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = RECEIVE_S, what: str = "") -> Any:
+    """Poll until `condition()` is true; its value."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:.0f} s: {what or condition}")
+        time.sleep(0.01)
+
+
+class Server:
+    """One `flinfast serve` process over a copy of a project.
+
+    Attributes:
+        root: Project folder (a copy; tests may change it).
+        port: TCP port on 127.0.0.1.
+    """
+
+    def __init__(self, root: Path, environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+        self.root = root
+        self.environment = environment
+        self.arguments = arguments
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self._output = bytearray()
+
+    @property
+    def output(self) -> str:
+        """Standard output and error so far."""
+        return bytes(self._output).decode(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def start(self) -> "Server":
+        self.port = free_port()
+        command = [sys.executable, "-m", "flinfast", "serve", str(self.root)]
+        self.process = subprocess.Popen(
+            [*command, "--port", str(self.port), *self.arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "FLIN_SESSION_SECRET": "end-to-end-" * 4, **self.environment},
+            cwd=self.root,
+        )
+        threading.Thread(target=self._drain, args=(self.process,), daemon=True).start()
+        deadline = time.monotonic() + START_S
+        while True:
+            if self.process.poll() is not None:
+                wait_until(lambda: True)
+                raise AssertionError(f"server ended at once:\n{self.output}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            except OSError:
+                assert time.monotonic() < deadline, f"server did not listen:\n{self.output}"
+                time.sleep(0.02)
+            else:
+                return self
+
+    def _drain(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        while chunk := process.stdout.read1(65536):  # type: ignore[attr-defined]
+            self._output += chunk
+
+    def stop(self, with_signal: int = signal.SIGTERM, timeout_s: float = 15.0) -> int:
+        """End the process; its exit status."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                self.process.send_signal(with_signal)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"server did not end:\n{self.output}") from None
+
+    def client(self, name: str | None = None) -> "Client":
+        """An HTTP client with its own cookies, logged in when a name is given."""
+        client = Client(self)
+        if name is not None:
+            status, body = client.post("/api/login", {"name": name})
+            assert status == 200, (status, body, self.output)
+        return client
+
+
+class Client:
+    """An HTTP client that keeps cookies, and opens WebSockets with them."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.cookies: dict[str, str] = {}
+        self.last_headers: dict[str, str] = {}
+
+    @property
+    def cookie_header(self) -> dict[str, str]:
+        pairs = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        return {"Cookie": pairs} if pairs else {}
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, Any]:
+        """Status and body (decoded when it is JSON)."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=RECEIVE_S)
+        try:
+            connection.request(method, path, body, {**self.cookie_header, **(headers or {})})
+            answer = connection.getresponse()
+            data = answer.read()
+            self.last_headers = {k.lower(): v for k, v in answer.getheaders()}
+            for key, value in answer.getheaders():
+                if key.lower() == "set-cookie":
+                    pair, _, attributes = value.partition(";")
+                    name, _, content = pair.partition("=")
+                    if "max-age=0" in attributes.lower().replace(" ", ""):
+                        self.cookies.pop(name, None)
+                    else:
+                        self.cookies[name] = content
+        finally:
+            connection.close()
+        if answer.getheader("Content-Type", "").startswith("application/json") and data:
+            return answer.status, json.loads(data)
+        return answer.status, data
+
+    def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        return self.request("GET", path, headers=headers)
+
+    def post(self, path: str, value: Any) -> tuple[int, Any]:
+        body = json.dumps(value).encode()
+        return self.request("POST", path, body, {"Content-Type": "application/json"})
+
+    def ws(self, path: str, **options: Any) -> "Socket":
+        url = f"ws://127.0.0.1:{self.server.port}{path}"
+        headers = {**self.cookie_header, **options.pop("additional_headers", {})}
+        return Socket(connect(url, additional_headers=headers, **options))
+
+
+class Socket:
+    """A WebSocket of the `websockets` library whose receives time out."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    def send(self, value: Any) -> None:
+        self.connection.send(value if isinstance(value, (str, bytes)) else json.dumps(value))
+
+    def receive(self) -> Any:
+        """The next message, decoded when it is JSON."""
+        data = self.connection.recv(RECEIVE_S)
+        if isinstance(data, str):
+            with suppress(ValueError):
+                return json.loads(data)
+        return data
+
+    def nothing_arrives_before(self, marker: Callable[[], None]) -> list[Any]:
+        """Messages that arrive before the one that `marker` causes (a dict with `marker`)."""
+        marker()
+        seen: list[Any] = []
+        while True:
+            message = self.receive()
+            if isinstance(message, dict) and "marker" in message:
+                return seen
+            seen.append(message)
+
+    def receive_until_closed(self) -> None:
+        """Read on until the connection ends; raises ConnectionClosed."""
+        while True:
+            self.receive()
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def __enter__(self) -> "Socket":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Factory: `make_server("chat")` or `make_server(files={"app/api/x.flin": "..."})`."""
+    servers: list[Server] = []
+
+    def make(
+        example: str = "",
+        *,
+        files: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
+        arguments: tuple[str, ...] = (),
+    ) -> Server:
+        root = tmp_path / f"project{len(servers)}"
+        if example:
+            ignore = shutil.ignore_patterns(".flindb", ".flincache")
+            shutil.copytree(ROOT / "examples" / example, root, ignore=ignore)
+        for name, text in (files or {}).items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        server = Server(root, environment or {}, arguments)
+        servers.append(server)
+        return server.start()
+
+    yield make
+    for server in servers:
+        if server.process is not None and server.process.poll() is None:
+            server.stop(signal.SIGKILL)
+        if server.process is not None and server.process.stdout is not None:
+            server.process.stdout.close()
