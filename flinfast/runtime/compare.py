@@ -1,0 +1,244 @@
+"""Truth, equality and order of FLIN values (flin-reference 3.1 and 3.2).
+
+Nothing is coerced: text never equals a number, a bool is not a number, and only values of one kind
+have an order. Entities are equal when entity and id are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from types import NoneType
+from typing import Any, Final
+
+from flinfast.errors import RuntimeFault
+from flinfast.runtime.kinds import KIND_BY_TYPE, Value, as_items, depth_fault, kind_of
+from flinfast.values import NoValue, Time
+
+_PLAIN: Final = frozenset({str, int, float, bool, bytes, Time, NoneType, NoValue})
+_ORDERED: Final = frozenset({str, int, float, Time})
+_NUMBERS: Final = frozenset({int, float})
+_SHALLOW: Final = frozenset({str, bytes, Time, NoneType})  # `==` of Python is right for these
+
+
+def truthy(value: Value) -> bool:
+    """Whether `value` counts as true: all but none, false, 0, NaN and "" do."""
+    kind = type(value)
+    if kind is bool:
+        return value  # type: ignore[no-any-return]
+    if kind is str or kind is int:
+        return bool(value)
+    if kind is float:
+        return not (value == 0.0 or value != value)
+    return value is not None and kind is not NoValue
+
+
+def eq(left: Value, right: Value) -> bool:
+    """`left == right`.
+
+    Raises:
+        RuntimeFault: FL508 when lists or maps nest too deeply or contain themselves.
+    """
+    kind = type(left)
+    if kind is type(right) and kind in _PLAIN:
+        return left == right  # type: ignore[no-any-return]
+    return _eq_other(left, right)
+
+
+def lt(left: Value, right: Value) -> bool:
+    """`left < right` of two numbers, two texts or two times.
+
+    Raises:
+        RuntimeFault: FL501 for any other pair.
+    """
+    kind = type(left)
+    if kind is type(right):
+        if kind in _ORDERED:
+            return left < right  # type: ignore[no-any-return]
+    elif kind in _NUMBERS and type(right) in _NUMBERS:
+        return left < right  # type: ignore[no-any-return]
+    raise order_fault(left, right)
+
+
+def le(left: Value, right: Value) -> bool:
+    """`left <= right`; faults as `lt`."""
+    kind = type(left)
+    if kind is type(right):
+        if kind in _ORDERED:
+            return left <= right  # type: ignore[no-any-return]
+    elif kind in _NUMBERS and type(right) in _NUMBERS:
+        return left <= right  # type: ignore[no-any-return]
+    raise order_fault(left, right)
+
+
+def contains(item: Value, container: Value) -> bool:
+    """`item in container`: an item of a list or query, a key of a map, a part of a text.
+
+    Raises:
+        RuntimeFault: FL502 for none, FL501 for a container of another kind, or a part that is not
+            text.
+    """
+    kind = type(container)
+    if kind is list:
+        return list_contains(container, item)
+    if kind is str:
+        if type(item) is str:
+            return item in container
+        raise _in_fault(item, container)
+    if isinstance(container, dict):
+        return item in container if type(item) is str else False
+    if kind is bytes:
+        return type(item) is int and 0 <= item <= 255 and item in container
+    if kind is range:
+        return type(item) in _NUMBERS and item in container
+    if container is None:
+        raise RuntimeFault("cannot look for an item in none", code="FL502")
+    items = as_items(container)
+    if items is None:
+        raise _in_fault(item, container)
+    return list_contains(items, item)
+
+
+def list_contains(items: list[Value], item: Value) -> bool:
+    """Whether some item equals `item`."""
+    if type(item) in _SHALLOW:
+        return item in items
+    return any(eq(item, other) for other in items)
+
+
+def index_of(items: list[Value], item: Value) -> int:
+    """Index of the first item that equals `item`, or -1."""
+    for index, other in enumerate(items):
+        if eq(item, other):
+            return index
+    return -1
+
+
+def order_fault(left: Value, right: Value) -> RuntimeFault:
+    """Fault FL501: two values have no order between them."""
+    return RuntimeFault(
+        f"cannot compare {kind_of(left)} with {kind_of(right)}",
+        code="FL501",
+        hint="`<` and `>` compare two numbers, two texts or two times; convert one side first",
+    )
+
+
+def _in_fault(item: Value, container: Value) -> RuntimeFault:
+    return RuntimeFault(
+        f"cannot look for {kind_of(item)} in {kind_of(container)}",
+        code="FL501",
+        hint="`in` looks for an item of a list, a key of a map or a part of a text",
+    )
+
+
+# --- equality of what is not plain ----------------------------------------
+
+
+def _eq_other(left: Value, right: Value) -> bool:
+    left_kind, right_kind = type(left), type(right)
+    if left_kind in _PLAIN or right_kind in _PLAIN:
+        if left_kind in _NUMBERS and right_kind in _NUMBERS:
+            return left == right  # type: ignore[no-any-return]
+        return (left is None and right_kind is NoValue) or (right is None and left_kind is NoValue)
+    try:
+        if isinstance(left, dict) or isinstance(right, dict):
+            return isinstance(left, dict) and isinstance(right, dict) and _eq_maps(left, right)
+        if left is right:
+            return True
+        if _is_record(left) or _is_record(right):
+            return _eq_records(left, right)
+        left_items, right_items = as_items(left), as_items(right)
+        if left_items is None or right_items is None:
+            return False
+        return _eq_lists(left_items, right_items)
+    except RecursionError:
+        raise depth_fault() from None
+
+
+def _eq_lists(left: list[Value], right: list[Value]) -> bool:
+    if len(left) != len(right):
+        return False
+    return all(map(eq, left, right))
+
+
+def _eq_maps(left: dict[str, Value], right: dict[str, Value]) -> bool:
+    if len(left) != len(right):
+        return False
+    return all(name in right and eq(value, right[name]) for name, value in left.items())
+
+
+def _is_record(value: Value) -> bool:
+    return hasattr(value, "to_map") and hasattr(value, "entity")
+
+
+def _eq_records(left: Value, right: Value) -> bool:
+    if not (_is_record(left) and _is_record(right)) or left.entity != right.entity:
+        return False
+    return left.id is not None and left.id == right.id
+
+
+# --- sorting ----------------------------------------
+
+
+def sort_items(
+    items: Iterable[Value], key: Callable[[Value], Value] | None, *, descending: bool = False
+) -> list[Value]:
+    """Stable sort by `key(item)`, none first; keys are all numbers, texts, times or bools.
+
+    Raises:
+        RuntimeFault: FL501 when two keys have no order.
+    """
+    pairs = [(item if key is None else key(item), item) for item in items]
+    present = [pair[0] for pair in pairs if pair[0] is not None]
+    kinds = {type(value) for value in present}
+    if not (len(kinds) <= 1 and kinds <= _SORTABLE) and not kinds <= _NUMBERS:
+        first = present[0]
+        other = next((v for v in present if not _share_order(first, v)), first)
+        raise order_fault(first, other)
+    pairs.sort(key=_sort_key, reverse=descending)
+    return [item for _, item in pairs]
+
+
+def sort_by_comparison(
+    items: Iterable[Value], compare: Callable[[Value, Value], Value]
+) -> list[Value]:
+    """Stable sort by a function of two items whose result is negative, zero or positive.
+
+    Raises:
+        RuntimeFault: FL501 when the result is not a number.
+    """
+
+    def checked(left: Value, right: Value) -> Any:
+        result = compare(left, right)
+        if type(result) not in _NUMBERS:
+            raise RuntimeFault(
+                f"expected a number from the comparison of `sort`, got {kind_of(result)}",
+                code="FL501",
+            )
+        return 0 if result != result else result
+
+    return sorted(items, key=functools.cmp_to_key(checked))
+
+
+_SORTABLE: Final = _ORDERED | {bool}
+
+
+def _share_order(left: Value, right: Value) -> bool:
+    if type(left) in _NUMBERS and type(right) in _NUMBERS:
+        return True
+    return type(left) is type(right) and type(left) in _SORTABLE
+
+
+def _sort_key(pair: tuple[Value, Value]) -> tuple[bool, Any]:
+    key = pair[0]
+    return (key is not None, 0 if key is None else key)
+
+
+def is_number(value: Value) -> bool:
+    """Whether `value` is an int or a number; a bool is neither."""
+    return type(value) in _NUMBERS
+
+
+def is_known(value: Value) -> bool:
+    """Whether `value` is of a kind of this package, not an object of another layer."""
+    return type(value) in KIND_BY_TYPE

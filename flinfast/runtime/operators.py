@@ -1,0 +1,61 @@
+"""The operators that lowered FLIN code calls: `lang.abi.Operators`, put together.
+
+Each operator is a plain function of `compare`, `arithmetic`, `access` or `encode`, so a compiled
+file that binds `ops.add` to a local name calls it without any indirection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from flinfast.runtime import access, arithmetic, compare, encode
+from flinfast.runtime.builtins import BoundBuiltins
+
+Value = Any
+
+
+class OperatorSet:
+    """Satisfies `lang.abi.Operators`; only `call_method` differs from program to program.
+
+    Args:
+        builtins: The program's builtins, for `value.name(args)` where `name` is no method.
+    """
+
+    __slots__ = ("call_method",)
+
+    truthy = staticmethod(compare.truthy)
+    eq = staticmethod(compare.eq)
+    lt = staticmethod(compare.lt)
+    le = staticmethod(compare.le)
+    contains = staticmethod(compare.contains)
+    add = staticmethod(arithmetic.add)
+    sub = staticmethod(arithmetic.sub)
+    mul = staticmethod(arithmetic.mul)
+    div = staticmethod(arithmetic.div)
+    mod = staticmethod(arithmetic.mod)
+    pow = staticmethod(arithmetic.pow)
+    neg = staticmethod(arithmetic.neg)
+    concat = staticmethod(arithmetic.concat)
+    to_text = staticmethod(encode.to_text)
+    is_type = staticmethod(access.is_type)
+    member = staticmethod(access.member)
+    member_optional = staticmethod(access.member_optional)
+    set_member = staticmethod(access.set_member)
+    index = staticmethod(access.index)
+    set_index = staticmethod(access.set_index)
+    slice = staticmethod(access.slice_)
+    call = staticmethod(access.call)
+    iterate = staticmethod(access.iterate)
+    iterate_pairs = staticmethod(access.iterate_pairs)
+    range = staticmethod(access.range_)
+    spread_list = staticmethod(access.spread_list)
+    spread_map = staticmethod(access.spread_map)
+    map_key = staticmethod(access.map_key)
+    version_at = staticmethod(access.version_at)
+
+    def __init__(self, builtins: Mapping[str, Callable[..., Value]]) -> None:
+        self.call_method = access.make_call_method(builtins)
+
+
+OPERATORS: Final = OperatorSet(BoundBuiltins(None))  # without the builtins that need services
