@@ -46,11 +46,12 @@ _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-
 class CallLater(Protocol):
     """`loop.call_later`."""
 
-    def __call__(self, delay: float, callback: Callable[[], None], /) -> object: ...
+    def __call__(self, delay: float, callback: Callable[[], None], /) -> object:
+        """Run `callback` after `delay` seconds."""
 
 
 def printable(text: str) -> str:
-    """The text on one line: control characters as `\\x1b`, cut at TEXT_LENGTH_MAX characters."""
+    """The text on one line: control characters as escapes, cut at TEXT_LENGTH_MAX characters."""
     if len(text) > TEXT_LENGTH_MAX:
         text = text[:TEXT_LENGTH_MAX] + "..."
     if text.isprintable():
