@@ -11,10 +11,10 @@
 
 #include "flin_status.h"
 
-#define FLIN_FRAME_HEADER_MAX 14u         /* 2 + 8 (64-bit length) + 4 (masking key) */
-#define FLIN_FRAME_SERVER_HEADER_MAX 10u  /* a server masks nothing */
-#define FLIN_FRAME_CONTROL_MAX 125u       /* RFC 6455 section 5.5 */
-#define FLIN_FRAME_CLOSE_REASON_MAX 123u  /* 125 less the two bytes of the code */
+#define FLIN_FRAME_HEADER_MAX 14u        /* 2 + 8 (64-bit length) + 4 (masking key) */
+#define FLIN_FRAME_SERVER_HEADER_MAX 10u /* a server masks nothing */
+#define FLIN_FRAME_CONTROL_MAX 125u      /* RFC 6455 section 5.5 */
+#define FLIN_FRAME_CLOSE_REASON_MAX 123u /* 125 less the two bytes of the code */
 
 typedef enum {
     FLIN_OPCODE_CONTINUATION = 0x0,
@@ -29,12 +29,12 @@ typedef enum {
 typedef enum { FLIN_ROLE_CLIENT, FLIN_ROLE_SERVER } flin_role;
 
 typedef struct {
-    uint64_t payload_size;  /* 0 to 2^63 - 1 */
-    uint32_t mask_key;      /* the four bytes as on the wire (memcpy), 0 when not masked */
-    uint8_t header_size;    /* 2 to FLIN_FRAME_HEADER_MAX */
-    uint8_t opcode;         /* a flin_opcode */
+    uint64_t payload_size; /* 0 to 2^63 - 1 */
+    uint32_t mask_key;     /* the four bytes as on the wire (memcpy), 0 when not masked */
+    uint8_t header_size;   /* 2 to FLIN_FRAME_HEADER_MAX */
+    uint8_t opcode;        /* a flin_opcode */
     bool fin;
-    bool rsv1;              /* only ever true when the caller allows it */
+    bool rsv1; /* only ever true when the caller allows it */
     bool masked;
 } flin_frame_header;
 
