@@ -180,7 +180,7 @@ async def main():
         ROOM.clear()
         COUNT = 0
         p = await asyncio.create_subprocess_exec(
-            f"{HERE}/wsload",
+            f"{HERE}/../build/wsload",
             *args.split(),
             "-p",
             str(port),
