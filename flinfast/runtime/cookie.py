@@ -58,7 +58,7 @@ def format_cookie(
     """Value of a Set-Cookie header.
 
     Raises:
-        RuntimeFault: FL542: a part holds CR, LF, NUL, `;` or another character a cookie must not
+        RuntimeFault: FL561: a part holds CR, LF, NUL, `;` or another character a cookie must not
             hold, or `same_site` is unknown.
     """
     if not _TOKEN.match(name):
@@ -102,7 +102,7 @@ def cookie_from_options(name: Any, value: Any, options: Mapping[str, Any], *, se
         secure: Default of `secure`: whether the request came over TLS.
 
     Raises:
-        RuntimeFault: FL542, as format_cookie(); also for an unknown option or a bad type.
+        RuntimeFault: FL561, as format_cookie(); also for an unknown option or a bad type.
     """
     known = {"max_age", "expires", "path", "domain", "http_only", "secure", "same_site"}
     for option in options:
@@ -143,4 +143,4 @@ def printable(text: str) -> str:
 
 
 def _fault(message: str, hint: str) -> RuntimeFault:
-    return RuntimeFault(message, code="FL542", hint=hint)
+    return RuntimeFault(message, code="FL561", hint=hint)

@@ -21,7 +21,7 @@ class HttpFault(RuntimeFault):
     """
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message, code="FL541")
+        super().__init__(message, code="FL564")
         self.status = status
 
 
@@ -90,7 +90,7 @@ def _translate(error: BaseException) -> RuntimeFault:
     if isinstance(error, MemoryError):
         return RuntimeFault("the handler needs more memory than there is", code="FL552")
     if isinstance(error, OverflowError):
-        return RuntimeFault("a number is out of range", code="FL504")
+        return RuntimeFault("a number is out of range", code="FL508")
     if isinstance(error, DurabilityError | StoreError):
         return UnavailableFault()
     if isinstance(error, UnicodeError):

@@ -66,7 +66,7 @@ class ResponseHeaders(dict[str, Any]):
         """Set a field; None removes it.
 
         Raises:
-            RuntimeFault: FL540: not a field name, a value that would break the response, or a
+            RuntimeFault: FL560: not a field name, a value that would break the response, or a
                 field that belongs to the server.
         """
         key = self._key(name)
@@ -204,7 +204,7 @@ class ResponseState:
             wanted = str(least) if least == most else f"{least} to {most}"
             raise RuntimeFault(
                 f"expected {wanted} argument(s) for `response.{name}`, got {len(args)}",
-                code="FL506",
+                code="FL504",
             )
         return make(*args)
 
@@ -212,7 +212,7 @@ class ResponseState:
         """Add a Set-Cookie field; a later one of the same name replaces an earlier one.
 
         Raises:
-            RuntimeFault: FL542, see `runtime.cookie`.
+            RuntimeFault: FL561, see `runtime.cookie`.
         """
         line = cookie_from_options(name, value, options, secure=self.is_secure)
         add_cookie(self.reply.cookies, line)
@@ -267,11 +267,11 @@ def check_status(value: Any) -> int:
     """A status a handler may answer with.
 
     Raises:
-        RuntimeFault: FL540: not an int from 200 to 599.
+        RuntimeFault: FL560: not an int from 200 to 599.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 200 <= value <= 599:
         raise RuntimeFault(
-            f"expected a status from 200 to 599, got {printable(str(value))}", code="FL540"
+            f"expected a status from 200 to 599, got {printable(str(value))}", code="FL560"
         )
     return value
 
@@ -280,12 +280,12 @@ def check_header(name: str, value: Any) -> str | list[str]:
     """The text (or texts) of a field that may be sent.
 
     Raises:
-        RuntimeFault: FL540: see ResponseHeaders.flin_set().
+        RuntimeFault: FL560: see ResponseHeaders.flin_set().
     """
     if not isinstance(name, str) or not _TOKEN.match(name):
-        raise RuntimeFault(f"`{printable(str(name))}` is not a header name", code="FL540")
+        raise RuntimeFault(f"`{printable(str(name))}` is not a header name", code="FL560")
     if name.lower() in _SERVER_FIELDS:
-        raise RuntimeFault(f"`{name}` is set by the server", code="FL540")
+        raise RuntimeFault(f"`{name}` is set by the server", code="FL560")
     if isinstance(value, list):
         return [_header_text(name, item) for item in value]
     return _header_text(name, value)
@@ -298,11 +298,11 @@ def _header_text(name: str, value: Any) -> str:
     elif isinstance(value, int | float):
         value = str(value)
     if not isinstance(value, str):
-        raise RuntimeFault(f"expected header `{name}` to be text", code="FL540")
+        raise RuntimeFault(f"expected header `{name}` to be text", code="FL560")
     if not _FIELD_VALUE.match(value):
         raise RuntimeFault(
             f"header `{name}` holds a character that headers must not hold",
-            code="FL540",
+            code="FL560",
             hint="line breaks and characters beyond latin-1 have to be encoded first",
         )
     return value.strip(" \t")
@@ -311,7 +311,7 @@ def _header_text(name: str, value: Any) -> str:
 def _headers_of(value: Any) -> ResponseHeaders:
     """ResponseHeaders from a map."""
     if not isinstance(value, dict):
-        raise RuntimeFault("expected `headers` to be a map", code="FL540")
+        raise RuntimeFault("expected `headers` to be a map", code="FL560")
     headers = ResponseHeaders()
     for name, item in value.items():
         headers.flin_set(name, item)
@@ -322,7 +322,7 @@ def make_response(fields: Mapping[str, Any]) -> Reply:
     """`response { status: 201, body: x, headers: { ... } }`.
 
     Raises:
-        RuntimeFault: FL540: an unknown part or a bad value.
+        RuntimeFault: FL560: an unknown part or a bad value.
     """
     reply = Reply()
     for name, value in fields.items():
@@ -340,7 +340,7 @@ def make_response(fields: Mapping[str, Any]) -> Reply:
         else:
             raise RuntimeFault(
                 f"a response has no part `{printable(name)}`",
-                code="FL540",
+                code="FL560",
                 hint="the parts are status, body, headers and content_type",
             )
     return reply
@@ -350,13 +350,13 @@ def error_reply(status: Any, message: Any = None, extra: Any = None) -> Reply:
     """`error(404, "No such ticket")`; a third argument's entries are added to the body.
 
     Raises:
-        RuntimeFault: FL540: the status is not 400 to 599, or `extra` is not a map.
+        RuntimeFault: FL560: the status is not 400 to 599, or `extra` is not a map.
     """
     status = check_status(status)
     if status < 400:
-        raise RuntimeFault(f"expected an error status from 400 to 599, got {status}", code="FL540")
+        raise RuntimeFault(f"expected an error status from 400 to 599, got {status}", code="FL560")
     if extra is not None and not isinstance(extra, dict):
-        raise RuntimeFault("expected the third argument of `error` to be a map", code="FL540")
+        raise RuntimeFault("expected the third argument of `error` to be a map", code="FL560")
     body: dict[str, Any] = {"error": reason(status) if message is None else message}
     body["status"] = status
     for name, value in (extra or {}).items():
@@ -368,13 +368,13 @@ def redirect_reply(url: Any, status: Any = 302) -> Reply:
     """`redirect("/login")`, `redirect(url, 301)`.
 
     Raises:
-        RuntimeFault: FL540: the URL is not text that a header may hold, or the status is none of
+        RuntimeFault: FL560: the URL is not text that a header may hold, or the status is none of
             301, 302, 303, 307, 308.
     """
     if status not in _REDIRECTS:
-        raise RuntimeFault("expected a redirect status 301, 302, 303, 307 or 308", code="FL540")
+        raise RuntimeFault("expected a redirect status 301, 302, 303, 307 or 308", code="FL560")
     if not isinstance(url, str) or not url:
-        raise RuntimeFault("expected the URL of `redirect` to be text", code="FL540")
+        raise RuntimeFault("expected the URL of `redirect` to be text", code="FL560")
     reply = Reply(status)
     reply.headers.flin_set("Location", _ascii_url(url))
     return reply

@@ -1,0 +1,510 @@
+"""What one handler run can see: `RequestContext` for routes, `WsContext` for `ws` handlers.
+
+Parts of a request are built when they are first looked at. A `WsContext` lives as long as its
+connection, so it keeps only what its handlers can name: everything shared by the connections of one
+endpoint is in its `WsSite`, everything shared by the connections of a user in their session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from flinfast.errors import RuntimeFault
+from flinfast.native.hub import Connection
+from flinfast.runtime.body import parse_body
+from flinfast.runtime.cookie import parse_cookies, printable
+from flinfast.runtime.fault import HttpFault
+from flinfast.runtime.request import Request, decode_component, parse_pairs
+from flinfast.runtime.response import ResponseState
+from flinfast.runtime.session_value import SessionState
+from flinfast.runtime.session_view import Session, WsSession
+from flinfast.runtime.token import bearer_token, verify_token
+from flinfast.values import Time
+
+if TYPE_CHECKING:
+    from flinfast.runtime.response import Reply
+    from flinfast.runtime.services import Services
+
+_UNSET = object()
+
+
+class Headers(dict[str, str]):
+    """Request headers: names compare case-insensitively, repeated ones are joined with `, `.
+
+    Member access reads `_` as `-`: `headers.user_agent`.
+    """
+
+    __slots__ = ()
+
+    flin_kind = "map"
+
+    def __init__(self, fields: Iterable[tuple[str, str]]) -> None:
+        super().__init__()
+        for name, value in fields:
+            earlier = dict.get(self, name)
+            if earlier is None:
+                dict.__setitem__(self, name, value)
+            else:
+                joint = "; " if name == "cookie" else ", "
+                dict.__setitem__(self, name, f"{earlier}{joint}{value}")
+
+    def get(self, name: Any, default: Any = None) -> Any:
+        """Value of a header, `default` without it."""
+        if type(name) is not str:
+            return default
+        found = dict.get(self, name)
+        if found is None:
+            lowered = name.lower()
+            found = dict.get(self, lowered)
+            if found is None:
+                found = dict.get(self, lowered.replace("_", "-"), default)
+        return found
+
+    def __getitem__(self, name: str) -> str:
+        found = self.get(name)
+        if found is None:
+            raise KeyError(name)
+        return str(found)
+
+    def __contains__(self, name: object) -> bool:
+        return self.get(name) is not None
+
+    def flin_get(self, name: str) -> Any:
+        """Value of a header, or None."""
+        return self.get(name)
+
+    def flin_set(self, name: str, value: Any) -> None:
+        """Request headers are read-only."""
+        raise _read_only("headers")
+
+    def flin_call(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """`headers.get(name, default?)`; other methods are those of maps."""
+        if name == "get" and 1 <= len(args) <= 2 and not named:
+            return self.get(*args)
+        if name in ("has_key", "has") and len(args) == 1 and not named:
+            return args[0] in self
+        raise RuntimeFault(f"`headers` has no method `{printable(name)}`", code="FL505")
+
+
+class QueryMap(dict[str, str]):
+    """Query parameters: the first value of each name; `query.all(name)` gives every one."""
+
+    __slots__ = ("_pairs",)
+
+    flin_kind = "map"
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        super().__init__()
+        for name, value in pairs:
+            self.setdefault(name, value)
+        self._pairs = pairs
+
+    def flin_get(self, name: str) -> Any:
+        """First value of a parameter, or None."""
+        return dict.get(self, name)
+
+    def flin_set(self, name: str, value: Any) -> None:
+        """The query is read-only."""
+        raise _read_only("query")
+
+    def flin_call(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """`query.all(name)`, `query.get(name, default?)`; other methods are those of maps."""
+        if name == "all" and len(args) == 1 and not named:
+            return [value for key, value in self._pairs if key == args[0]]
+        if name == "get" and 1 <= len(args) <= 2 and not named:
+            return dict.get(self, *args)
+        if name in ("has_key", "has") and len(args) == 1 and not named:
+            return args[0] in self
+        raise RuntimeFault(f"`query` has no method `{printable(name)}`", code="FL505")
+
+
+class RequestView:
+    """The `request` object."""
+
+    __slots__ = ("_context", "_raw")
+
+    flin_kind = "request"
+
+    def __init__(self, context: RequestContext | WsContext, raw: Request) -> None:
+        self._context = context
+        self._raw = raw
+
+    def flin_get(self, name: str) -> Any:
+        """`method path ip user url host scheme id headers query body_raw`; none for others."""
+        maker = _REQUEST_PARTS.get(name)
+        return None if maker is None else maker(self._context, self._raw)
+
+    def flin_set(self, name: str, value: Any) -> None:
+        """Only `user` can be set."""
+        if name != "user":
+            raise _read_only(f"request.{printable(name)}")
+        self._context.set_user(value)
+
+    def flin_call(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """No methods."""
+        raise RuntimeFault(f"`request` has no method `{printable(name)}`", code="FL505")
+
+    def to_map(self) -> dict[str, Any]:
+        """What is short and not secret, for logs."""
+        return {name: self.flin_get(name) for name in ("method", "path", "ip", "id")}
+
+
+class RequestContext:
+    """The hidden first argument of route handlers, guards and middleware.
+
+    Attributes:
+        services: What the program is bound to.
+        raw: The request as received.
+        params: Path parameters.
+        is_upgrade: Whether a WebSocket handshake is being decided.
+        next_reply: Runs the rest of the chain and gives its reply; set by the pipeline while a
+            middleware runs.
+    """
+
+    __slots__ = (
+        "_body",
+        "_claims",
+        "_user",
+        "body",
+        "cookies",
+        "headers",
+        "is_form",
+        "is_upgrade",
+        "next_reply",
+        "params",
+        "query",
+        "raw",
+        "request",
+        "response",
+        "services",
+        "session",
+    )
+
+    params: dict[str, str]
+    query: QueryMap
+    headers: Headers
+    cookies: dict[str, str]
+    session: Session
+    request: RequestView
+    response: ResponseState
+    body: Any
+    is_form: bool
+
+    def __init__(
+        self,
+        services: Services,
+        raw: Request,
+        params: dict[str, str],
+        *,
+        is_upgrade: bool = False,
+    ) -> None:
+        self.services = services
+        self.raw = raw
+        self.params = params
+        self.is_upgrade = is_upgrade
+        self.next_reply: Callable[[], Reply] | None = None
+        self._user: Any = _UNSET
+        self._claims: Any = _UNSET
+
+    def __getattr__(self, name: str) -> Any:
+        # Reached only while a slot is empty: build the part and keep it there.
+        maker = _REQUEST_CONTEXT_PARTS.get(name)
+        if maker is None:
+            raise AttributeError(name)
+        value = maker(self)
+        setattr(self, name, value)
+        return value
+
+    @property
+    def has_session(self) -> bool:
+        """Whether the handler has looked at its session."""
+        try:
+            object.__getattribute__(self, "session")
+        except AttributeError:
+            return False
+        return True
+
+    @property
+    def has_response(self) -> bool:
+        """Whether the handler has looked at `response`."""
+        try:
+            object.__getattribute__(self, "response")
+        except AttributeError:
+            return False
+        return True
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether cookies of this request are Secure."""
+        return self.services.sessions.is_secure(self.raw.scheme)
+
+    def set_user(self, value: Any) -> None:
+        """`request.user = value`, by middleware or a guard."""
+        self._user = value
+
+    def current_user(self) -> Any:
+        """What was set as `request.user`, else `session.user`, else claims of a bearer token."""
+        if self._user is not _UNSET:
+            return self._user
+        user = self.session.flin_get("user")
+        return self.claims() if user is None else user
+
+    def claims(self) -> dict[str, Any] | None:
+        """Claims of the bearer token, None without a valid one."""
+        if self._claims is _UNSET:
+            token = bearer_token(self.raw.header("authorization"))
+            now_s = self.services.clock_ms() / 1000
+            self._claims = verify_token(token, self.services.secrets, now_s) if token else None
+        return self._claims  # type: ignore[no-any-return]
+
+
+class WsSite:
+    """What the connections of one `ws` block share.
+
+    Attributes:
+        path: Route path, such as `/api/chat`.
+        names: Parameter names.
+        keeps: Names of context parts that its handlers mention, among "headers", "cookies",
+            "query" and "request"; the rest of the upgrade request is not kept.
+        load_record: Reads a record by entity and id.
+    """
+
+    __slots__ = ("keeps", "load_record", "names", "path")
+
+    def __init__(
+        self,
+        path: str,
+        names: tuple[str, ...],
+        keeps: frozenset[str],
+        load_record: Callable[[str, Any], Any],
+    ) -> None:
+        self.path = path
+        self.names = names
+        self.keeps = keeps
+        self.load_record = load_record
+
+
+class WsContext(Connection):
+    """The hidden first argument of `ws` handlers, and the connection itself.
+
+    Attributes:
+        site: What is the same for all connections of the endpoint.
+        session_state: The session it belongs to, None without one.
+        session_data: That session's data at the upgrade.
+        session_local: What this connection's handlers wrote to `session`, None before.
+        session_index: Its place in `session_state.connections`, -1 when in none.
+    """
+
+    __slots__ = (
+        "_ip",
+        "_kept",
+        "_path",
+        "_state",
+        "_user",
+        "_values",
+        "session_data",
+        "session_index",
+        "session_local",
+        "session_state",
+        "site",
+    )
+
+    def __init__(
+        self,
+        site: WsSite,
+        raw: Request,
+        values: tuple[str, ...],
+        state: SessionState | None,
+        user: Any = None,
+    ) -> None:
+        super().__init__()
+        self.site = site
+        self.session_state = state
+        self.session_data: dict[str, Any] = _NOTHING if state is None else state.data
+        self.session_local: dict[str, Any] | None = None
+        self.session_index = -1
+        self._values = values
+        self._ip = raw.peer
+        self._path = site.path if not values and raw.path == site.path else raw.path
+        self._kept = _keep(raw, site.keeps) if site.keeps else None
+        self._state: dict[str, Any] | None = None
+        self._user = user
+
+    # --- context names ----------------------------------------
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Path parameters."""
+        return dict(zip(self.site.names, self._values, strict=True))
+
+    @property
+    def session(self) -> WsSession:
+        """The session as it was at the upgrade."""
+        return WsSession(self)
+
+    @property
+    def ws(self) -> WsContext:
+        """The `ws` object."""
+        return self
+
+    @property
+    def request(self) -> RequestView:
+        """The upgrade request."""
+        return RequestView(self, self._request())
+
+    @property
+    def headers(self) -> Headers:
+        """Headers of the upgrade request."""
+        return Headers(self._request().headers)
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Cookies of the upgrade request."""
+        return parse_cookies(self._request().header_joined("cookie", "; "))
+
+    @property
+    def query(self) -> QueryMap:
+        """Query of the upgrade request."""
+        return QueryMap(parse_pairs(self._request().query_string))
+
+    def _request(self) -> Request:
+        if self._kept is not None:
+            return self._kept
+        return Request("GET", self._path, self._path, peer=self._ip)
+
+    def set_user(self, value: Any) -> None:
+        """`request.user` cannot be set once the connection is open."""
+        raise _read_only("request.user")
+
+    def current_user(self) -> Any:
+        """`request.user` as guards and middleware left it, else `session.user`."""
+        return self.session.flin_get("user") if self._user is None else self._user
+
+    # --- the `ws` object ----------------------------------------
+
+    flin_kind = "ws"
+
+    def flin_get(self, name: str) -> Any:
+        """`connection_id rooms path ip connected_at protocol close_code close_reason state`."""
+        if name == "connection_id":
+            return self.connection_id
+        if name == "state":
+            if self._state is None:
+                self._state = {}
+            return self._state
+        maker = _WS_PARTS.get(name)
+        return None if maker is None else maker(self)
+
+    def flin_set(self, name: str, value: Any) -> None:
+        """Only `ws.state` can be replaced, by a map."""
+        if name != "state":
+            raise _read_only(f"ws.{printable(name)}")
+        if not isinstance(value, dict):
+            raise RuntimeFault("expected `ws.state` to be a map", code="FL501")
+        self._state = value
+
+    def flin_call(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+        """No methods: `ws_send`, `ws_join` and `ws_close` are functions."""
+        raise RuntimeFault(
+            f"`ws` has no method `{printable(name)}`",
+            code="FL505",
+            hint="the functions are ws_send, ws_join, ws_leave and ws_close",
+        )
+
+    def to_map(self) -> dict[str, Any]:
+        """Identity of the connection, for logs."""
+        return {"connection_id": self.connection_id, "path": self._path, "ip": self._ip}
+
+    @property
+    def path(self) -> str:
+        """Request path, percent-encoded."""
+        return self._path
+
+    @property
+    def ip(self) -> str:
+        """Address of the client."""
+        return self._ip
+
+
+_NOTHING: dict[str, Any] = {}  # session data of connections without a session; never changed
+
+
+def _keep(raw: Request, parts: frozenset[str]) -> Request:
+    """The parts of an upgrade request that handlers can look at."""
+    if not parts.isdisjoint(("headers", "request")):
+        fields = raw.headers
+    elif "cookies" in parts:
+        fields = [(name, value) for name, value in raw.headers if name == "cookie"]
+    else:
+        fields = []
+    keeps_query = not parts.isdisjoint(("query", "request"))
+    return Request(
+        raw.method,
+        raw.target if "request" in parts else raw.path,
+        raw.path,
+        raw.query_string if keeps_query else "",
+        raw.http_version,
+        list(fields),
+        b"",
+        raw.peer,
+        raw.scheme,
+        raw.id,
+    )
+
+
+def _read_only(what: str) -> RuntimeFault:
+    return RuntimeFault(f"`{what}` is read-only", code="FL507")
+
+
+def _make_query(context: RequestContext) -> QueryMap:
+    try:
+        return QueryMap(parse_pairs(context.raw.query_string))
+    except ValueError as error:
+        raise HttpFault(400, f"Invalid query: {error}") from None
+
+
+def _make_body(context: RequestContext) -> Any:
+    body = parse_body(context.raw)
+    context.is_form = body.is_form
+    return body.value
+
+
+def _make_is_form(context: RequestContext) -> bool:
+    return parse_body(context.raw).is_form
+
+
+_REQUEST_CONTEXT_PARTS: dict[str, Callable[[RequestContext], Any]] = {
+    "query": _make_query,
+    "headers": lambda c: Headers(c.raw.headers),
+    "cookies": lambda c: parse_cookies(c.raw.header_joined("cookie", "; ")),
+    "session": lambda c: c.services.sessions.open(c.cookies, c.raw.scheme),
+    "request": lambda c: RequestView(c, c.raw),
+    "response": lambda c: ResponseState(is_secure=c.is_secure),
+    "body": _make_body,
+    "is_form": _make_is_form,
+}
+
+_REQUEST_PARTS: dict[str, Callable[[RequestContext | WsContext, Request], Any]] = {
+    "method": lambda _, raw: raw.method,
+    "path": lambda _, raw: decode_component(raw.path.replace("+", "%2B")),
+    "ip": lambda _, raw: raw.peer,
+    "user": lambda context, _: context.current_user(),
+    "url": lambda _, raw: f"{raw.scheme}://{raw.host}{raw.target}" if raw.host else raw.target,
+    "host": lambda _, raw: raw.host,
+    "scheme": lambda _, raw: raw.scheme,
+    "id": lambda _, raw: raw.id,
+    "headers": lambda context, _: context.headers,
+    "query": lambda context, _: context.query,
+    "body_raw": lambda _, raw: raw.body or None,
+}
+
+_WS_PARTS: dict[str, Callable[[WsContext], Any]] = {
+    "rooms": lambda c: c.rooms,
+    "path": lambda c: c.path,
+    "ip": lambda c: c.ip,
+    "connected_at": lambda c: Time(c.opened_ms),
+    "protocol": lambda c: c.protocol or None,
+    "close_code": lambda c: c.close_code or None,
+    "close_reason": lambda c: c.close_reason,
+}

@@ -1,0 +1,209 @@
+"""What a session may hold, and how it is kept.
+
+Stored values are plain data: a copy is made when a handler sets a value and again when one reads
+a list or map, so no two handlers ever share one. A record is kept as its entity and id and read
+again when it is looked at.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from flinfast.errors import RuntimeFault
+from flinfast.values import Time
+
+if TYPE_CHECKING:
+    from flinfast.runtime.context import WsContext
+
+ID_BYTES = 18  # 144 random bits
+SESSION_BYTES_MAX = 64 << 10  # packed size; a session is who and what, not a store
+SESSION_DEPTH_MAX = 32  # levels of lists and maps
+_INT64_MAX = (1 << 63) - 1
+
+Load = Callable[[str, Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRef:
+    """A record in a session."""
+
+    entity: str
+    id: int
+
+
+class SessionState:
+    """One session.
+
+    Attributes:
+        id: Random id; replaced when the user changes.
+        data: Kept values; replaced as a whole, never changed.
+        created_ms: Unix time of the login or first write.
+        seen_ms: Unix time of the last request.
+        stored_ms: `seen_ms` as the table has it.
+        pending: Commits of this session that are not durable yet.
+        connections: Open connections, for closing them when the session ends.
+        is_ended: Whether it was destroyed or has expired; nothing may build on it any more.
+    """
+
+    __slots__ = (
+        "connections",
+        "created_ms",
+        "data",
+        "id",
+        "is_ended",
+        "pending",
+        "seen_ms",
+        "stored_ms",
+    )
+
+    def __init__(self, id: str, data: dict[str, Any], created_ms: int, seen_ms: int) -> None:
+        self.id = id
+        self.data = data
+        self.created_ms = created_ms
+        self.seen_ms = seen_ms
+        self.stored_ms = seen_ms
+        self.pending = 0
+        self.is_ended = False
+        self.connections: list[WsContext] = []
+
+
+class SessionChange:
+    """What a finished handler did to its session, ready to be stored and then applied.
+
+    Attributes:
+        state: The session it changes; None when it makes a new one.
+        id: Id it has from now on; "" when it ends.
+        data: Kept values it has from now on.
+        is_end: Whether it ends without a successor.
+        closes: Whether its connections are to be closed: its user is another one now, or nobody.
+        cookie: Set-Cookie value, "" when the browser's cookie stays.
+        result: The session after apply(); None when it ended.
+    """
+
+    __slots__ = ("closes", "cookie", "data", "id", "is_end", "result", "state")
+
+    def __init__(self, state: SessionState | None) -> None:
+        self.state = state
+        self.id = ""
+        self.data: dict[str, Any] = {}
+        self.is_end = False
+        self.closes = False
+        self.cookie = ""
+        self.result: SessionState | None = None
+
+
+def new_id() -> str:
+    """A fresh session id."""
+    return secrets.token_urlsafe(ID_BYTES)
+
+
+def freeze(value: Any, depth: int = 0) -> Any:
+    """A private copy of a value that a session can keep.
+
+    Raises:
+        RuntimeFault: FL562: a function, file, query or unsaved record, or too deep.
+    """
+    kind = type(value)
+    if value is None or kind in (str, int, float, bool, bytes, Time, EntityRef):
+        return value
+    if depth >= SESSION_DEPTH_MAX:
+        raise RuntimeFault("a session value is nested too deeply", code="FL562")
+    if kind is list:
+        return [freeze(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {str(name): freeze(item, depth + 1) for name, item in value.items()}
+    entity, identity = getattr(value, "entity", None), getattr(value, "id", None)
+    if isinstance(entity, str):
+        if type(identity) is not int:
+            raise RuntimeFault(
+                f"a session cannot hold an unsaved {entity}", code="FL562", hint="save it first"
+            )
+        return EntityRef(entity, identity)
+    raise RuntimeFault(
+        "a session cannot hold this value",
+        code="FL562",
+        hint="it can hold text, numbers, bools, times, bytes, lists, maps and saved records",
+    )
+
+
+def thaw(value: Any, load: Load) -> Any:
+    """A copy of a kept value for one handler; records are read with `load(entity, id)`."""
+    kind = type(value)
+    if kind is EntityRef:
+        return load(value.entity, value.id)
+    if kind is list:
+        return [thaw(item, load) for item in value]
+    if kind is dict:
+        return {name: thaw(item, load) for name, item in value.items()}
+    return value
+
+
+def pack(data: dict[str, Any]) -> bytes:
+    """Kept values as bytes.
+
+    Raises:
+        RuntimeFault: FL562: more than SESSION_BYTES_MAX.
+    """
+    raw = msgspec.msgpack.encode(_tagged(data))
+    if len(raw) > SESSION_BYTES_MAX:
+        raise RuntimeFault(
+            f"a session holds at most {SESSION_BYTES_MAX >> 10} KB",
+            code="FL562",
+            hint="keep large data in an entity and its id in the session",
+        )
+    return raw
+
+
+def unpack(raw: bytes) -> dict[str, Any]:
+    """Kept values from bytes that pack() made.
+
+    Raises:
+        ValueError: The bytes are something else.
+    """
+    try:
+        data = _untagged(msgspec.msgpack.decode(raw))
+    except (msgspec.DecodeError, LookupError, TypeError) as error:
+        raise ValueError("expected a packed session") from error
+    if type(data) is not dict:
+        raise ValueError("expected a packed session")
+    return data
+
+
+def _tagged(value: Any) -> Any:
+    """MessagePack has no time, reference or big integer: those become a map with one `$` key."""
+    kind = type(value)
+    if kind is Time:
+        return {"$t": value.ms}
+    if kind is EntityRef:
+        return {"$e": [value.entity, value.id]}
+    if kind is int and not -_INT64_MAX <= value <= _INT64_MAX:
+        return {"$i": format(value, "x")}
+    if kind is list:
+        return [_tagged(item) for item in value]
+    if kind is dict:
+        plain = {name: _tagged(item) for name, item in value.items()}
+        return {"$m": plain} if any(name.startswith("$") for name in plain) else plain
+    return value
+
+
+def _untagged(value: Any) -> Any:
+    if type(value) is list:
+        return [_untagged(item) for item in value]
+    if type(value) is not dict:
+        return value
+    if len(value) == 1:
+        ((tag, item),) = value.items()
+        if tag == "$t":
+            return Time(item)
+        if tag == "$e":
+            return EntityRef(str(item[0]), int(item[1]))
+        if tag == "$i":
+            return int(item, 16)
+        if tag == "$m":
+            value = item
+    return {name: _untagged(item) for name, item in value.items()}
