@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,8 +81,9 @@ def test_oversized_message_closes_1009(make_server: MakeServer) -> None:
         with server.client().ws("/api/socket", max_size=None, compression=None) as ws:
             ws.send("x" * (1 << 20))
             assert len(ws.receive()) == 1 << 20
-            with pytest.raises(ConnectionClosed) as closed:
+            with suppress(ConnectionClosed):  # the server may be faster than our last bytes
                 ws.send("x" * ((1 << 20) + 1))
+            with pytest.raises(ConnectionClosed) as closed:
                 ws.receive_until_closed()
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1009
