@@ -1,7 +1,7 @@
 """Members, indexes, slices, loops and calls (flin-reference 3.5, 5.2 and 5.4).
 
 Property-style methods (`text.len`) and methods (`list.map(f)`) come from the tables of
-`builtins.registry`; which object may have which member is the object's own matter (`flin_get`).
+`runtime.registry`; which object may have which member is the object's own matter (`flin_get`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,6 @@ from types import FunctionType, NoneType
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
-from flinfast.runtime.builtins.registry import (
-    FAMILY_BY_TYPE,
-    METHODS,
-    PROPERTIES,
-    REGISTRY,
-    call_checked,
-    family_of,
-)
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import (
     KIND_BY_TYPE,
@@ -32,9 +24,17 @@ from flinfast.runtime.kinds import (
     none_fault,
     size_fault,
 )
+from flinfast.runtime.registry import (
+    FAMILY_BY_TYPE,
+    METHODS,
+    PROPERTIES,
+    REGISTRY,
+    call_checked,
+    family_of,
+)
 from flinfast.values import NoValue, Time
 
-_PROPERTIES_BY_TYPE: Final[dict[type, dict[str, Callable[[Value], Value]]]] = {
+PROPERTIES_BY_TYPE: Final[dict[type, dict[str, Callable[[Value], Value]]]] = {
     str: PROPERTIES["text"],
     int: PROPERTIES["number"],
     float: PROPERTIES["number"],
@@ -51,27 +51,33 @@ NAME_SHOWN_MAX: Final = 60  # characters of a name repeated in a message
 # --- members ----------------------------------------
 
 
-def member(value: Value, name: str) -> Value:
-    """`value.name`: a key of a map, a member of an object, a property-style method.
+def make_member(
+    tables: Mapping[type, Mapping[str, Callable[[Value], Value]]],
+) -> Callable[[Value, str], Value]:
+    """`Operators.member` over these tables of property-style methods."""
 
-    A map's missing key, and a name that a text, number, bool, list, time or bytes lacks, is none.
+    def member(value: Value, name: str) -> Value:
+        """`value.name`: a key of a map, a member of an object, a property-style method.
 
-    Raises:
-        RuntimeFault: FL502 for none, FL501 for a function, and what the object itself raises.
-    """
-    kind = type(value)
-    if kind is dict:
-        return value.get(name)
-    table = _PROPERTIES_BY_TYPE.get(kind)
-    if table is not None:
-        read = table.get(name)
-        return None if read is None else read(value)
-    return _member_other(value, name)
+        A map's missing key, and a name that a text, number, bool, list, time or bytes lacks, is
+        none.
+
+        Raises:
+            RuntimeFault: FL502 for none, FL501 for a function, and what the object itself raises.
+        """
+        kind = type(value)
+        if kind is dict:
+            return value.get(name)
+        table = tables.get(kind)
+        if table is not None:
+            read = table.get(name)
+            return None if read is None else read(value)
+        return _member_other(value, name)
+
+    return member
 
 
-def member_optional(value: Value, name: str) -> Value:
-    """`value?.name`: none for none, else as `member`."""
-    return None if value is None else member(value, name)
+member: Final = make_member(PROPERTIES_BY_TYPE)
 
 
 def set_member(target: Value, name: str, value: Value) -> None:
@@ -462,15 +468,16 @@ def _function_name(function: Value) -> str:
 
 
 __all__ = [
+    "PROPERTIES_BY_TYPE",
     "call",
     "index",
     "is_type",
     "iterate",
     "iterate_pairs",
     "make_call_method",
+    "make_member",
     "map_key",
     "member",
-    "member_optional",
     "range_",
     "set_index",
     "set_member",

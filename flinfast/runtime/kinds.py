@@ -31,7 +31,7 @@ KIND_BY_TYPE: Final[dict[type, str]] = {
     NoneType: "none",
     NoValue: "none",
     list: "list",
-    range: "list",
+    range: "range",
     dict: "map",
     Time: "time",
     bytes: "bytes",

@@ -11,18 +11,19 @@ from typing import Any, Final
 
 from flinfast.runtime import access, arithmetic, compare, encode
 from flinfast.runtime.builtins import BoundBuiltins
+from flinfast.runtime.registry import BOUND_PROPERTIES, FAMILY_BY_TYPE
 
 Value = Any
 
 
 class OperatorSet:
-    """Satisfies `lang.abi.Operators`; only `call_method` differs from program to program.
+    """Satisfies `lang.abi.Operators`; what reaches builtins differs from program to program.
 
     Args:
         builtins: The program's builtins, for `value.name(args)` where `name` is no method.
     """
 
-    __slots__ = ("call_method",)
+    __slots__ = ("call_method", "member", "member_optional")
 
     truthy = staticmethod(compare.truthy)
     eq = staticmethod(compare.eq)
@@ -39,8 +40,6 @@ class OperatorSet:
     concat = staticmethod(arithmetic.concat)
     to_text = staticmethod(encode.to_text)
     is_type = staticmethod(access.is_type)
-    member = staticmethod(access.member)
-    member_optional = staticmethod(access.member_optional)
     set_member = staticmethod(access.set_member)
     index = staticmethod(access.index)
     set_index = staticmethod(access.set_index)
@@ -55,7 +54,28 @@ class OperatorSet:
     version_at = staticmethod(access.version_at)
 
     def __init__(self, builtins: Mapping[str, Callable[..., Value]]) -> None:
+        member = access.make_member(_property_tables(builtins))
+
+        def member_optional(value: Value, name: str) -> Value:
+            """`value?.name`: none for none, else as `member`."""
+            return None if value is None else member(value, name)
+
+        self.member = member
+        self.member_optional = member_optional
         self.call_method = access.make_call_method(builtins)
+
+
+def _property_tables(
+    builtins: Mapping[str, Callable[..., Value]],
+) -> dict[type, Mapping[str, Callable[[Value], Value]]]:
+    """The shared tables, with properties such as `2.hours.ago` bound to the program's clock."""
+    tables: dict[type, Mapping[str, Callable[[Value], Value]]] = {}
+    for kind, shared in access.PROPERTIES_BY_TYPE.items():
+        names = BOUND_PROPERTIES.get(FAMILY_BY_TYPE.get(kind, ""), set())
+        bound = {name: builtins.get(name) for name in names}
+        found = {name: function for name, function in bound.items() if function is not None}
+        tables[kind] = {**shared, **found} if found else shared
+    return tables
 
 
 OPERATORS: Final = OperatorSet(BoundBuiltins(None))  # without the builtins that need services

@@ -1,10 +1,21 @@
 """The global functions of FLIN, one file per area; importing this package registers them all.
 
-Nothing else belongs here: how builtins are declared and found is in `registry`.
+Nothing else belongs here: how builtins are declared and found is in `runtime.registry`.
 """
 
-from flinfast.runtime.builtins import log, text, value, ws
-from flinfast.runtime.builtins.registry import (
+from flinfast.runtime.builtins import (
+    bytes,
+    list,
+    log,
+    map,
+    number,
+    process,
+    text,
+    time,
+    value,
+    ws,
+)
+from flinfast.runtime.registry import (
     METHODS,
     PROPERTIES,
     REGISTRY,
@@ -15,17 +26,16 @@ from flinfast.runtime.builtins.registry import (
     specs,
 )
 
+AREAS = (text, list, map, number, time, bytes, value, ws, log, process)
+
 __all__ = [
+    "AREAS",
     "METHODS",
     "PROPERTIES",
     "REGISTRY",
     "BoundBuiltins",
     "RegisteredBuiltin",
     "builtin",
-    "log",
     "public_builtins",
     "specs",
-    "text",
-    "value",
-    "ws",
 ]

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from flinfast.runtime.builtins.registry import Value, builtin
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import argument_fault, as_map
+from flinfast.runtime.registry import Value, builtin
 from flinfast.runtime.services import LogLevel, Services
 
 FRAMES_MAX: Final = 8  # callers looked at to find the FLIN line; methods add a few of ours

@@ -6,9 +6,9 @@ import re
 from typing import Final
 
 from flinfast.errors import RuntimeFault
-from flinfast.runtime.builtins.registry import Items, Value, builtin
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import TEXT_SIZE_MAX, range_fault, size_fault
+from flinfast.runtime.registry import Items, Value, builtin
 
 EMAIL_LENGTH_MAX: Final = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
 # One local part, one `@`, dot-separated labels: linear time, and what the HTML standard accepts

@@ -6,11 +6,11 @@ import math
 import re
 from typing import Final
 
-from flinfast.runtime.builtins.registry import Value, builtin
 from flinfast.runtime.compare import truthy
 from flinfast.runtime.encode import decode_json, encode_text
 from flinfast.runtime.encode import to_text as text_of
 from flinfast.runtime.kinds import INT_MAX, kind_of
+from flinfast.runtime.registry import Value, builtin
 from flinfast.values import Time
 
 INT_DIGITS_MAX: Final = 4200  # digits that fit INT_MAX

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
-from flinfast.runtime.builtins.registry import Items, Value, builtin
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import argument_fault, range_fault
+from flinfast.runtime.registry import Items, Value, builtin
 from flinfast.runtime.services import Services
 from flinfast.values import Time
 

@@ -180,6 +180,8 @@ METHODS: Final[dict[str, dict[str, Variant]]] = {
 PROPERTIES: Final[dict[str, dict[str, Callable[[Value], Value]]]] = {
     name: {} for name in ("text", "number", "time", "bytes", "list", "bool")
 }
+# Properties of services: family to names; `OperatorSet` binds them.
+BOUND_PROPERTIES: Final[dict[str, set[str]]] = {name: set() for name in PROPERTIES}
 
 
 def builtin(
@@ -189,6 +191,7 @@ def builtin(
     context: bool = False,
     properties_of: tuple[str, ...] = (),
     mutates: bool = False,
+    as_property: bool = False,
     **flags: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a builtin; the first line of its docstring is the summary.
@@ -201,6 +204,7 @@ def builtin(
         context: For factories: whether the callable takes the context first.
         properties_of: Further kinds on which `value.name` means this call.
         mutates: The first argument is changed in place.
+        as_property: `value.name` means this call although the builtin needs services.
         flags: `ws_only`, `waits`, `writes`, `reads`, `joins`, `result` of the `Builtin` entry.
     """
 
@@ -222,10 +226,11 @@ def builtin(
             **flags,
         )
         _add(spec, variant, properties_of)
+        if as_property:
+            BOUND_PROPERTIES[variant.family].update((own, *aliases))
         for alias in aliases:
             other = replace(variant, name=alias)
-            text = summary if alias.startswith("_") else f"Same as `{own}`."
-            _add(replace(spec, name=alias, summary=text), other, properties_of)
+            _add(replace(spec, name=alias), other, properties_of)
         return function
 
     return register
@@ -325,13 +330,15 @@ def _merge(known: RegisteredBuiltin, spec: Builtin, variant: Variant) -> Registe
         or not all(v.is_pure for v in variants)
     ):
         raise ValueError(f"expected distinct first parameters, got a second `{spec.name}`")
-    longest = max(variants, key=lambda v: len(v.parameters)).parameters
+    longest = max(variants, key=lambda v: (v.maximum is None, len(v.parameters))).parameters
     minimum = min(v.minimum for v in variants)
+    first = replace(longest[0], name="value")
     merged = tuple(
         replace(p, optional=not p.rest and (p.optional or index >= minimum)).spelling
-        for index, p in enumerate(longest)
+        for index, p in enumerate((first, *longest[1:]))
     )
-    summary = f"{known.spec.summary} {spec.summary}"
+    earlier = known.spec.summary
+    summary = earlier if spec.summary in earlier else f"{earlier} {spec.summary}"
     result = spec.result if spec.result == known.spec.result else "any"
     return RegisteredBuiltin(
         replace(known.spec, parameters=merged, summary=summary, result=result), variants

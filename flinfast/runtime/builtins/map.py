@@ -1,0 +1,115 @@
+"""Map builtins (flin-reference 13.3). Records count as maps of their visible fields."""
+
+from __future__ import annotations
+
+from flinfast.errors import RuntimeFault
+from flinfast.runtime.access import map_key
+from flinfast.runtime.function import pairwise
+from flinfast.runtime.kinds import kind_of
+from flinfast.runtime.registry import Function, Items, Map, MapRef, Value, builtin
+
+
+@builtin()
+def keys(entries: Map) -> Items:
+    """List the keys."""
+    return list(entries)
+
+
+@builtin()
+def values(entries: Map) -> Items:
+    """List the values."""
+    return list(entries.values())
+
+
+@builtin()
+def entries_(entries: Map) -> Items:
+    """List the entries as `[key, value]`."""
+    return [[key, value] for key, value in entries.items()]
+
+
+@builtin()
+def from_entries(items: Items) -> Map:
+    """Make a map from a list of `[key, value]`."""
+    made = {}
+    for item in items:
+        if type(item) is not list or len(item) != 2:
+            raise RuntimeFault(
+                f"`from_entries`: expected a list of [key, value], got {kind_of(item)} in it",
+                code="FL504",
+            )
+        made[map_key(item[0])] = item[1]
+    return made
+
+
+@builtin("has")
+def has_key(entries: Map, key: Value) -> bool:
+    """Tell whether there is an entry `key`."""
+    return map_key(key) in entries
+
+
+@builtin()
+def get(entries: Map, key: Value, default: Value = None) -> Value:
+    """Give the value of `key`, or `default` when there is none."""
+    return entries.get(map_key(key), default)
+
+
+@builtin(name="set", mutates=True)
+def set_(entries: MapRef, key: Value, value: Value) -> Map:
+    """Set `key` to `value`, in place, and give the map."""
+    entries[map_key(key)] = value
+    return entries
+
+
+@builtin(mutates=True)
+def delete_key(entries: MapRef, key: Value) -> Map:
+    """Remove `key`, in place, and give the map."""
+    entries.pop(map_key(key), None)
+    return entries
+
+
+@builtin()
+def pick(entries: Map, names: Items) -> Map:
+    """Keep only the entries whose keys are in `names`."""
+    wanted = [map_key(name) for name in names]
+    return {name: entries[name] for name in wanted if name in entries}
+
+
+@builtin()
+def omit(entries: Map, names: Items) -> Map:
+    """Leave out the entries whose keys are in `names`."""
+    unwanted = {map_key(name) for name in names}
+    return {name: value for name, value in entries.items() if name not in unwanted}
+
+
+@builtin("copy")
+def clone(entries: Map) -> Map:
+    """Copy the map; the values are shared."""
+    return dict(entries)
+
+
+@builtin()
+def merge(entries: Map, *others: Map) -> Map:
+    """Give one map of all entries; later maps win."""
+    merged = dict(entries)
+    for other in others:
+        merged.update(other)
+    return merged
+
+
+@builtin()
+def map_values(entries: Map, function: Function) -> Map:
+    """Give a map of `function(value)` or `function(value, key)` under the same keys."""
+    step = pairwise("map_values", 2, function)
+    return {key: step(value, key) for key, value in list(entries.items())}
+
+
+@builtin("length", "size", "count")
+def len_(entries: Map) -> int:
+    """Count the entries."""
+    return len(entries)
+
+
+@builtin()
+def is_empty(entries: Map) -> bool:
+    """Tell whether there are no entries."""
+    return not entries

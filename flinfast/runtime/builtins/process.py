@@ -1,0 +1,48 @@
+"""Builtins about the process and small tools (flin-reference 13.6)."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from typing import Final
+
+from flinfast.runtime import patch as patches
+from flinfast.runtime.kinds import range_fault
+from flinfast.runtime.registry import Number, Value, builtin
+from flinfast.runtime.services import Services
+
+SLEEP_MS_MAX: Final = 86_400_000
+_STARTED: Final = time.monotonic()  # a property of the process, the same for every program in it
+
+
+@builtin("uuid")
+def generate_uuid() -> str:
+    """Make a random UUID (version 4)."""
+    return str(uuid.uuid4())
+
+
+@builtin()
+def server_uptime() -> int:
+    """Give the seconds since the process started."""
+    return int(time.monotonic() - _STARTED)
+
+
+@builtin()
+def env(name: str) -> Value:
+    """Read an environment variable; none when it is not set."""
+    return None if "\0" in name or "=" in name else os.environ.get(name)
+
+
+@builtin(waits=True)
+def sleep(services: Services, duration: Number) -> None:
+    """Wait that many milliseconds; other handlers run meanwhile."""
+    if not 0 <= duration <= SLEEP_MS_MAX:
+        raise range_fault("sleep", 1, f"0 to {SLEEP_MS_MAX} ms", duration)
+    services.waiter.sleep(duration / 1000)
+
+
+@builtin()
+def apply_patch(text: str, patch: Value) -> str:
+    """Apply edits `{ start, delete, insert }` to a text; offsets count code points."""
+    return patches.apply_patch(text, patch)

@@ -1,0 +1,78 @@
+"""Function values that builtins call back: how many arguments they are given.
+
+FLIN follows JavaScript: `list.map(x => ...)` and `list.map((x, i) => ...)` both work. What a
+function can take is looked at once, before the first call, so a mismatch is a fault of the call
+that passed the function and never a Python error inside it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Final
+
+from flinfast.errors import RuntimeFault
+from flinfast.runtime.kinds import argument_fault, is_function
+from flinfast.runtime.registry import Function, Items, Value, call_checked
+
+_UNBOUNDED: Final = 255
+
+
+def argument_range(function: Function) -> tuple[int, int]:
+    """Fewest and most positional arguments that `function` takes."""
+    if type(function) is FunctionType:
+        code = function.__code__
+        most = _UNBOUNDED if code.co_flags & inspect.CO_VARARGS else code.co_argcount
+        return code.co_argcount - len(function.__defaults__ or ()), most
+    return 0, _UNBOUNDED
+
+
+def argument_count(name: str, position: int, function: Value, needed: int, offered: int) -> int:
+    """How many arguments to give `function`: `needed`, more if it insists, fewer if it must.
+
+    Args:
+        name: Builtin that received the function, for the fault.
+        position: 1-based position of the function among its arguments.
+        function: The function value.
+        needed: Arguments that the builtin always gives.
+        offered: Arguments that it has.
+
+    Raises:
+        RuntimeFault: FL504 when it is no function, or needs more than `offered`.
+    """
+    if not is_function(function):
+        raise argument_fault(name, position, "function", function)
+    fewest, most = argument_range(function)
+    if fewest > offered:
+        raise RuntimeFault(
+            f"`{name}` argument {position}: expected a function of at most {offered} parameters, "
+            f"got one of {fewest}",
+            code="FL504",
+        )
+    return max(fewest, min(needed, most))
+
+
+def results(name: str, position: int, function: Value, items: Items) -> Iterator[Value]:
+    """Results of `function(item)` or `function(item, index)` over a snapshot of the items."""
+    count = argument_count(name, position, function, 1, 2)
+    if type(function) is not FunctionType:
+        return (call_checked(name, function, (item,), {}) for item in items[:])
+    if count == 1:
+        return map(function, items[:])
+    if count == 2:
+        return map(function, items[:], itertools.count())
+    return (function() for _ in items[:])
+
+
+def pairwise(name: str, position: int, function: Value) -> Function:
+    """`function` as one of exactly two arguments, such as the step of a reduction."""
+    count = argument_count(name, position, function, 2, 2)
+    if type(function) is not FunctionType:
+        return lambda first, second: call_checked(name, function, (first, second), {})
+    if count == 2:
+        return function
+    if count == 1:
+        return lambda first, second: function(first)
+    return lambda first, second: function()
