@@ -1,0 +1,141 @@
+"""A handler is a transaction: what it writes and what it sends happen together or not at all.
+
+`Transaction` joins the two logs of one run: the hub's effects and the store's savepoint. Effects of
+a run that wrote, or that saw writes which are not durable yet, leave when those are on disk.
+
+    begin -> handler -> commit -> (durable) -> sends and response leave
+                     -> rollback: only the error leaves
+
+A wait in the middle is a commit point: what came before it can no longer be taken back, so such a
+run is not repeated on a conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flinfast.errors import ConflictFault
+
+if TYPE_CHECKING:
+    from flinfast.native.hub import Connection, Hub
+
+RETRIES_MAX = 5  # runs after the first one that met a conflict
+
+Done = Callable[[BaseException | None], None]
+
+
+class Transaction:
+    """One run of a handler.
+
+    Args:
+        hub: Effect log.
+        store: Database.
+        current: Connection the handler runs for, None for a request.
+        uses_store: Whether it reads or writes stored data.
+        writes: Whether it may write; then the write lock is taken before its first read.
+    """
+
+    __slots__ = ("_current", "_held", "_hub", "_store", "_uses_store", "_writes", "has_waited")
+
+    def __init__(
+        self, hub: Hub, store: Any, current: Connection | None, *, uses_store: bool, writes: bool
+    ) -> None:
+        self._hub = hub
+        self._store = store
+        self._current = current
+        self._uses_store = uses_store or writes
+        self._writes = writes
+        self._held = False  # whether an earlier part of this run had to wait for durability
+        self.has_waited = False
+
+    def begin(self) -> None:
+        """Open both logs.
+
+        Raises:
+            StoreError: The database cannot be used.
+        """
+        if self._uses_store:
+            self._store.begin(writes=self._writes)
+        self._hub.begin(self._current)
+
+    def use_store(self) -> None:
+        """The run writes although nobody expected it (its session changed)."""
+        if not self._uses_store:
+            self._store.begin(writes=True)
+            self._uses_store = self._writes = True
+
+    def commit(self, done: Done | None = None, *, hold: bool = False) -> bool:
+        """The run succeeded.
+
+        Args:
+            done: Called with None when everything it did is durable and its sends have left, or
+                with an error when its writes were lost; perhaps before this returns.
+            hold: It saw something that is not durable although it did not ask the store.
+
+        Returns:
+            Whether `done` was, or will be, called later.
+
+        Raises:
+            StoreError: What it wrote is lost; the transaction is over.
+        """
+        try:
+            must_wait = self._store.commit() if self._uses_store else False
+        except BaseException:
+            self._hub.rollback()
+            raise
+        if must_wait or self._held or hold:
+            self._held = True
+            self._hold(done)
+            return True
+        self._hub.commit()
+        if done is not None:
+            done(None)
+        return False
+
+    def _hold(self, done: Done | None) -> None:
+        hub = self._hub
+        held = hub.hold()
+
+        def durable(error: BaseException | None) -> None:
+            if error is None:
+                hub.release(held)
+            else:
+                hub.discard(held)
+            if done is not None:
+                done(error)
+
+        self._store.after_durable(durable)
+
+    def rollback(self) -> None:
+        """The run failed: forget its effects and its writes.
+
+        Raises:
+            StoreError: The database cannot take them back by itself; everything of this loop turn
+                is lost, this run included.
+        """
+        self._hub.rollback()
+        if self._uses_store:
+            self._store.rollback()
+
+    # --- CommitPoint ----------------------------------------
+
+    def suspend(self) -> None:
+        """Commit what was done so far; the handler is about to wait."""
+        self.has_waited = True
+        self.commit()
+
+    def resume(self) -> None:
+        """Begin again; the handler goes on."""
+        self.begin()
+
+
+def may_retry(error: BaseException, transaction: Transaction, attempt: int) -> bool:
+    """Whether a run that failed is to be repeated from its start.
+
+    Args:
+        error: What ended it.
+        transaction: Its transaction, rolled back.
+        attempt: 0 for the first run.
+    """
+    return isinstance(error, ConflictFault) and attempt < RETRIES_MAX and not transaction.has_waited
