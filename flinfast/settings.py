@@ -16,6 +16,8 @@ class ServerSettings:
 
     `data_plane` says who reads and writes open WebSockets: "reactor" is the native epoll set,
     "adapter" the loop's own transport (always so for TLS), "auto" the reactor where it works.
+    `metrics` says who may read `/_flin/metrics`: requests from this machine that no proxy
+    forwarded, everybody, or nobody.
     """
 
     host: str = "127.0.0.1"
@@ -38,6 +40,7 @@ class ServerSettings:
     drain_s: float = 30.0
     handler_timeout_s: float = 30.0
     data_plane: Literal["auto", "reactor", "adapter"] = "auto"
+    metrics: Literal["local", "public", "off"] = "local"
 
 
 @dataclass(frozen=True, slots=True)

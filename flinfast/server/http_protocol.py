@@ -1,0 +1,545 @@
+"""HTTP/1.1 and 1.0 on one connection: bytes in, requests to the site, responses out in order.
+
+Requests of a connection are answered one at a time. What a peer sends ahead (pipelining) waits in
+the connection's buffer, which is bounded because reading pauses, so answers cannot change places
+and a peer that never reads stops being read. Heads are checked by `head.py`, then parsed by
+httptools; bodies are cut off by length or decoded by `body.py`.
+
+There is no timer per connection: `deadline` is compared with the site's coarse clock by its sweep.
+No exception leaves a callback: a peer gets an error response, the log gets the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import httptools
+
+from flinfast.runtime.request import Request
+from flinfast.runtime.response import Response
+from flinfast.server.head import Head, RequestError, check_head, interpret
+from flinfast.server.request_reader import RequestReader
+from flinfast.server.response_head import CONTINUE, UnsafeFieldError
+from flinfast.server.static import OpenFile, answer, open_regular
+from flinfast.server.upgrade import PendingUpgrade
+
+if TYPE_CHECKING:
+    from flinfast.server.site import Site
+
+PIPELINE_BYTES_MAX = 64 << 10  # bytes kept while a response is pending; then reading pauses
+PIPELINE_TURN_MAX = 16  # requests of one connection answered before others get their turn
+WRITE_HIGH_BYTES = 64 << 10  # unsent bytes from which no further response is started
+WRITE_LOW_BYTES = 16 << 10
+JOINED_BODY_BYTES_MAX = 64 << 10  # smaller bodies are sent in one piece with their head
+STREAM_PIECES_MAX = 4  # pieces of a file written before others get their turn
+STALL_S = 30.0  # a peer that takes nothing of a response for so long is gone
+LINGER_S = 2.0  # how long input is read and dropped so that the peer can read its error
+HANDLER_GRACE_S = 5.0  # runtime ends a handler at handler_timeout_s; this is the net below it
+
+READING, HANDLING, STREAMING, UPGRADING, LINGERING, CLOSED = range(6)
+
+# Most field names are one of these, so lower-casing and decoding is a lookup.
+# fmt: off
+_COMMON_NAMES: Final = (
+    "Host", "User-Agent", "Accept", "Accept-Encoding", "Accept-Language", "Authorization",
+    "Cache-Control", "Connection", "Content-Length", "Content-Type", "Cookie", "If-None-Match",
+    "Origin", "Pragma", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
+    "Sec-WebSocket-Extensions", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol",
+    "Sec-WebSocket-Version", "Transfer-Encoding", "Upgrade", "X-Forwarded-For",
+    "X-Forwarded-Proto", "X-Request-Id",
+)
+# fmt: on
+_NAMES: Final[dict[bytes, str]] = {
+    spelling.encode(): name.lower() for name in _COMMON_NAMES for spelling in (name, name.lower())
+}
+
+
+class HeadReader:
+    """Parses complete heads; one for all connections of a site, since heads come whole.
+
+    The parser is only replaced after a head that leaves it waiting for a body or closed.
+    """
+
+    def __init__(self, *, header_count_max: int) -> None:
+        self._header_count_max = header_count_max
+        self._headers: list[tuple[str, str]] = []
+        self._target = b""
+        self._is_complete = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    def read(self, raw: bytes) -> Head:
+        """The meaning of a head that ends with its empty line.
+
+        Raises:
+            RequestError: It breaks a rule.
+        """
+        check_head(raw, header_count_max=self._header_count_max)
+        self._headers = []
+        self._is_complete = False
+        parser = self._parser
+        is_reusable = False
+        try:
+            parser.feed_data(raw)
+            is_reusable = self._is_complete and parser.should_keep_alive()
+        except httptools.HttpParserUpgrade:
+            pass  # how the parser says that an Upgrade field was there; what follows is ours
+        except httptools.HttpParserError as error:
+            raise RequestError("malformed request head") from error
+        finally:
+            if not is_reusable:
+                self._parser = httptools.HttpRequestParser(self)
+        head = interpret(
+            parser.get_method().decode("ascii"),
+            self._target.decode("latin-1"),
+            parser.get_http_version(),
+            self._headers,
+        )
+        if not head.keep_alive:  # `Connection: close` leaves the parser closed
+            self._parser = httptools.HttpRequestParser(self)
+        return head
+
+    # httptools calls these; they store and return.
+
+    def on_url(self, url: bytes) -> None:
+        """The request target."""
+        self._target = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field line."""
+        known = _NAMES.get(name)
+        if known is None:
+            known = name.decode("latin-1").lower()
+        self._headers.append((known, value.decode("latin-1").strip(" \t")))
+
+    def on_message_complete(self) -> None:
+        """The head stands alone: no body is expected."""
+        self._is_complete = True
+
+
+class HttpConnection(asyncio.Protocol):
+    """One accepted connection until it closes or becomes a WebSocket.
+
+    Attributes:
+        deadline: Coarse monotonic time at which expire() is due, seconds.
+        transport: The loop's transport, set while connected.
+    """
+
+    __slots__ = (
+        "_file",
+        "_is_advancing",
+        "_is_blocked",
+        "_is_half_closed",
+        "_is_reading",
+        "_is_tls",
+        "_peer",
+        "_reader",
+        "_request",
+        "_serial",
+        "_site",
+        "_started",
+        "_state",
+        "_waits_for_reader",
+        "deadline",
+        "transport",
+    )
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._state = READING
+        self._reader = RequestReader(site.settings.server, site.head_reader.read)
+        self._request: Request | None = None
+        self._serial = 0
+        self._started = 0.0
+        self._file: OpenFile | None = None
+        self._is_advancing = False
+        self._is_blocked = False
+        self._waits_for_reader = 0
+        self._is_half_closed = False
+        self._is_reading = True
+        self._is_tls = False
+        self._peer = ""
+        self.deadline = 0.0
+        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+
+    # --- callbacks of the loop ----------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start to wait for a head."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
+        peer = transport.get_extra_info("peername")
+        # A Unix socket's peer has no address; None: the peer has gone already.
+        self._peer = str(peer[0]) if isinstance(peer, tuple) else "" if peer is not None else "-"
+        self._is_tls = transport.get_extra_info("ssl_object") is not None
+        self.deadline = self._site.now + self._site.settings.server.head_timeout_s
+        self._site.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        if self._state >= LINGERING:
+            return
+        buffer = self._reader.buffer
+        buffer += data
+        if self._state == READING:
+            self._advance()
+        elif len(buffer) > PIPELINE_BYTES_MAX:
+            self._set_reading(False)
+
+    def eof_received(self) -> bool:
+        """The peer will send nothing more; a pending response may still go out (not over TLS)."""
+        if self._state in (HANDLING, STREAMING) and not self._is_tls:
+            self._is_half_closed = True
+            return True
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone; a handler that still runs has its response dropped."""
+        self._state = CLOSED
+        self._serial += 1
+        self._site.connections.discard(self)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def pause_writing(self) -> None:
+        """The peer reads too slowly: start no further response."""
+        self._is_blocked = True
+        self._waits_for_reader = self.transport.get_write_buffer_size()
+        if self._state == READING:
+            self.deadline = self._site.now + STALL_S
+
+    def resume_writing(self) -> None:
+        """The peer has caught up."""
+        self._is_blocked = False
+        if self._state == STREAMING:
+            self._pump()
+        elif self._state == READING:
+            self._await_head()
+            self._advance()
+
+    # --- what the site and upgrades call ----------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request has begun."""
+        reader = self._reader
+        return (
+            self._state == READING
+            and not reader.buffer
+            and not reader.in_body
+            and not self._is_blocked
+        )
+
+    @property
+    def is_handling(self) -> bool:
+        """Whether a response is pending or being sent."""
+        return self._state in (HANDLING, STREAMING, UPGRADING) or self._is_blocked
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed."""
+        state = self._state
+        if self._is_blocked and state in (READING, STREAMING):
+            size = self.transport.get_write_buffer_size()
+            if size < self._waits_for_reader:
+                self._waits_for_reader = size
+                self.deadline = now + STALL_S
+            else:
+                self.transport.abort()
+        elif state == READING and not self._reader.in_body and not self._reader.buffer:
+            self.transport.close()
+        elif state == READING:
+            self._refuse(RequestError("the request took too long", status=408))
+        elif state in (HANDLING, UPGRADING):
+            self._refuse(RequestError("the handler took too long", status=503))
+        else:
+            self.transport.abort()
+
+    def close_when_done(self) -> None:
+        """Accept no further request (drain)."""
+        if self.is_idle:
+            self.transport.close()
+
+    def is_waiting_for(self, serial: int) -> bool:
+        """Whether the response to request number `serial` is still wanted."""
+        return serial == self._serial and self._state in (HANDLING, UPGRADING)
+
+    def respond(self, serial: int, response: Response, file: OpenFile | None = None) -> None:
+        """Send the response to request number `serial`; late and second ones are dropped.
+
+        Args:
+            serial: As given to the site with the request.
+            response: What to send.
+            file: Sent as the body; closed here.
+        """
+        if not self.is_waiting_for(serial):
+            if file is not None:
+                file.close()
+            return
+        try:
+            self._send(response, file)
+        except UnsafeFieldError as error:
+            self._site.log.error("a response was not sent", reason=str(error))
+            self._send(self._site.error(500, "Internal Server Error"), None)
+
+    def hold_for_upgrade(self) -> None:
+        """Stop reading: what the peer sends now belongs to the WebSocket, if there will be one."""
+        self._state = UPGRADING
+        self._set_reading(False)
+
+    def detach(self) -> bytes:
+        """Give the connection away.
+
+        Returns:
+            Bytes received after the request.
+        """
+        tail = bytes(self._reader.buffer)
+        self._log(101, 0)
+        self._state = CLOSED
+        self._serial += 1
+        self._reader.clear()
+        self._site.connections.discard(self)
+        return tail
+
+    @property
+    def early_size(self) -> int:
+        """Bytes received after the pending request."""
+        return len(self._reader.buffer)
+
+    # --- requests ----------------------------------------
+
+    def _advance(self) -> None:
+        """Read and answer requests until input, output or a handler has to be waited for."""
+        if self._is_advancing:
+            return
+        self._is_advancing = True
+        reader = self._reader
+        is_starved = False
+        try:
+            count = 0
+            while self._state == READING and self._can_write():
+                body = reader.next_body()
+                if body is None:
+                    is_starved = True
+                    self._await_rest()
+                    break
+                self._dispatch(body)
+                count += 1
+                if count >= PIPELINE_TURN_MAX and reader.buffer:
+                    self._site.call_soon(self._advance)
+                    break
+        except RequestError as fault:
+            self._refuse(fault)
+        except Exception as error:  # noqa: BLE001 - one connection's fault must not end the server
+            self._site.report("a request failed in the server", error)
+            self._refuse(RequestError("Internal Server Error", status=500))
+        finally:
+            self._is_advancing = False
+        if self._state == READING:
+            if is_starved:
+                self._set_reading(True)
+            elif len(reader.buffer) > PIPELINE_BYTES_MAX:
+                self._set_reading(False)
+
+    def _await_rest(self) -> None:
+        """A request is incomplete: move the deadline when the peer has earned it."""
+        reader, server = self._reader, self._site.settings.server
+        if reader.owes_continue:
+            reader.owes_continue = False
+            self.transport.write(CONTINUE)
+        if reader.has_progress:
+            reader.has_progress = False
+            wait_s = server.body_timeout_s if reader.in_body else server.head_timeout_s
+            self.deadline = self._site.now + wait_s
+
+    def _can_write(self) -> bool:
+        return not self._is_blocked
+
+    def _dispatch(self, body: bytes) -> None:
+        site, head = self._site, cast(Head, self._reader.head)
+        self._state = HANDLING
+        self._serial += 1
+        self.deadline = site.now + site.settings.server.handler_timeout_s + HANDLER_GRACE_S
+        if site.log.has_access_lines:
+            self._started = time.perf_counter()
+        peer, scheme = self._peer, "https" if self._is_tls else "http"
+        if site.reads_proxy_headers:
+            peer, scheme = site.forwarded(head, peer, scheme)
+        request = self._request = Request(
+            head.method,
+            head.target,
+            site.path_below_root(head.path),
+            head.query_string,
+            head.version,
+            head.headers,
+            body,
+            peer,
+            cast(Any, scheme),
+            site.next_request_id(),
+        )
+        respond = partial(self.respond, self._serial)
+        if head.is_websocket:
+            PendingUpgrade(self, self._serial, head, request).begin(site)
+        else:
+            site.dispatch(head, request, respond)
+
+    # --- responses ----------------------------------------
+
+    def _send(self, response: Response, file: OpenFile | None) -> None:
+        """Write a response; what follows depends on its body and on both sides' keep-alive."""
+        site, head = self._site, self._reader.head
+        if response.file is not None and file is None:
+            response, file = self._opened(response)
+        size = file.left if file is not None else len(response.body)
+        keep_alive = (
+            head is not None
+            and head.keep_alive
+            and not site.is_draining
+            and not self._is_half_closed
+        )
+        try:
+            raw = site.heads.render(response, head, size=size, keep_alive=keep_alive)
+        except UnsafeFieldError:
+            if file is not None:
+                file.close()
+            raise
+        has_body = (head is None or head.method != "HEAD") and response.status not in (204, 304)
+        self._log(response.status, size if has_body else 0)
+        if has_body and file is not None and size:
+            self.transport.write(raw)
+            self._file = file
+            self._state = STREAMING
+            self.deadline = site.now + STALL_S
+            self._pump()
+            return
+        if file is not None:
+            file.close()
+        if not has_body or not size:
+            self.transport.write(raw)
+        elif size <= JOINED_BODY_BYTES_MAX:
+            self.transport.write(raw + response.body)
+        else:
+            self.transport.write(raw)
+            self.transport.write(response.body)
+        self._finish(keep_alive)
+
+    def _opened(self, response: Response) -> tuple[Response, OpenFile | None]:
+        """The response with its file opened; a handler's status other than 200 is kept."""
+        path = str(response.file)
+        fd = open_regular(path)
+        if fd is None:
+            return self._site.error(404, "Not Found"), None
+        head = cast(Head, self._reader.head)
+        answered, file = answer(head, fd, response.headers, path)
+        if response.status != 200 and file is not None and answered.status == 200:
+            answered.status = response.status
+        return answered, file
+
+    def _pump(self) -> None:
+        """Write pieces of the file while the peer takes them."""
+        file = self._file
+        if file is None or self._state != STREAMING or not self._can_write():
+            return
+        for _ in range(STREAM_PIECES_MAX):
+            try:
+                data = file.read()
+            except OSError as error:
+                self._site.report("a file could not be read", error)
+                data = b""
+            if not data:  # shorter than announced: only a reset tells the peer
+                self.transport.abort()
+                return
+            self.transport.write(data)
+            if not file.left:
+                file.close()
+                self._file = None
+                head = cast(Head, self._reader.head)
+                self._finish(
+                    head.keep_alive and not self._site.is_draining and not self._is_half_closed
+                )
+                return
+            if not self._can_write():
+                self.deadline = self._site.now + STALL_S
+                return
+        self._site.call_soon(self._pump)
+
+    def _finish(self, keep_alive: bool) -> None:
+        """The response is written: take the next request or close."""
+        self._request = None
+        if not keep_alive:
+            if self._reader.buffer:
+                self._linger()
+            else:
+                self._state = LINGERING
+                self.deadline = self._site.now + STALL_S
+                self.transport.close()
+            return
+        self._state = READING
+        self._await_head()
+        if self._reader.buffer:
+            self._advance()
+        elif not self._is_reading:
+            self._set_reading(True)
+
+    def _await_head(self) -> None:
+        server = self._site.settings.server
+        wait_s = server.head_timeout_s if self._reader.buffer else server.keep_alive_s
+        self.deadline = self._site.now + wait_s
+
+    def _refuse(self, fault: RequestError) -> None:
+        """Answer with an error and close; what the peer still sends is read and dropped."""
+        if self._state >= LINGERING or self.transport.is_closing():
+            return
+        site = self._site
+        response = site.error(fault.status, fault.message, fault.headers)
+        head = self._current_head()
+        raw = site.heads.render(response, head, size=len(response.body), keep_alive=False)
+        is_head = head is not None and head.method == "HEAD"
+        self.transport.write(raw if is_head else raw + response.body)
+        self._log(fault.status, len(response.body))
+        self._linger()
+
+    def _current_head(self) -> Head | None:
+        """Head of the request being read or answered; between requests it is the last one's."""
+        if self._state == READING and not self._reader.in_body:
+            return None
+        return self._reader.head
+
+    def _linger(self) -> None:
+        """Close our side and drop input for a while: a reset would destroy the response."""
+        self._state = LINGERING
+        self._serial += 1
+        self._reader.clear()
+        self.deadline = self._site.now + LINGER_S
+        if self._is_tls or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self._set_reading(True)
+
+    def _set_reading(self, is_reading: bool) -> None:
+        if is_reading == self._is_reading or self.transport.is_closing():
+            return
+        self._is_reading = is_reading
+        if is_reading:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+
+    def _log(self, status: int, size: int) -> None:
+        site = self._site
+        site.count_response(status)
+        if not site.log.has_access_lines:
+            return
+        request = self._request
+        if request is None:
+            head = self._current_head()
+            method, path = (head.method, head.path) if head else ("-", "-")
+            site.log.request(method, path, status, size, 0.0, self._peer, "")
+        else:
+            duration_s = time.perf_counter() - self._started
+            site.log.request(
+                request.method, request.path, status, size, duration_s, request.peer, request.id
+            )

@@ -1,0 +1,42 @@
+"""The asyncio side of a WebSocket whose bytes pass through the loop's transport.
+
+Used for TLS, for loops without epoll, and when `server.data_plane` asks for it. The hub does the
+rest: it writes to and closes the transport by itself, this only brings it what the loop says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flinfast.native.hub import Connection
+    from flinfast.server.site import Site
+
+
+class StreamAdapter(asyncio.Protocol):
+    """Protocol of one open WebSocket.
+
+    Args:
+        site: Whose hub owns the connection.
+        connection: The connection, opened with `Hub.open_transport()` right after this is set.
+    """
+
+    __slots__ = ("_connection", "_site")
+
+    def __init__(self, site: Site, connection: Connection) -> None:
+        self._site = site
+        self._connection = connection
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the peer."""
+        self._site.hub.feed(self._connection, data)
+
+    def eof_received(self) -> bool:
+        """The peer closed its side: the hub says what follows."""
+        self._site.hub.eof(self._connection)
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The transport is gone."""
+        self._site.hub.lost(self._connection)

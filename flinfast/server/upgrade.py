@@ -1,0 +1,299 @@
+"""From an upgrade request to an open WebSocket: handshake, guards, hand-over of the socket.
+
+The order matters. Reading pauses first, so nothing the peer sends can be taken for HTTP. Then the
+handshake is checked, then the program decides (origin, middleware, guards): a refusal is an
+ordinary HTTP response, and no 101 is written before the last guard has passed. Then the socket
+leaves the loop: its descriptor is duplicated, the transport dropped, and the hub writes the 101,
+runs `on connect` and only then parses what the peer sent early.
+
+Source: RFC 6455 section 4.2; RFC 7692 section 7.1 for compression.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from flinfast.runtime.request import Request, has_token
+from flinfast.runtime.response import Response
+from flinfast.server.head import Head, RequestError
+from flinfast.server.stream_adapter import StreamAdapter
+
+if TYPE_CHECKING:
+    from flinfast.runtime.app import Upgrade
+    from flinfast.server.http_protocol import HttpConnection
+    from flinfast.server.site import Site
+
+VERSION = "13"
+EARLY_BYTES_MAX = 64 << 10  # frames sent before the 101; an honest client sends none or one
+OFFERS_MAX = 16  # extension offers looked at; browsers send one or two
+FLUSH_RETRY_S = 0.005  # earlier pipelined responses are still on their way to the kernel
+
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")  # base64 of exactly 16 bytes
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_WINDOW_BITS: Final = frozenset(map(str, range(8, 16)))
+_SWITCHING: Final = (
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+)
+_OWN_FIELDS: Final = frozenset(
+    {
+        "connection",
+        "content-length",
+        "content-type",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-protocol",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """A valid opening handshake.
+
+    Attributes:
+        accept: Value of Sec-WebSocket-Accept.
+        protocols: Subprotocols offered, in the peer's order of preference.
+        deflate: Value of Sec-WebSocket-Extensions to answer with, or "".
+    """
+
+    accept: str
+    protocols: tuple[str, ...]
+    deflate: str
+
+
+def check_handshake(head: Head, *, compression: bool) -> Handshake:
+    """Check the opening handshake of a request whose Upgrade field names websocket.
+
+    Args:
+        head: An HTTP/1.1 request.
+        compression: Whether permessage-deflate may be agreed on.
+
+    Raises:
+        RequestError: 400, or 426 for another version.
+    """
+    fields = head.fields
+    if head.method != "GET":
+        raise RequestError("a WebSocket upgrade has to be a GET request")
+    if head.is_chunked or head.content_length:
+        raise RequestError("an upgrade request cannot have a body")
+    if not has_token(head.joined("connection"), "upgrade"):
+        raise RequestError("expected `upgrade` in the Connection header")
+    if fields.get("sec-websocket-version") != VERSION:
+        raise RequestError(
+            f"expected Sec-WebSocket-Version {VERSION}",
+            status=426,
+            headers=(("Sec-WebSocket-Version", VERSION), ("Upgrade", "websocket")),
+        )
+    key = fields.get("sec-websocket-key", "")
+    if _KEY.fullmatch(key) is None:
+        raise RequestError("expected 16 bytes in base64 in Sec-WebSocket-Key")
+    deflate = negotiate_deflate(head.joined("sec-websocket-extensions")) if compression else ""
+    return Handshake(accept_of(key), offered_protocols(head), deflate)
+
+
+def accept_of(key: str) -> str:
+    """Sec-WebSocket-Accept for a Sec-WebSocket-Key."""
+    digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+def offered_protocols(head: Head) -> tuple[str, ...]:
+    """Subprotocols of a request in order; names that are not tokens offer nothing."""
+    parts = (part.strip(" \t") for part in head.joined("sec-websocket-protocol").split(","))
+    return tuple(part for part in parts if _TOKEN.fullmatch(part))
+
+
+def negotiate_deflate(value: str) -> str:
+    """The answer to the first offer of permessage-deflate that we can keep, "" for none.
+
+    We keep no compression state between messages in either direction, and always use a window of
+    15 bits, so an offer that asks us for a smaller one is passed over.
+
+    Args:
+        value: All Sec-WebSocket-Extensions values, joined by commas.
+
+    Source: RFC 7692 section 7.1.
+    """
+    for offer in value.split(",")[:OFFERS_MAX]:
+        name, *parameters = (part.strip(" \t") for part in offer.split(";"))
+        if name == "permessage-deflate" and _can_keep(parameters):
+            return "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+    return ""
+
+
+def _can_keep(parameters: Sequence[str]) -> bool:
+    seen: set[str] = set()
+    for parameter in parameters:
+        name, equals, value = (part.strip(" \t") for part in parameter.partition("="))
+        if name in seen:
+            return False
+        seen.add(name)
+        if len(value) >= 2 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+        if name in ("server_no_context_takeover", "client_no_context_takeover"):
+            is_known = not equals
+        elif name == "client_max_window_bits":
+            is_known = not equals or value in _WINDOW_BITS
+        elif name == "server_max_window_bits":
+            is_known = value == "15"
+        else:
+            is_known = False
+        if not is_known:
+            return False
+    return True
+
+
+def switching_response(
+    handshake: Handshake, *, protocol: str, deflate: bool, headers: Sequence[tuple[str, str]]
+) -> bytes:
+    """The 101 response.
+
+    Args:
+        handshake: What was checked.
+        protocol: Chosen subprotocol, or "".
+        deflate: Whether compression is agreed on.
+        headers: More fields, such as cookies that middleware set.
+
+    Raises:
+        ValueError: A field holds a line break or a character beyond latin-1.
+    """
+    lines = [_SWITCHING, f"Sec-WebSocket-Accept: {handshake.accept}\r\n"]
+    if protocol:
+        lines.append(f"Sec-WebSocket-Protocol: {protocol}\r\n")
+    if deflate:
+        lines.append(f"Sec-WebSocket-Extensions: {handshake.deflate}\r\n")
+    lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OWN_FIELDS]
+    text = "".join(lines)
+    if text.count("\n") != len(lines) + 2 or "\0" in text:  # the first item holds three lines
+        raise ValueError("a response field holds a line break or NUL")
+    return f"{text}\r\n".encode("latin-1")
+
+
+class PendingUpgrade:
+    """One upgrade request between its head and the open connection.
+
+    Args:
+        connection: Where it came from.
+        serial: Number of the request on its connection.
+        head: Its head.
+        request: The same for the program.
+    """
+
+    __slots__ = ("_connection", "_handshake", "_head", "_request", "_serial", "_site")
+
+    def __init__(
+        self, connection: HttpConnection, serial: int, head: Head, request: Request
+    ) -> None:
+        self._connection = connection
+        self._serial = serial
+        self._head = head
+        self._request = request
+
+    def begin(self, site: Site) -> None:
+        """Check the handshake and ask the program.
+
+        Raises:
+            RequestError: The handshake is not valid.
+        """
+        self._site = site
+        self._handshake = check_handshake(self._head, compression=site.settings.ws.compression)
+        self._connection.hold_for_upgrade()
+        site.dispatch_upgrade(self._head, self._request, self.accept, self.reject)
+
+    def reject(self, response: Response) -> None:
+        """The program said no: an ordinary response, after which HTTP goes on."""
+        self._connection.respond(self._serial, response)
+
+    def accept(self, upgrade: Upgrade) -> None:
+        """Every guard has passed: open the connection."""
+        connection, transport = self._connection, self._connection.transport
+        if not connection.is_waiting_for(self._serial) or transport.is_closing():
+            return
+        if connection.early_size > EARLY_BYTES_MAX:
+            self.reject(self._site.error(400, "too many bytes before the handshake was answered"))
+            return
+        if transport.get_write_buffer_size():
+            # A response to an earlier pipelined request has to leave before the 101 does.
+            self._site.call_later(FLUSH_RETRY_S, lambda: self.accept(upgrade))
+            return
+        protocol = upgrade.protocol if upgrade.protocol in self._handshake.protocols else ""
+        deflate = bool(self._handshake.deflate)
+        try:
+            response = switching_response(
+                self._handshake, protocol=protocol, deflate=deflate, headers=upgrade.headers
+            )
+        except ValueError as error:
+            self._site.log.error("an upgrade was not answered", reason=str(error))
+            self.reject(self._site.error(500, "Internal Server Error"))
+            return
+        open_connection = _open_fd if self._site.uses_reactor(transport) else _open_transport
+        open_connection(self._site, connection, upgrade, response, protocol, deflate)
+
+
+_Opener = Callable[["Site", "HttpConnection", "Upgrade", bytes, str, bool], None]
+
+
+def _open_fd(
+    site: Site,
+    connection: HttpConnection,
+    upgrade: Upgrade,
+    response: bytes,
+    protocol: str,
+    deflate: bool,
+) -> None:
+    """Move the socket to the hub's own epoll set.
+
+    The duplicate keeps the connection alive when the transport closes its descriptor; dropping
+    the transport sends nothing to the peer.
+    """
+    transport = connection.transport
+    fd = os.dup(transport.get_extra_info("socket").fileno())
+    early = connection.detach()
+    transport.abort()
+    try:
+        site.hub.open_fd(
+            upgrade.context,
+            upgrade.endpoint,
+            fd,
+            response=response,
+            early=early,
+            protocol=protocol,
+            deflate=deflate,
+        )
+    except OSError as error:
+        os.close(fd)
+        site.report("a connection could not be opened", error)
+
+
+def _open_transport(
+    site: Site,
+    connection: HttpConnection,
+    upgrade: Upgrade,
+    response: bytes,
+    protocol: str,
+    deflate: bool,
+) -> None:
+    """Leave the socket with the loop and put the hub behind its transport."""
+    transport = connection.transport
+    early = connection.detach()
+    transport.set_protocol(StreamAdapter(site, upgrade.context))
+    site.hub.open_transport(
+        upgrade.context,
+        upgrade.endpoint,
+        transport,
+        response=response,
+        early=early,
+        protocol=protocol,
+        deflate=deflate,
+    )
+    if not transport.is_closing():
+        transport.resume_reading()
