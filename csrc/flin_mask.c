@@ -10,7 +10,10 @@
 
 #include <string.h>
 
-/* FLIN_SIMD_NONE and FLIN_SIMD_NO_AVX2 hold the choice down, for tests of the slower paths. */
+/* Tests of the slower paths hold the choice down: FLIN_SIMD_NONE, or FLIN_SIMD_AVX2 set to 0. */
+#ifndef FLIN_SIMD_AVX2
+#define FLIN_SIMD_AVX2 1
+#endif
 #if defined(FLIN_SIMD_NONE)
 #elif defined(__x86_64__)
 #define MASK_X86 1
@@ -146,13 +149,11 @@ static const char *chosen_name = "sse2";
 
 /* Before main() or inside dlopen(), so no thread can see the choice change. */
 __attribute__((constructor)) static void choose(void) {
-#ifndef FLIN_SIMD_NO_AVX2
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2")) {
+    if (FLIN_SIMD_AVX2 && __builtin_cpu_supports("avx2")) {
         chosen = mask_avx2;
         chosen_name = "avx2";
     }
-#endif
 }
 
 #elif defined(MASK_NEON)
