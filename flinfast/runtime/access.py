@@ -132,7 +132,8 @@ def index(value: Value, key: Value) -> Value:
     """`value[key]`: none when there is no such item or key; negative counts from the end.
 
     Raises:
-        RuntimeFault: FL502 for none, FL501 for a key of the wrong kind.
+        RuntimeFault: FL502 for none, FL506 for a key of the wrong kind, FL501 for what has no
+            items.
     """
     kind = type(value)
     if kind is dict:
@@ -152,8 +153,8 @@ def set_index(target: Value, key: Value, value: Value) -> None:
     """`target[key] = value`: an existing item of a list, any key of a map.
 
     Raises:
-        RuntimeFault: FL502 for none, FL508 for an item that does not exist, FL501 for a key or a
-            target of the wrong kind, FL507 when the target is read-only.
+        RuntimeFault: FL502 for none, FL506 for an item that does not exist or a key of the wrong
+            kind, FL501 for a target of the wrong kind, FL507 when the target is read-only.
     """
     if type(target) is dict:
         target[map_key(key)] = value
@@ -164,7 +165,7 @@ def set_index(target: Value, key: Value, value: Value) -> None:
         if not -len(target) <= place < len(target):
             raise RuntimeFault(
                 f"cannot set item {place} of a list of {len(target)}",
-                code="FL508",
+                code="FL506",
                 hint="add items with `push`",
             )
         target[place] = value
@@ -178,12 +179,12 @@ def slice_(value: Value, start: Value, stop: Value, step: Value) -> Value:
     """`value[start:stop:step]` of a list, text or bytes; none stands for a missing bound.
 
     Raises:
-        RuntimeFault: FL502 for none, FL501 for another kind or a bound that is not an int, FL508
-            for step 0.
+        RuntimeFault: FL502 for none, FL501 for another kind, FL506 for a bound that is not an int
+            or step 0.
     """
     bounds = slice(_bound(start), _bound(stop), _bound(step))
     if bounds.step == 0:
-        raise RuntimeFault("cannot slice with step 0", code="FL508")
+        raise RuntimeFault("cannot slice with step 0", code="FL506")
     if type(value) is str or type(value) is list or type(value) is bytes:
         return value[bounds]
     if value is None:
@@ -227,7 +228,7 @@ def _index_other(value: Value, key: Value) -> Value:
 
 def _index_fault(value: Value, key: Value) -> RuntimeFault:
     return RuntimeFault(
-        f"expected an int to index {kind_of(value)}, got {kind_of(key)}", code="FL501"
+        f"expected an int to index {kind_of(value)}, got {kind_of(key)}", code="FL506"
     )
 
 
@@ -236,7 +237,7 @@ def _bound(value: Value) -> int | None:
         return None
     bound = as_int(value)
     if bound is None:
-        raise RuntimeFault(f"expected an int as slice bound, got {kind_of(value)}", code="FL501")
+        raise RuntimeFault(f"expected an int as slice bound, got {kind_of(value)}", code="FL506")
     return bound
 
 
@@ -355,13 +356,13 @@ def call(function: Value, args: tuple[Value, ...], named: Mapping[str, Value]) -
     """Call a function value.
 
     Raises:
-        RuntimeFault: FL502 for none, FL506 for what is not a function or takes other arguments.
+        RuntimeFault: FL502 for none, FL509 for what is not a function or takes other arguments.
     """
     if type(function) is FunctionType or is_function(function):
         return call_checked(_function_name(function), function, args, named)
     if function is None:
         raise RuntimeFault("cannot call none", code="FL502")
-    raise RuntimeFault(f"cannot call {kind_of(function)}", code="FL506")
+    raise RuntimeFault(f"cannot call {kind_of(function)}", code="FL509")
 
 
 def make_call_method(
@@ -375,7 +376,7 @@ def make_call_method(
         """Call `value.name(args)`.
 
         Raises:
-            RuntimeFault: FL502 for none, FL505 when there is no such method, FL506 when it takes
+            RuntimeFault: FL502 for none, FL505 when there is no such method, FL509 when it takes
                 other arguments.
         """
         table = _METHODS_BY_TYPE.get(type(value))

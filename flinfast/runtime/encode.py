@@ -43,7 +43,7 @@ def encode_json(value: Value) -> bytes:
     the list of their rows, NaN and the infinities null.
 
     Raises:
-        RuntimeFault: FL509 for a function or another value JSON has no form for, FL508 for a value
+        RuntimeFault: FL504 for a function or another value JSON has no form for, FL508 for a value
             that contains itself or nests too deeply.
     """
     try:
@@ -139,7 +139,7 @@ class _Walk:
             return self._container(items, id(value))
         if value is NoValue.NO_VALUE or self._lenient:
             return None
-        raise RuntimeFault(f"JSON has no form for {_with_article(kind_of(value))}", code="FL509")
+        raise RuntimeFault(f"JSON has no form for {_with_article(kind_of(value))}", code="FL504")
 
     def _record(self, value: Value, fields: dict[str, Value]) -> Value:
         identity = getattr(value, "id", None)

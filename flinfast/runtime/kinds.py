@@ -51,6 +51,9 @@ def kind_of(value: Value) -> str:
 def _kind_of_object(value: Value) -> str:
     if isinstance(value, UploadedFile):
         return "file"
+    kind = getattr(value, "flin_kind", None)
+    if type(kind) is str:
+        return kind
     entity = getattr(value, "entity", None)
     if type(entity) is str and hasattr(value, "to_map"):
         return entity

@@ -53,12 +53,14 @@ class Kind:
         types: Python types accepted as they are.
         convert: Makes something else acceptable, or returns None.
         family: Which method table it belongs to, or "".
+        expected: How a fault names it; `title` when "".
     """
 
     title: str
     types: tuple[type, ...] = ()
     convert: Callable[[Value], Value] | None = None
     family: str = ""
+    expected: str = ""
 
 
 def _as_function(value: Value) -> Value:
@@ -74,9 +76,9 @@ KINDS: Final[dict[str, Kind]] = {
     "Time": Kind("time", (Time,), family="time"),
     "bytes": Kind("bytes", (bytes,), family="bytes"),
     "Items": Kind("list", (list,), as_items, family="list"),
-    "ListRef": Kind("list", (list,), family="list"),
+    "ListRef": Kind("list", (list,), family="list", expected="a list of its own"),
     "Map": Kind("map", (dict,), as_map, family="map"),
-    "MapRef": Kind("map", (dict,), family="map"),
+    "MapRef": Kind("map", (dict,), family="map", expected="a map of its own"),
     "Function": Kind("function", (), _as_function),
 }
 
@@ -422,7 +424,7 @@ def _converter(function: str, position: int, parameter: Parameter) -> Callable[[
             return value
         converted = None if kind.convert is None else kind.convert(value)
         if converted is None:
-            raise argument_fault(function, position, kind.title, value)
+            raise argument_fault(function, position, kind.expected or kind.title, value)
         return converted
 
     return convert
@@ -491,7 +493,7 @@ def call_checked(
     args: tuple[Value, ...],
     named: Mapping[str, Value],
 ) -> Value:
-    """Call a Python callable; wrong arguments are fault FL506 of `name`, not a TypeError."""
+    """Call a Python callable; wrong arguments are fault FL509 of `name`, not a TypeError."""
     try:
         return function(*args, **named)
     except TypeError as error:
@@ -502,13 +504,13 @@ def call_checked(
 
 
 def arity_fault(name: str, count: int, named: Mapping[str, Value]) -> RuntimeFault:
-    """Fault FL506: a function cannot be called with these arguments."""
+    """Fault FL509: a function cannot be called with these arguments."""
     entry = REGISTRY.get(name)
     shown = f"({', '.join(entry.spec.parameters)})" if entry is not None else ""
     extra = f" and {', '.join(f'`{key}:`' for key in named)}" if named else ""
     plural = "" if count == 1 else "s"
     return RuntimeFault(
-        f"cannot call `{name}{shown}` with {count} argument{plural}{extra}", code="FL506"
+        f"cannot call `{name}{shown}` with {count} argument{plural}{extra}", code="FL509"
     )
 
 

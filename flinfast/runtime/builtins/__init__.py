@@ -5,11 +5,14 @@ Nothing else belongs here: how builtins are declared and found is in `runtime.re
 
 from flinfast.runtime.builtins import (
     bytes,
+    file,
+    http,
     list,
     log,
     map,
     number,
     process,
+    security,
     text,
     time,
     value,
@@ -26,7 +29,7 @@ from flinfast.runtime.registry import (
     specs,
 )
 
-AREAS = (text, list, map, number, time, bytes, value, ws, log, process)
+AREAS = (text, list, map, number, time, bytes, value, ws, http, file, security, log, process)
 
 __all__ = [
     "AREAS",
