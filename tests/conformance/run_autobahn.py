@@ -144,7 +144,7 @@ def find_python27():
 
 def install(py, cache, quiet):
     """Install the suite once under ``cache``; return the directory to import from."""
-    tag = hashlib.sha256("\n".join(PINS + [py]).encode()).hexdigest()[:12]
+    tag = hashlib.sha256("\n".join([*PINS, py]).encode()).hexdigest()[:12]
     lib = os.path.join(cache, "suite-" + tag)
     done = os.path.join(lib, ".complete")
     os.makedirs(cache, exist_ok=True)
@@ -162,7 +162,7 @@ def install(py, cache, quiet):
         log = os.path.join(cache, "install.log")
         with open(log, "wb") as fh:
             rc = subprocess.run(
-                [py, "-m", "pip", "install", "--target", lib] + PINS,
+                [py, "-m", "pip", "install", "--target", lib, *PINS],
                 stdout=fh,
                 stderr=subprocess.STDOUT,
                 env=env,
