@@ -1,0 +1,285 @@
+"""Balance of brackets, and the repair of unbalanced ones.
+
+After this pass every opener has its closer, so that the grammar and its recovery can rely on the
+nesting. Rules: a balanced file passes unchanged, whatever its indentation; in an unbalanced one
+indentation and declarations at the start of a line tell where a bracket should have been closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from flinfast.lang.diagnostic import Note
+from flinfast.lang.layout import LINE_STARTERS, OPERAND_ENDS
+from flinfast.lang.source import Source, Span
+
+NESTING_MAX: Final = 100  # open brackets at one place; people stop below ten
+
+_CLOSER_OF: Final = {
+    "LBRACE": "RBRACE",
+    "LPAREN": "RPAREN",
+    "LBRACKET": "RBRACKET",
+    "TEXT_OPEN": "TEXT_CLOSE",
+    "INTERP_OPEN": "INTERP_CLOSE",
+}
+_CLOSERS: Final = frozenset(_CLOSER_OF.values())
+_SIGN: Final = {"RBRACE": "}", "RPAREN": ")", "RBRACKET": "]", "INTERP_CLOSE": "}"}
+_WALLS: Final = frozenset({"TEXT_OPEN", "INTERP_OPEN"})  # nothing closes across one
+_DECLARING: Final = frozenset({"route", "ws", "middleware", "guard_definition", "on"})
+_NOTES_MAX: Final = 3  # openers shown when several are unclosed at one place
+_INDENT_MAX = 200  # columns; a bracket further right is not judged by its indentation
+
+_Make = Callable[[str, Any, int, int], Any]
+_Report = Callable[..., None]
+
+
+def balance(
+    tokens: list[Any], source: Source, make_token: _Make, report: _Report
+) -> tuple[list[Any], list[int]]:
+    """Match every bracket.
+
+    Args:
+        tokens: As the lexer gives them.
+        source: Where they come from.
+        make_token: Makes a token from type, value, start and end.
+        report: Called with code, message, span, label, help and notes for each fault.
+
+    Returns:
+        Tokens with stray closers removed and missing ones added, and for each opener's index the
+        index of its closer (0 elsewhere).
+    """
+    partners = _match(tokens)
+    if partners is None:
+        trial = _Repair(tokens, source, make_token, lambda *_: None)
+        trial.run()
+        repair = _Repair(tokens, source, make_token, report, trial.unclosed, trial.has_strays)
+        tokens = repair.run()
+        partners = _match(tokens)
+    assert partners is not None, "the repair balances every input"
+    return tokens, partners
+
+
+def _match(tokens: list[Any]) -> list[int] | None:
+    """For each opener's index the index of its closer, or None when the tokens do not balance."""
+    partners = [0] * len(tokens)
+    stack: list[int] = []
+    for index, token in enumerate(tokens):
+        kind = token.type
+        if kind in _CLOSER_OF:
+            if len(stack) == NESTING_MAX:
+                return None
+            stack.append(index)
+        elif kind in _CLOSERS:
+            if not stack or _CLOSER_OF[tokens[stack[-1]].type] != kind or _is_forced(token):
+                return None
+            partners[stack.pop()] = index
+    return None if stack else partners
+
+
+def _is_forced(token: Any) -> bool:
+    """A TEXT_CLOSE that stands for the closing quotes of texts that never got theirs."""
+    return token.type == "TEXT_CLOSE" and type(token.value) is int
+
+
+class _Repair:
+    """Adds and removes closers until the tokens balance, with a diagnostic for each place.
+
+    Attributes:
+        unclosed: Offsets of the openers that had no closer.
+        has_strays: Whether some `}` had no opener.
+    """
+
+    def __init__(
+        self,
+        tokens: list[Any],
+        source: Source,
+        make_token: _Make,
+        report: _Report,
+        early: frozenset[int] | set[int] = frozenset(),
+        drop_strays: bool = False,
+    ) -> None:
+        self.unclosed: set[int] = set()
+        self.has_strays = False
+        self._tokens = tokens
+        self._source = source
+        self._make_token = make_token
+        self._report = report
+        self._early = early  # offsets of openers known to be unclosed: `(` ends with its line
+        self._drop_strays = drop_strays
+        self._out: list[Any] = []
+        self._stack: list[Any] = []
+
+    def run(self) -> list[Any]:
+        """The balanced tokens."""
+        for index, token in enumerate(self._tokens):
+            kind = token.type
+            if self._stack and self._starts_line(token):
+                self._line_start(token, index)
+            if kind in _CLOSER_OF:
+                if len(self._stack) == NESTING_MAX:
+                    self._too_deep(token)
+                    break
+                self._stack.append(token)
+                self._out.append(token)
+            elif kind in _CLOSERS:
+                self._closer(token)
+            else:
+                self._out.append(token)
+        if self._stack:
+            last = self._out[-1]
+            span = Span(last.index, last.end)
+            self._close(len(self._stack), last.end, span, "found the end of the file")
+        return self._out
+
+    # --- places
+
+    def _indent(self, token: Any) -> int:
+        """Column of the first character of the token's line, or -1 when it is too far right."""
+        line, column = self._source.position(token.index)
+        if column > _INDENT_MAX:
+            return -1
+        text = self._source.line_text(line)[:column]
+        return len(text) - len(text.lstrip()) if text.strip() else column - 1
+
+    def _starts_line(self, token: Any) -> bool:
+        previous = self._out[-1].end if self._out else 0
+        return self._source.text.find("\n", previous, token.index) >= 0
+
+    def _line_start(self, token: Any, index: int) -> None:
+        """A line starts inside brackets: it may show that some should be closed by now."""
+        if self._declares(token, index):
+            indent = self._indent(token)
+            count = 0
+            while count < len(self._stack):
+                opener = self._stack[-1 - count]
+                if opener.type in _WALLS or self._indent(opener) < indent:
+                    break
+                count += 1
+            word = self._source.text[token.index : token.end]
+            self._close(count, self._out[-1].end, Span(token.index, token.end), f"found `{word}`")
+        while (
+            self._stack
+            and self._stack[-1].index in self._early
+            and self._stack[-1].type in ("LPAREN", "LBRACKET")
+            and token.type in LINE_STARTERS
+            and self._out[-1].type in OPERAND_ENDS
+        ):
+            end = self._out[-1].end
+            self._close(1, end, Span(end, end), "found the end of the line")
+
+    def _declares(self, token: Any, index: int) -> bool:
+        """Whether a declaration starts here that never stands inside the open brackets."""
+        following = self._tokens[index + 1].type if index + 1 < len(self._tokens) else ""
+        if token.type in ("ENTITY", "ENUM"):
+            return following == "TYPE_NAME"
+        if token.type != "NAME" or token.value not in _DECLARING:
+            return False
+        if token.value == "route":
+            return following == "TYPE_NAME"
+        if token.value in ("guard_definition", "on"):
+            return following == "NAME"
+        return following == "LBRACE"
+
+    # --- closers
+
+    def _closer(self, token: Any) -> None:
+        if _is_forced(token):
+            self._force(token)
+            return
+        count = self._reach(token)
+        if count < 0 or (self._drop_strays and self._is_stray(token)):
+            self.has_strays = self.has_strays or token.type == "RBRACE"
+            sign = _SIGN[token.type]
+            self._report(
+                "FL104",
+                f"`{sign}` closes nothing",
+                Span(token.index, token.end),
+                "",
+                "delete it, or open the bracket it should close",
+            )
+            return
+        sign = _SIGN.get(token.type, "")
+        end = self._out[-1].end
+        self._close(count, end, Span(token.index, token.end), f"found `{sign}`")
+        self._stack.pop()
+        self._out.append(token)
+
+    def _reach(self, token: Any) -> int:
+        """How many unclosed openers lie above the one that this closer closes; -1 for none."""
+        kind = token.type
+        indent = -1
+        if kind == "RBRACE" and self._starts_line(token):
+            indent = self._indent(token)
+        best = -1
+        for count, opener in enumerate(reversed(self._stack)):
+            if _CLOSER_OF[opener.type] == kind:
+                if best < 0:
+                    best = count
+                if indent < 0 or kind != "RBRACE" or self._indent(opener) == indent:
+                    return count
+            elif opener.type in _WALLS:
+                break
+            elif opener.type == "LBRACE" and self._ends_line(opener):
+                break  # `)` does not reach out of a block
+        return best
+
+    def _ends_line(self, token: Any) -> bool:
+        text = self._source.text
+        rest = text[token.end : token.end + 2].lstrip(" ")
+        return rest[:1] in ("\n", "\r")
+
+    def _is_stray(self, token: Any) -> bool:
+        """A `}` on its own line, further right than the line that opened the innermost brace."""
+        if token.type != "RBRACE" or not self._starts_line(token):
+            return False
+        return 0 <= self._indent(self._stack[-1]) < self._indent(token)
+
+    def _force(self, token: Any) -> None:
+        """Close as many texts as the lexer gave up, and what is open in them; it reported them."""
+        remaining = token.value
+        while remaining:
+            opener = self._stack.pop()
+            remaining -= opener.type == "TEXT_OPEN"
+            self._add(_CLOSER_OF[opener.type], token.index)
+
+    def _close(self, count: int, offset: int, span: Span, found: str) -> None:
+        """Close the innermost `count` groups at an offset, with one diagnostic for all."""
+        if not count:
+            return
+        openers = [self._stack.pop() for _ in range(count)]
+        for opener in openers:
+            self.unclosed.add(opener.index)
+            self._add(_CLOSER_OF[opener.type], offset)
+        sign = _SIGN[_CLOSER_OF[openers[0].type]]
+        notes = tuple(
+            Note(
+                f"this `{_open_sign(opener)}` is not closed",
+                self._source,
+                Span(opener.index, opener.end),
+            )
+            for opener in openers[:_NOTES_MAX]
+        )
+        more = f" ({count} are missing)" if count > 1 else ""
+        self._report(
+            "FL103", f"expected `{sign}`, {found}", span, f"expected `{sign}`{more}", "", notes
+        )
+
+    def _add(self, kind: str, offset: int) -> None:
+        self._out.append(self._make_token(kind, _SIGN.get(kind, '"'), offset, offset))
+
+    def _too_deep(self, token: Any) -> None:
+        self._report(
+            "FL009",
+            f"more than {NESTING_MAX} brackets are open here",
+            Span(token.index, token.end),
+            "reading stopped here",
+            "move the inner parts into functions",
+        )
+        offset = self._out[-1].end
+        while self._stack:
+            self._add(_CLOSER_OF[self._stack.pop().type], offset)
+
+
+def _open_sign(token: Any) -> str:
+    return {"LBRACE": "{", "LPAREN": "(", "LBRACKET": "["}.get(token.type, "{")

@@ -1,0 +1,510 @@
+"""Characters to tokens; no grammar, no line structure (that is `lang.layout`).
+
+Tokens are SLY's: `type`, `value`, and `index`/`end`, offsets in code points. A text with
+interpolation becomes TEXT_OPEN, CHUNK, INTERP_OPEN, ..., INTERP_CLOSE, TEXT_CLOSE; the rules inside
+it are the states below. Rules: no input raises; a fault is reported and lexing goes on; the work is
+linear in the length of the source.
+"""
+
+# SLY's class body turns strings into objects that take items, which mypy cannot see.
+# mypy: disable-error-code="index"
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from sly import Lexer
+from sly.lex import Token
+
+from flinfast.lang.diagnostic import DIAGNOSTICS_MAX, Diagnostic, Note
+from flinfast.lang.source import Source, Span
+
+TOKENS_MAX: Final = 500_000  # per file; a 4 MiB file of real code has about 300 000
+DIGITS_MAX: Final = 4_000  # of an integer literal; Python refuses to convert more than 4 300
+
+_ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"} | {c: c for c in "\\\"'{}`$"}
+_NUMBER: Final = re.compile(
+    r"0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
+    r"|[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]+)?"
+)
+_LABEL: Final = re.compile(r"'([^\W\d]\w*)(?!['\w])")
+_LABELLED_LOOP: Final = re.compile(r"'[^\W\d]\w*\s*:\s*(?:for|while)\b")
+_AFTER_JUMP: Final = re.compile(r"\b(?:break|continue)\s+\Z")
+_SINGLE_QUOTED: Final = re.compile(r"'((?:[^'\\\n\x00-\x08\x0b-\x1f]|\\(?:u\{[^}'\n]*\}|[^\n]))*)'")
+_ESCAPE: Final = re.compile(r"\\(?:u\{[^}'\"\n]*\}|[^\n])")
+_ROUTE_HEAD: Final = re.compile(r"\broute\s+[A-Za-z]+\s+\Z")
+_ROUTE_PATH: Final = re.compile(r"/[^\s{]*")
+_DIRECTION: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]+")
+_SAME_CHARACTERS: Final = re.compile(r"(.)\1*", re.DOTALL)
+_EXPONENT: Final = re.compile(r"[+-][0-9]+")
+_LOOK_BACK: Final = 64  # characters before a token that decide what it is
+_QUOTED_MAX: Final = 24  # characters of source text quoted in a message
+_ADVICE: Final = {
+    "&": "`&&` is logical and",
+    "#": "a comment starts with `//`",
+    "\u201c": 'a text stands between `"` and `"`',
+    "\u201d": 'a text stands between `"` and `"`',
+    "\u2018": "a text stands between straight quotes",
+    "\u2019": "a text stands between straight quotes",
+    "\xa0": "replace it by a space",
+}
+
+
+def make_token(kind: str, value: Any, start: int, end: int) -> Any:
+    """A token that no source text stands for, such as a separator."""
+    token = Token()
+    token.type = kind
+    token.value = value
+    token.lineno = 0
+    token.index = start
+    token.end = end
+    return token
+
+
+class _Reader:
+    """What the rules of all states share."""
+
+    text: str
+    index: int
+    begin: Callable[[type[Any]], None]
+    tokenize: Callable[[str], Iterator[Any]]
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.diagnostics: list[Diagnostic] = []
+        self.modes: list[tuple[str, int, int]] = []  # open texts: quote, offset, outer brace depth
+        self.depth = 0  # open braces since the innermost interpolation began
+
+    def run(self) -> list[Any]:
+        """All tokens of the source; faults are left in `diagnostics`."""
+        text = self.source.text
+        tokens: list[Any] = []
+        append = tokens.append
+        for token in self.tokenize(text):
+            append(token)
+            if len(tokens) >= TOKENS_MAX:
+                message = f"this file has more than {TOKENS_MAX} words and signs"
+                self.fault("FL010", message, token, "reading stopped here", "split the file")
+                break
+        if self.modes:
+            in_code = isinstance(self, FlinLexer)
+            tokens.append(self.unwind(len(text), len(self.modes), in_code=in_code))
+        for hidden in _DIRECTION.finditer(text):
+            span = Span(hidden.start(), hidden.end())
+            self.report(
+                "FL008",
+                f"hidden character U+{ord(hidden[0][0]):04X} changes the direction of text",
+                span,
+                "this makes code look different from what it does",
+                "delete it; inside a text write it as `\\u{...}`",
+            )
+        return tokens
+
+    def fault(self, code: str, message: str, token: Any, label: str, help: str = "") -> None:
+        self.report(code, message, Span(token.index, token.end), label, help)
+
+    def report(
+        self,
+        code: str,
+        message: str,
+        span: Span,
+        label: str,
+        help: str = "",
+        notes: tuple[Note, ...] = (),
+    ) -> None:
+        if len(self.diagnostics) < DIAGNOSTICS_MAX:
+            found = Diagnostic(code, message, self.source, span, label, help, notes)
+            self.diagnostics.append(found)
+
+    def number(self, token: Any) -> int | float:
+        """The value of a number as written; 0 when it is malformed."""
+        text = token.value
+        if not _NUMBER.fullmatch(text):
+            self.fault("FL005", f"`{_short(text)}` is not a number", token, *_number_advice(text))
+            return 0
+        if len(text) > DIGITS_MAX:
+            self.fault("FL006", "number is too long", token, f"has more than {DIGITS_MAX} digits")
+            return 0
+        if text[:2] in ("0x", "0X"):
+            return int(text, 16)
+        if not ("." in text or "e" in text or "E" in text):
+            return int(text)
+        value = float(text)
+        if math.isinf(value):
+            self.fault("FL006", "number is too large", token, "the largest number is about 1.8e308")
+            return 0
+        return value
+
+    def enter(self, token: Any) -> None:
+        """A text starts."""
+        self.modes.append((token.value, token.index, self.depth))
+        self.depth = 0
+        self.begin(TextLexer if token.value == '"' else TemplateLexer)
+
+    def leave(self) -> None:
+        """The innermost text ends: back to the code around it."""
+        _, _, self.depth = self.modes.pop()
+        self.begin(InterpolationLexer if self.modes and self.modes[-1][0] == '"' else FlinLexer)
+
+    def unwind(self, offset: int, count: int, *, in_code: bool) -> Any:
+        """Close `count` unclosed texts, report the outermost; gives the token that closes them."""
+        quote, start, _ = self.modes[-count]
+        if quote == "`":
+            span = Span(start, start + 1)
+            self.report("FL003", "template is not closed", span, "expected a backtick after this")
+        elif in_code:
+            self.report(
+                "FL011",
+                "interpolation is not closed",
+                Span(start, offset),
+                "expected `}` before the end of the line",
+                "write `\\{` for a brace that is only text",
+            )
+        else:
+            self.report(
+                "FL002",
+                "text is not closed",
+                Span(start, offset),
+                'expected `"` before the end of the line',
+                "a text over several lines is written in backticks",
+            )
+        for _ in range(count):
+            self.leave()
+        return make_token("TEXT_CLOSE", count, offset, offset)
+
+    def end_of_line(self, t: Any, *, in_code: bool) -> Any:
+        """A line ends inside a `"` text: everything up to the enclosing template is unclosed."""
+        count = 1
+        while count < len(self.modes) and self.modes[-count - 1][0] == '"':
+            count += 1
+        return self.unwind(t.index, count, in_code=in_code)
+
+    def unescape(self, escape: str, start: int) -> str:
+        """The character an escape stands for."""
+        if escape[1:2] == "u" and escape[2:3] == "{":
+            digits = escape[3:-1]
+            if re.fullmatch(r"[0-9a-fA-F]{1,6}", digits):
+                value = int(digits, 16)
+                if value < 0xD800 or 0xDFFF < value <= 0x10FFFF:
+                    return chr(value)
+            span = Span(start, start + len(escape))
+            self.report(
+                "FL004", "no such character", span, "expected a Unicode code point, as in `\\u{e9}`"
+            )
+            return ""
+        if escape[1:] in _ESCAPES:
+            return _ESCAPES[escape[1:]]
+        self.report(
+            "FL004",
+            f"unknown escape `{_short(escape)}`",
+            Span(start, start + len(escape)),
+            "",
+            "known escapes: `\\n \\t \\r \\0 \\\\ \\\" \\' \\{ \\} \\u{...}`; write `\\\\` for a "
+            "backslash",
+        )
+        return escape[1:]
+
+    def unescape_all(self, text: str, start: int) -> str:
+        """A text with its escapes replaced; `start` is the offset of its first character."""
+        if "\\" not in text:
+            return text
+        return _ESCAPE.sub(lambda m: self.unescape(m[0], start + m.start()), text)
+
+
+class FlinLexer(_Reader, Lexer):
+    """FLIN code outside texts; `run()` is the entry."""
+
+    tokens = {
+        NAME, TYPE_NAME, NUMBER, TEXT, TEXT_OPEN, TEXT_CLOSE, CHUNK, INTERP_OPEN, INTERP_CLOSE,
+        LABEL, PATH, BAD, OPERATOR, LBRACE, RBRACE, WIDE_NAME, QUOTE, DIVIDE, TEMPLATE_OPEN,
+        BLOCK_COMMENT, STRICT_EQUALITY,
+        IF, ELSE, FOR, IN, WHILE, MATCH, RETURN, BREAK, CONTINUE, FN, TRUE, FALSE, NONE, ENTITY,
+        ENUM, SAVE, DELETE, DESTROY, RESTORE, AND, OR, NOT, ELLIPSIS, RANGE, POWER, PLUS_PLUS,
+        MINUS_MINUS, ARROW, FAT_ARROW, EQ, NE, LE, GE, LT, GT, PIPE, COALESCE, OPTIONAL_DOT,
+        ASSIGN_OP, ASSIGN, PLUS, MINUS, TIMES, MOD, DOT, COMMA, SEMICOLON, COLON, QUESTION, AT,
+        BAR, BANG, LPAREN, RPAREN, LBRACKET, RBRACKET,
+    }  # fmt: skip
+    ignore = " \t\r\n"
+
+    NAME = r"[a-z_][A-Za-z0-9_]*+(?![^\x00-\x7f])"
+    NAME["if"] = IF
+    NAME["else"] = ELSE
+    NAME["for"] = FOR
+    NAME["in"] = IN
+    NAME["while"] = WHILE
+    NAME["match"] = MATCH
+    NAME["return"] = RETURN
+    NAME["break"] = BREAK
+    NAME["continue"] = CONTINUE
+    NAME["fn"] = FN
+    NAME["function"] = FN
+    NAME["true"] = TRUE
+    NAME["false"] = FALSE
+    NAME["none"] = NONE
+    NAME["null"] = NONE
+    NAME["nil"] = NONE
+    NAME["entity"] = ENTITY
+    NAME["enum"] = ENUM
+    NAME["save"] = SAVE
+    NAME["delete"] = DELETE
+    NAME["destroy"] = DESTROY
+    NAME["restore"] = RESTORE
+    NAME["and"] = AND
+    NAME["or"] = OR
+    NAME["not"] = NOT
+
+    ignore_line_comment = r"//[^\n]*"
+
+    @_(r"/\*")
+    def BLOCK_COMMENT(self, t: Any) -> Any:
+        stop = self.text.find("*/", t.end)
+        if stop < 0:
+            self.fault("FL007", "comment is never closed", t, "expected `*/` after this")
+        self.index = len(self.text) if stop < 0 else stop + 2
+
+    TYPE_NAME = r"[A-Z][A-Za-z0-9_]*+(?![^\x00-\x7f])"
+
+    @_(r'"[^"{\\\n\x00-\x08\x0b-\x1f]*"')
+    def TEXT(self, t: Any) -> Any:
+        t.value = t.value[1:-1]
+        return t
+
+    @_(r"===|!==")
+    def STRICT_EQUALITY(self, t: Any) -> Any:
+        plain = t.value[:2]
+        self.fault(
+            "FL012", f"`{t.value}` is not an operator", t, "", f"`{plain}` never converts types"
+        )
+        t.type, t.value = ("EQ" if plain == "==" else "NE"), plain
+        return t
+
+    @_(r"/")
+    def DIVIDE(self, t: Any) -> Any:
+        if _ROUTE_HEAD.search(self.text, max(0, t.index - _LOOK_BACK), t.index):
+            t.type = "PATH"
+            t.value = _ROUTE_PATH.match(self.text, t.index)[0]
+            t.end = self.index = t.index + len(t.value)
+        return t
+
+    OPERATOR = (
+        r"\.\.\.|\.\.=?|\*\*|\+\+|--|->|=>|==|!=|<=|>=|&&|\|\||\|>|\?\?|\?:|\?\.|[-+*/]=|"
+        r"[-+*%=<>.,;:?@|!()\[\]]"
+    )
+    OPERATOR["..."] = ELLIPSIS
+    OPERATOR[".."] = RANGE
+    OPERATOR["..="] = RANGE
+    OPERATOR["**"] = POWER
+    OPERATOR["++"] = PLUS_PLUS
+    OPERATOR["--"] = MINUS_MINUS
+    OPERATOR["->"] = ARROW
+    OPERATOR["=>"] = FAT_ARROW
+    OPERATOR["=="] = EQ
+    OPERATOR["!="] = NE
+    OPERATOR["<="] = LE
+    OPERATOR[">="] = GE
+    OPERATOR["&&"] = AND
+    OPERATOR["||"] = OR
+    OPERATOR["|>"] = PIPE
+    OPERATOR["??"] = COALESCE
+    OPERATOR["?:"] = COALESCE
+    OPERATOR["?."] = OPTIONAL_DOT
+    OPERATOR["+="] = ASSIGN_OP
+    OPERATOR["-="] = ASSIGN_OP
+    OPERATOR["*="] = ASSIGN_OP
+    OPERATOR["/="] = ASSIGN_OP
+    OPERATOR["="] = ASSIGN
+    OPERATOR["+"] = PLUS
+    OPERATOR["-"] = MINUS
+    OPERATOR["*"] = TIMES
+    OPERATOR["%"] = MOD
+    OPERATOR["<"] = LT
+    OPERATOR[">"] = GT
+    OPERATOR["."] = DOT
+    OPERATOR[","] = COMMA
+    OPERATOR[";"] = SEMICOLON
+    OPERATOR[":"] = COLON
+    OPERATOR["?"] = QUESTION
+    OPERATOR["@"] = AT
+    OPERATOR["|"] = BAR
+    OPERATOR["!"] = BANG
+    OPERATOR["("] = LPAREN
+    OPERATOR[")"] = RPAREN
+    OPERATOR["["] = LBRACKET
+    OPERATOR["]"] = RBRACKET
+
+    @_(r"\{")
+    def LBRACE(self, t: Any) -> Any:
+        self.depth += 1
+        return t
+
+    @_(r"\}")
+    def RBRACE(self, t: Any) -> Any:
+        if self.depth:
+            self.depth -= 1
+        elif self.modes:
+            t.type = "INTERP_CLOSE"
+            self.begin(TextLexer if self.modes[-1][0] == '"' else TemplateLexer)
+        return t
+
+    @_(r"[0-9][0-9A-Za-z_]*(?:\.[0-9][0-9A-Za-z_]*)?")
+    def NUMBER(self, t: Any) -> Any:
+        if t.value[-1] in "eE" and t.value[:2] not in ("0x", "0X"):  # 1e+9: the sign is not a word
+            exponent = _EXPONENT.match(self.text, t.end)
+            if exponent:
+                t.value += exponent[0]
+                t.end = self.index = exponent.end()
+        t.value = self.number(t)
+        return t
+
+    @_(r'"')
+    def TEXT_OPEN(self, t: Any) -> Any:
+        self.enter(t)
+        return t
+
+    @_(r"`")
+    def TEMPLATE_OPEN(self, t: Any) -> Any:
+        t.type = "TEXT_OPEN"
+        self.enter(t)
+        return t
+
+    @_(r"'")
+    def QUOTE(self, t: Any) -> Any:
+        text = self.text
+        label = _LABEL.match(text, t.index)
+        if label and (
+            _LABELLED_LOOP.match(text, t.index)
+            or _AFTER_JUMP.search(text, max(0, t.index - _LOOK_BACK), t.index)
+        ):
+            t.type, t.value = "LABEL", label[1]
+            t.end = self.index = label.end()
+            return t
+        t.type = "TEXT"
+        quoted = _SINGLE_QUOTED.match(text, t.index)
+        if quoted:
+            t.end = self.index = quoted.end()
+            t.value = self.unescape_all(quoted[1], t.index + 1)
+            return t
+        stop = text.find("\n", t.index)
+        t.end = self.index = len(text) if stop < 0 else stop
+        t.value = text[t.index + 1 : t.end]
+        self.fault("FL002", "text is not closed", t, "expected `'` before the end of the line")
+        return t
+
+    @_(r"[^\W\d]\w*")
+    def WIDE_NAME(self, t: Any) -> Any:
+        text, end = self.text, t.end
+        while end < len(text) and ("a" + text[end]).isidentifier():
+            end += 1
+        t.end = self.index = end
+        t.value = unicodedata.normalize("NFC", text[t.index : end])
+        t.type = "TYPE_NAME" if t.value[0].isupper() else "NAME"
+        return t
+
+    @_(r"[^\n]")
+    def BAD(self, t: Any) -> Any:
+        run = _SAME_CHARACTERS.match(self.text, t.index)
+        t.end = self.index = run.end() if run else t.end
+        if t.index or t.value != "\ufeff":  # a byte order mark is not part of the program
+            message, help = _describe_bad(t.value)
+            self.fault("FL001", message, t, "", help)
+
+
+class InterpolationLexer(FlinLexer):
+    """FLIN code inside `{...}` of a `"` text, where a line may not end."""
+
+    tokens = {END_OF_LINE}
+    ignore = " \t\r"
+
+    @_(r"\n")
+    def END_OF_LINE(self, t: Any) -> Any:
+        return self.end_of_line(t, in_code=True)
+
+
+class TextLexer(_Reader, Lexer):
+    """The inside of a `"` text; a `{` that cannot start an expression is literal."""
+
+    tokens = {CHUNK, ESCAPE, INTERP_OPEN, TEXT_CLOSE, END_OF_LINE, BAD}
+
+    CHUNK = r"(?:[^\"{\\\n\x00-\x08\x0b-\x1f]++|\{\{|\{(?![\w(\[!\-'`]))++"
+
+    @_(r"\\(?:u\{[^}\"\n]*\}|[^\n])?")
+    def ESCAPE(self, t: Any) -> Any:
+        t.type, t.value = "CHUNK", self.unescape(t.value, t.index)
+        return t
+
+    @_(r"\{")
+    def INTERP_OPEN(self, t: Any) -> Any:
+        self.begin(InterpolationLexer)
+        return t
+
+    @_(r'"')
+    def TEXT_CLOSE(self, t: Any) -> Any:
+        self.leave()
+        return t
+
+    @_(r"\r?\n")
+    def END_OF_LINE(self, t: Any) -> Any:
+        return self.end_of_line(t, in_code=False)
+
+    @_(r"[\x00-\x1f]")
+    def BAD(self, t: Any) -> Any:
+        message, _ = _describe_bad(t.value)
+        self.fault("FL001", message, t, "", f"write it as `\\u{{{ord(t.value):x}}}`")
+
+
+class TemplateLexer(_Reader, Lexer):
+    """The inside of a template; only `${` starts an expression."""
+
+    tokens = {CHUNK, ESCAPE, INTERP_OPEN, TEXT_CLOSE, BAD}
+
+    @_(r"(?:[^`$\\\x00-\x08\x0b\x0c\x0e-\x1f]++|\$(?!\{))++")
+    def CHUNK(self, t: Any) -> Any:
+        t.value = t.value.replace("\r\n", "\n")
+        return t
+
+    @_(r"\\(?:u\{[^}`\n]*\}|[^\n])?")
+    def ESCAPE(self, t: Any) -> Any:
+        t.type, t.value = "CHUNK", self.unescape(t.value, t.index)
+        return t
+
+    @_(r"\$\{")
+    def INTERP_OPEN(self, t: Any) -> Any:
+        self.begin(FlinLexer)
+        return t
+
+    @_(r"`")
+    def TEXT_CLOSE(self, t: Any) -> Any:
+        self.leave()
+        return t
+
+    @_(r"[\x00-\x1f]")
+    def BAD(self, t: Any) -> Any:
+        message, _ = _describe_bad(t.value)
+        self.fault("FL001", message, t, "", f"write it as `\\u{{{ord(t.value):x}}}`")
+
+
+def _describe_bad(character: str) -> tuple[str, str]:
+    """Message and help for a character no rule takes."""
+    help = _ADVICE.get(character, "")
+    if character.isprintable() and not character.isspace():
+        return f"unexpected character `{character}`", help
+    name = unicodedata.name(character, "control character").lower()
+    return f"unexpected character U+{ord(character):04X} ({name})", help
+
+
+def _number_advice(text: str) -> tuple[str, str]:
+    """Label and help for a malformed number."""
+    if text[:2] in ("0x", "0X"):
+        return "expected hexadecimal digits after `0x`", ""
+    if "_" in text:
+        return "`_` stands between two digits", ""
+    return "a number ends where a word begins", "put a space or an operator between the two"
+
+
+def _short(text: str) -> str:
+    """Source text as quoted in a message."""
+    return text if len(text) <= _QUOTED_MAX else text[: _QUOTED_MAX - 3] + "..."
