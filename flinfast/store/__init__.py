@@ -1,1 +1,19 @@
 """Entities over SQLite."""
+
+from flinfast.store.condition import Template
+from flinfast.store.entity import Entity, Record
+from flinfast.store.query import Query
+from flinfast.store.schema import EntitySpec, FieldSpec
+from flinfast.store.session import SessionTable
+from flinfast.store.store import Store
+
+__all__ = [
+    "Entity",
+    "EntitySpec",
+    "FieldSpec",
+    "Query",
+    "Record",
+    "SessionTable",
+    "Store",
+    "Template",
+]

@@ -1,0 +1,384 @@
+"""Group commit: one savepoint per handler, one COMMIT per loop turn, one sync for many turns.
+
+    begin -> SAVEPOINT, statements, RELEASE       (any number of handlers in one loop turn)
+    end of the turn (call_soon) -> COMMIT         (no sync: 1 or 2 us)
+    thread -> sync the -wal file                  (one sync for every turn committed before it)
+    loop -> after_durable callbacks, in the order they were given
+
+A handler that writes takes the write lock before its first statement, so that handlers of several
+processes on one file are serialisable. A handler that only reads opens a read transaction at its
+first query; that one is shared by the turn, too, so a handler sees one state of the database.
+
+Numbers: each turn that changed something gets the next generation. `_committed` is the last one
+that COMMIT accepted, `_durable` the last one that is on disk; `_durable <= _committed`.
+
+Rules:
+1. `after_durable` callbacks run in the order given, on the loop's thread, exactly once.
+2. A callback runs without an error only if everything its handler wrote or saw is on disk.
+3. After a failed sync nothing is acknowledged again in this process: the kernel may have dropped
+   the data and report success the next time (the reason PostgreSQL panics there).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeVar
+
+from flinfast.errors import ConflictFault, DurabilityError, StoreError
+from flinfast.store.sqlite import Database
+
+T = TypeVar("T")
+Done = Callable[[BaseException | None], None]
+CallSoon = Callable[[Callable[[], None]], None]
+RunInThread = Callable[[Callable[[], T], Callable[[T | BaseException], None]], None]
+
+_IDLE: Final = 0  # no transaction
+_READ: Final = 1  # a read transaction, ended with the turn
+_WRITE: Final = 2  # the write lock is held, until the end of the turn
+_ABORTED: Final = "the transaction was rolled back after an error"
+
+
+class GroupCommit:
+    """The transactions of one store, all on one connection and one loop.
+
+    Attributes:
+        idle: No transaction is open: a query must call `open_read` first.
+        read: The running handler has read; queries set it.
+        failed: Why nothing can be acknowledged any more, or None.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        durability: Literal["full", "normal"],
+        call_soon: CallSoon,
+        run_in_thread: RunInThread[Any],
+        sync: Callable[[], None],
+        committed: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._full = durability == "full"
+        self._call_soon = call_soon
+        self._run_in_thread = run_in_thread
+        self._sync = sync
+        self._after_commit = committed
+        self._mode = _IDLE
+        self.idle = True
+        self.read = False
+        self.failed: DurabilityError | None = None
+        self._in_handler = False
+        self._handler_writes = False
+        self._handler_wrote = False
+        self._turn_wrote = False
+        self._scheduled = False
+        self._syncing = False
+        self._releasing = False
+        self._committed = 0
+        self._durable = 0
+        # (generation that must be durable, its callback, why it never will be)
+        self._waiters: deque[tuple[int, Done, BaseException | None]] = deque()
+        # Undo steps of the turn, newest last; the handler's own begin at _undo_mark.
+        self._undo: list[Callable[[], None]] = []
+        self._undo_mark = 0
+        self._seen_version = database.data_version()
+
+    @property
+    def in_handler(self) -> bool:
+        """Whether a handler has begun and neither committed nor rolled back."""
+        return self._in_handler
+
+    @property
+    def pending(self) -> bool:
+        """Whether something written is not durable yet."""
+        return self._turn_wrote or self._durable < self._committed
+
+    # --- a handler ----------------------------------------
+
+    def begin(self, *, writes: bool) -> None:
+        """A handler starts.
+
+        Raises:
+            StoreError: Another process holds the write lock for too long, or SQLite refused.
+            DurabilityError: It writes, and a sync has failed before.
+        """
+        if self._in_handler:
+            raise StoreError("a handler began before the last one ended")
+        self.read = False
+        self._handler_wrote = False
+        self._handler_writes = False
+        if writes:
+            self._open_write()
+            self._database.execute("SAVEPOINT handler")
+            self._handler_writes = True
+        self._undo_mark = len(self._undo)
+        self._in_handler = True
+
+    def commit(self) -> bool:
+        """The handler succeeded; True when its effects must wait for `after_durable`.
+
+        Raises:
+            StoreError: What it wrote is lost: treat it as failed (no `rollback` is needed).
+        """
+        if self._handler_writes:
+            try:
+                self._database.execute("RELEASE handler")
+            except StoreError as error:
+                self._lose_turn(error)
+                self._end_handler()
+                raise
+        wrote = self._handler_wrote
+        self._turn_wrote |= wrote
+        self._end_handler()
+        if wrote:
+            return True
+        if not self.read:
+            return False
+        if self._full:
+            self._notice_other_processes()
+        return self.pending or self.failed is not None
+
+    def rollback(self) -> None:
+        """The handler failed: nothing it wrote stays, its records get their old attributes back.
+
+        Raises:
+            StoreError: SQLite refused; the whole turn is lost then, which includes this handler.
+        """
+        writes = self._handler_writes
+        self._end_handler()
+        self._undo_to(self._undo_mark)
+        if not writes:
+            return
+        if not self._database.in_transaction():  # SQLite gave the transaction up by itself
+            self._lose_turn(StoreError(_ABORTED))
+            return
+        try:
+            self._database.execute("ROLLBACK TO handler")
+            self._database.execute("RELEASE handler")
+        except StoreError as error:
+            self._lose_turn(error)
+            raise
+
+    def _end_handler(self) -> None:
+        self._in_handler = False
+        self._handler_writes = False
+        self._handler_wrote = False
+
+    def after_durable(self, done: Done) -> None:
+        """Call `done` once everything committed so far is on disk, or never will be."""
+        target = self._committed + 1 if self._turn_wrote else self._committed
+        if self.failed is not None:
+            self._waiters.append((0, done, self.failed))
+        elif target <= self._durable and not self._waiters:
+            done(None)
+            return
+        else:
+            self._waiters.append((target, done, None))
+        self._release()
+
+    # --- statements ----------------------------------------
+
+    def open_read(self) -> None:
+        """A query runs while no transaction is open; only a handler needs one."""
+        if self._in_handler:
+            self._database.execute("BEGIN")
+            self._set_mode(_READ)
+            self._schedule()
+
+    def writing(self, undo: Callable[[], None] | None) -> None:
+        """A statement is about to write; `undo` puts a record back if it does not stay.
+
+        Outside a handler the statement joins the transaction of this turn.
+
+        Raises:
+            ConflictFault: The handler began without `writes`, and the database changed since.
+            StoreError: The write lock could not be taken.
+            DurabilityError: A sync has failed before.
+        """
+        if not self._handler_writes:
+            self._escalate()
+        elif self._database.aborted:
+            raise StoreError(_ABORTED)
+        if undo is not None:
+            self._undo.append(undo)
+        if self._in_handler:
+            self._handler_wrote = True
+        else:
+            self._turn_wrote = True
+
+    def _escalate(self) -> None:
+        if self._mode != _WRITE:
+            version = self._database.data_version() if self._in_handler and self.read else None
+            self._open_write()
+            # The version is only looked up by a statement that takes a read lock, as BEGIN
+            # IMMEDIATE has just done.
+            if version is not None and version != self._database.data_version():
+                raise ConflictFault("the database changed while this handler ran")
+        if self._in_handler:
+            self._database.execute("SAVEPOINT handler")
+            self._handler_writes = True
+
+    # --- the turn ----------------------------------------
+
+    def _set_mode(self, mode: int) -> None:
+        self._mode = mode
+        self.idle = mode == _IDLE
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._call_soon(self._end_turn)
+
+    def _open_write(self) -> None:
+        if self.failed is not None:
+            raise DurabilityError(str(self.failed))
+        if self._mode == _WRITE:
+            if not self._database.aborted:
+                return
+            self._lose_turn(StoreError(_ABORTED))
+        if self._mode == _READ:
+            self._set_mode(_IDLE)
+            self._database.execute("COMMIT")
+        self._database.aborted = False
+        self._database.execute("BEGIN IMMEDIATE")
+        self._set_mode(_WRITE)
+        self._schedule()
+
+    def _end_turn(self) -> None:
+        self._scheduled = False
+        if self._in_handler:  # `transaction()` that spans turns
+            self._schedule()
+            return
+        self.end_turn()
+
+    def end_turn(self) -> None:
+        """Commit the turn's transaction now and start to make it durable."""
+        mode = self._mode
+        if mode == _IDLE:
+            return
+        try:
+            self._database.execute("COMMIT")
+        except StoreError as error:
+            self._lose_turn(error)
+            return
+        self._set_mode(_IDLE)
+        if mode != _WRITE:
+            return
+        self._undo.clear()
+        if self._turn_wrote:
+            self._turn_wrote = False
+            self._seen_version = self._database.data_version()
+            self._committed += 1
+            self._after_commit()
+            self._start_sync()
+
+    def _lose_turn(self, error: StoreError) -> None:
+        """Nothing of this turn stays: tell everyone who waits for it."""
+        self._set_mode(_IDLE)
+        if self._database.in_transaction():
+            try:
+                self._database.execute("ROLLBACK")
+            except StoreError as second:
+                self._fail(DurabilityError(f"rolling back failed: {second}"))
+        self._undo_to(0)
+        if self._turn_wrote:
+            self._turn_wrote = False
+            lost = self._committed + 1
+            self._waiters = deque(
+                (self._committed, done, error)
+                if target == lost and known is None
+                else (target, done, known)
+                for target, done, known in self._waiters
+            )
+            self._release()
+
+    def _undo_to(self, mark: int) -> None:
+        undo = self._undo
+        while len(undo) > mark:
+            undo.pop()()
+
+    # --- durability ----------------------------------------
+
+    def _notice_other_processes(self) -> None:
+        """Another process committed what this handler may have seen: it must be durable first."""
+        version = self._database.data_version()
+        if version != self._seen_version and not self._turn_wrote:
+            self._seen_version = version
+            self._committed += 1
+            self._start_sync()
+
+    def _start_sync(self) -> None:
+        if self._syncing or self.failed is not None:
+            return
+        if not self._full:
+            self._durable = self._committed
+            self._release()
+            return
+        self._syncing = True
+        target = self._committed
+        self._run_in_thread(self._sync, lambda result: self._synced(target, result))
+
+    def _synced(self, target: int, result: object) -> None:
+        self._syncing = False
+        if isinstance(result, BaseException):
+            self._fail(DurabilityError(f"syncing the database's log to disk failed: {result}"))
+            return
+        self._durable = max(self._durable, target)
+        try:
+            self._release()
+        finally:
+            if self._durable < self._committed:
+                self._start_sync()
+
+    def _fail(self, error: DurabilityError) -> None:
+        """Acknowledge nothing any more; whatever waits gets the error."""
+        if self.failed is None:
+            self.failed = error
+        if self._mode != _IDLE and not self._in_handler:
+            self._lose_turn(self.failed)
+        self._waiters = deque((0, done, known or self.failed) for _, done, known in self._waiters)
+        self._release()
+
+    def fail(self, error: DurabilityError) -> None:
+        """A checkpoint could not sync: the same as a failed sync of the log."""
+        self._fail(error)
+
+    def _release(self) -> None:
+        """Run the callbacks whose turn it is; safe to call from one of them."""
+        if self._releasing:
+            return
+        self._releasing = True
+        try:
+            while self._waiters and self._waiters[0][0] <= self._durable:
+                _, done, error = self._waiters.popleft()
+                done(error)
+        finally:
+            self._releasing = False
+            if self._waiters and self._waiters[0][0] <= self._durable:
+                self._call_soon(self._release)  # `done` raised: the others must not wait for it
+
+    def flush(self) -> None:
+        """Commit and make durable now, blocking.
+
+        Raises:
+            StoreError: What was written in this turn is lost.
+            DurabilityError: The sync failed.
+        """
+        lost: list[BaseException] = []
+        if self._turn_wrote:
+            self.after_durable(lambda error: lost.append(error) if error else None)
+        self.end_turn()
+        if self._full and self.failed is None and self._durable < self._committed:
+            target = self._committed
+            try:
+                self._sync()
+            except OSError as error:
+                self._fail(DurabilityError(f"syncing the database's log to disk failed: {error}"))
+            else:
+                self._durable = max(self._durable, target)
+                self._release()
+        if self.failed is not None:
+            raise DurabilityError(str(self.failed))
+        if lost:
+            raise lost[0]

@@ -1,0 +1,265 @@
+"""The SQLite connection: set-up, statements, checkpoints, and its errors in our words.
+
+The only module that imports apsw. Never import the standard library's sqlite3 in the same process:
+a second copy of SQLite drops the first one's file locks when it closes the file.
+
+Settings and why:
+* WAL, `synchronous = NORMAL`: a commit writes to the `-wal` file without a sync (commit.py syncs it
+  on a thread). NORMAL still syncs the log's header when the log starts over, and the checkpointing
+  connection syncs log and database around a checkpoint. OFF would lose both, and with them the
+  database on a power cut.
+* `foreign_keys = OFF`: a reference may point to a soft-deleted record, and `destroy` must not fail
+  or cascade. Saving checks that a reference exists; reading a dangling one gives none.
+* `wal_autocheckpoint = 0`: checkpoints sync, so they run on a thread with a second connection.
+* Statements of one loop thread only: a `Database` is not shared between threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from flinfast.errors import DurabilityError, RuntimeFault, StoreError
+from flinfast.store.schema import Row
+
+FILE_NAME: Final = "flin.db"
+APPLICATION_ID: Final = 0x464C494E  # "FLIN" in the file header
+FORMAT_VERSION: Final = 1  # PRAGMA user_version: layout of the tables named _flin_*
+STATEMENT_CACHE_SIZE: Final = 512
+PAGE_CACHE_KIB: Final = 16 << 10
+# VM instructions between two looks at the clock: about 1 ms of scanning.
+PROGRESS_STEPS: Final = 50_000
+
+
+def translate(error: apsw.Error, path: str) -> StoreError:
+    """Our error for one of SQLite's: what is wrong, with which file, what to do."""
+    if _extended(error) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
+        return DurabilityError(f"syncing {path} to disk failed: {error}")
+    for kind, text in _MESSAGES:
+        if isinstance(error, kind):
+            return StoreError(f"{text.format(path=path)} ({error})")
+    return StoreError(f"the database {path} refused a statement: {error}")
+
+
+def _extended(error: apsw.Error) -> int:
+    """SQLite's extended result code, 0 for an error of apsw's own."""
+    return int(getattr(error, "extendedresult", 0))
+
+
+_MESSAGES: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
+    (apsw.BusyError, "the database {path} is locked by another process for too long"),
+    (apsw.LockedError, "the database {path} is locked by another process for too long"),
+    (apsw.FullError, "the disk of the database {path} is full"),
+    (apsw.ReadOnlyError, "the database {path} cannot be written: check its owner and permissions"),
+    (apsw.PermissionsError, "the database {path} cannot be opened: check its permissions"),
+    (apsw.CantOpenError, "the database {path} cannot be opened: check that its folder is writable"),
+    (apsw.NotADBError, "{path} is not a SQLite database: restore a backup or move it away"),
+    (apsw.CorruptError, "the database {path} is damaged: stop and restore a backup"),
+    (apsw.IOError, "reading or writing the database {path} failed"),
+    (apsw.NoMemError, "not enough memory for the database {path}"),
+    (apsw.TooBigError, "a value is too big for the database {path}"),
+)
+
+
+class UniqueViolation(Exception):  # noqa: N818 - becomes a UniqueFault, never leaves store
+    """A statement met a unique index.
+
+    Attributes:
+        column: Name of the first column of that index.
+    """
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+class Database:
+    """One connection to the database file.
+
+    Attributes:
+        path: The database file.
+        wal_pages: Pages in the log after the last commit of this connection.
+        aborted: SQLite rolled the transaction back by itself, after an error in a statement.
+
+    Raises:
+        StoreError: The file cannot be opened as a database of ours.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        vfs: str = "",
+        busy_ms: int = 2000,
+        scan_limit_s: float = 0.0,
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
+        self.path = path
+        self.wal_pages = 0
+        self.aborted = False
+        self._scan_started = 0.0
+        self._scan_limit_s = scan_limit_s
+        with self._translated():
+            self._connection = apsw.Connection(
+                str(path), vfs=vfs or None, statementcachesize=STATEMENT_CACHE_SIZE
+            )
+        try:
+            with self._translated():
+                self._configure(busy_ms, monotonic)
+        except BaseException:
+            self._connection.close(force=True)
+            raise
+
+    def _configure(self, busy_ms: int, monotonic: Callable[[], float] | None) -> None:
+        connection = self._connection
+        connection.set_busy_timeout(busy_ms)
+        connection.execute(
+            "PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; "
+            f"PRAGMA cell_size_check = ON; PRAGMA cache_size = -{PAGE_CACHE_KIB}"
+        )
+        connection.execute("PRAGMA synchronous = NORMAL")
+        mode = connection.pragma("journal_mode", "wal")
+        if mode != "wal":
+            raise StoreError(f"the database {self.path} cannot use a write-ahead log (got {mode})")
+        connection.wal_autocheckpoint(0)
+        connection.set_wal_hook(self._on_wal)
+        if monotonic is not None and self._scan_limit_s > 0:
+            connection.set_progress_handler(lambda: self._over_limit(monotonic()), PROGRESS_STEPS)
+        self._cursor = connection.cursor()
+        self.data_version = connection.data_version
+        self.last_id = connection.last_insert_rowid
+        self.changes = connection.changes
+
+    def _on_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self.wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _over_limit(self, now_s: float) -> bool:
+        if self._scan_started < 0:  # a write: cheap by construction, and must not be cut short
+            return False
+        if self._scan_started == 0:
+            self._scan_started = now_s
+            return False
+        return now_s - self._scan_started > self._scan_limit_s
+
+    def _failure(self, error: apsw.Error) -> StoreError:
+        self.aborted = self._connection.get_autocommit()
+        return translate(error, str(self.path))
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as error:
+            raise translate(error, str(self.path)) from error
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a SELECT.
+
+        Raises:
+            RuntimeFault: FL512, it scanned for longer than `scan_limit_s`.
+            StoreError: SQLite refused.
+            OverflowError: An integer among the values does not fit 64 bits.
+        """
+        self._scan_started = 0.0
+        try:
+            return self._cursor.execute(sql, values).fetchall()
+        except apsw.InterruptError:
+            raise RuntimeFault(
+                f"a query ran for more than {self._scan_limit_s:g} s",
+                code="FL512",
+                hint="narrow it with `where` on an indexed field, or add `.limit(n)`",
+            ) from None
+        except apsw.Error as error:
+            raise self._failure(error) from error
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
+        """Run a statement that gives no rows.
+
+        Raises:
+            UniqueViolation: A unique index has the value already.
+            StoreError: SQLite refused.
+        """
+        self._scan_started = -1.0
+        try:
+            self._cursor.execute(sql, values)
+        except apsw.ConstraintError as error:
+            if _extended(error) == apsw.SQLITE_CONSTRAINT_UNIQUE:
+                raise UniqueViolation(str(error).rpartition(".")[2]) from None
+            raise self._failure(error) from error
+        except apsw.Error as error:
+            raise self._failure(error) from error
+
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return not self._connection.get_autocommit()
+
+    def define(self, name: str, function: Callable[..., Any]) -> None:
+        """Make a deterministic one-argument SQL function."""
+        self._connection.create_scalar_function(name, function, 1, deterministic=True)
+
+    def checkpoint(self, *, restart: bool) -> tuple[int, int]:
+        """Copy the log into the database file and sync both.
+
+        Args:
+            restart: Hold writers back until the whole log is copied, so that the next write
+                starts it over; otherwise copy what can be copied without disturbing anyone.
+
+        Returns:
+            Pages in the log, and how many of them are copied.
+
+        Raises:
+            DurabilityError: A sync failed.
+            StoreError: It could not be done now.
+        """
+        mode = apsw.SQLITE_CHECKPOINT_RESTART if restart else apsw.SQLITE_CHECKPOINT_PASSIVE
+        with self._translated():
+            return self._connection.wal_checkpoint(mode=mode)
+
+    def close(self) -> None:
+        """Close the connection; the last one of all processes removes the log."""
+        with self._translated():
+            self._connection.close(force=True)
+
+
+class LogSync:
+    """Syncs the `-wal` file from a thread.
+
+    SQLite locks the database and `-shm` files, never the log, so a descriptor of our own on it
+    takes no lock away when it closes. The log is one file for as long as any connection is open.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._fd = os.open(f"{database}-wal", os.O_RDWR | os.O_CLOEXEC)
+
+    def __call__(self) -> None:
+        """Block until everything written to the log is on disk; raises OSError."""
+        _sync_data(self._fd)
+
+    def close(self) -> None:
+        """Close the descriptor; no call may be running."""
+        os.close(self._fd)
+
+
+def _sync_data(fd: int) -> None:
+    if sys.platform == "darwin":  # no fdatasync, and fsync does not reach the platter
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fdatasync(fd)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable; raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,265 @@
+"""The store: opens the database of a program and hands out entities and transactions.
+
+Everything runs on the loop's thread except syncing the log and checkpoints, which the given
+`run_in_thread` runs elsewhere. Clocks, threads, paths and the loop are arguments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from flinfast.errors import DurabilityError, RuntimeFault, StoreError
+from flinfast.store.commit import CallSoon, GroupCommit, RunInThread
+from flinfast.store.condition import FUNCTIONS
+from flinfast.store.entity import Entity, Record
+from flinfast.store.migrate import open_schema
+from flinfast.store.schema import EntitySpec, Value
+from flinfast.store.session import SessionTable
+from flinfast.store.sqlite import FILE_NAME, Database, LogSync, sync_folder
+
+# Pages of 4 KiB. Beyond the first, the log is copied into the database without disturbing
+# anyone; beyond the second, writers wait for the rest to be copied so that the log can start over.
+CHECKPOINT_PAGES: Final = 4_000  # 16 MiB
+CHECKPOINT_PAGES_MAX: Final = 64_000  # 256 MiB
+# The loop stands still while it waits for another process's write lock.
+BUSY_MS: Final = 2_000
+# The loop stands still while a query scans.
+SCAN_LIMIT_S: Final = 2.0
+
+
+class Store:
+    """The entities of one program in `folder/flin.db`.
+
+    Args:
+        folder: Made with mode 0700 when missing.
+        entities: What the program declares.
+        durability: "full": acknowledged means synced to disk; "normal": handed to the operating
+            system, which survives a crash of the process and not of the machine.
+        clock_ms: Unix time in milliseconds.
+        call_soon: Runs a function at the end of this loop turn.
+        run_in_thread: `(work, done)`: runs `work` on a thread, then `done(result or exception)`
+            in the loop.
+        monotonic: Seconds, for the limit of long scans.
+        scan_limit_s: Longest time one query may run.
+        busy_ms: Longest wait for another process's write lock.
+        vfs: Name of a SQLite VFS, "" for the default (tests inject faults there).
+        open_log_sync: Makes the object that syncs the log of a database (tests inject faults).
+
+    Attributes:
+        database: The connection.
+        group: Transactions and group commit.
+        entities: Handle by entity name.
+        sessions: The table of sessions.
+
+    Raises:
+        SchemaError: The stored data does not fit the entities.
+        StoreError: The database cannot be opened; the message says why.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        entities: Sequence[EntitySpec],
+        *,
+        durability: Literal["full", "normal"],
+        clock_ms: Callable[[], int],
+        call_soon: CallSoon,
+        run_in_thread: RunInThread[Any],
+        monotonic: Callable[[], float] = time.monotonic,
+        scan_limit_s: float = SCAN_LIMIT_S,
+        busy_ms: int = BUSY_MS,
+        vfs: str = "",
+        open_log_sync: Callable[[Path], LogSync] = LogSync,
+    ) -> None:
+        self.clock_ms = clock_ms
+        self._run_in_thread = run_in_thread
+        self._closed = False
+        self._vfs = vfs
+        self._path = folder / FILE_NAME
+        self._sync_lock = threading.Lock()
+        self._checkpoint_lock = threading.Lock()
+        self._checkpointing = False
+        self._checkpoint_at = CHECKPOINT_PAGES
+        _make_folder(folder, self._path)
+        self.database = Database(
+            self._path, vfs=vfs, busy_ms=busy_ms, scan_limit_s=scan_limit_s, monotonic=monotonic
+        )
+        try:
+            tables = open_schema(self.database, entities)
+            for name, function in FUNCTIONS.items():
+                self.database.define(name, function)
+            self._log_sync = _open_log(self._path, open_log_sync)
+        except BaseException:
+            self.database.close()
+            raise
+        self._checkpointer: Database | None = None
+        self.group = GroupCommit(
+            self.database,
+            durability=durability,
+            call_soon=call_soon,
+            run_in_thread=run_in_thread,
+            sync=self._sync,
+            committed=self._maybe_checkpoint,
+        )
+        self.entities = {name: Entity(table, self) for name, table in tables.items()}
+        self.sessions = SessionTable(self.database, self.group, clock_ms)
+        self.begin = self.group.begin
+        self.commit = self.group.commit
+        self.rollback = self.group.rollback
+        self.after_durable = self.group.after_durable
+
+    @property
+    def pending(self) -> bool:
+        """Whether something written is not durable yet."""
+        return self.group.pending
+
+    def handle(self, name: str) -> Entity:
+        """The entity with this name; KeyError when the program declares none."""
+        return self.entities[name]
+
+    # --- statements of FLIN ----------------------------------------
+
+    def save(self, value: Value) -> Record:
+        """`save value`: insert or update; returns the record.
+
+        Raises:
+            ValidationFault: Fields are not valid.
+            UniqueFault: A `@unique` value is taken.
+            ConflictFault: The record changed since it was read.
+            RuntimeFault: FL510, the value is no record.
+            StoreError: The database refused.
+        """
+        record = _record(value, "save")
+        record._entity.save(record)
+        return record
+
+    def delete(self, value: Value) -> None:
+        """`delete value`: soft delete; raises as `save`."""
+        record = _record(value, "delete")
+        record._entity.delete(record)
+
+    def restore(self, value: Value) -> None:
+        """`restore value`: undo a soft delete; raises as `save`."""
+        record = _record(value, "restore")
+        record._entity.restore(record)
+
+    def destroy(self, value: Value) -> None:
+        """`destroy value`: remove the record and its history; raises as `save`."""
+        record = _record(value, "destroy")
+        record._entity.destroy(record)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A handler for the console and tests: durable when the block ends without an error.
+
+        Raises:
+            StoreError: What it wrote is lost.
+        """
+        self.begin(writes=True)
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
+        self.commit()
+        self.flush()
+
+    def flush(self) -> None:
+        """Commit the turn and make it durable now, blocking; raises StoreError."""
+        self.group.flush()
+
+    def close(self) -> None:
+        """Commit, sync, copy the log into the database and close; more calls do nothing.
+
+        Raises:
+            StoreError: What was written last is lost.
+        """
+        if self._closed:
+            return
+        try:
+            self.group.flush()
+        finally:
+            self._closed = True
+            with self._sync_lock:
+                self._log_sync.close()
+            with self._checkpoint_lock:
+                if self._checkpointer is not None:
+                    self._checkpointer.close()
+            self.database.close()
+
+    # --- on threads ----------------------------------------
+
+    def _sync(self) -> None:
+        with self._sync_lock:
+            if not self._closed:
+                self._log_sync()
+
+    def _maybe_checkpoint(self) -> None:
+        if not self._checkpointing and self.database.wal_pages >= self._checkpoint_at:
+            self._checkpointing = True
+            restart = self.database.wal_pages >= CHECKPOINT_PAGES_MAX
+            self._run_in_thread(lambda: self._checkpoint(restart), self._checkpointed)
+
+    def _checkpoint(self, restart: bool) -> None:
+        with self._checkpoint_lock:
+            if self._closed:
+                return
+            if self._checkpointer is None:
+                self._checkpointer = Database(self._path, vfs=self._vfs, busy_ms=BUSY_MS)
+            self._checkpointer.checkpoint(restart=False)
+            if restart:
+                self._checkpointer.checkpoint(restart=True)
+
+    def _checkpointed(self, result: object) -> None:
+        self._checkpointing = False
+        if isinstance(result, DurabilityError):
+            self.group.fail(result)
+        elif isinstance(result, BaseException):
+            # Nothing is lost, the log only grows; try again when it has grown further.
+            self._checkpoint_at = self.database.wal_pages + CHECKPOINT_PAGES
+        else:
+            self._checkpoint_at = CHECKPOINT_PAGES
+
+
+def _record(value: Value, verb: str) -> Record:
+    if not isinstance(value, Record):
+        what = "none" if value is None else "something that is not an entity"
+        raise RuntimeFault(
+            f"cannot {verb} {what}",
+            code="FL510",
+            hint="test the result of `find` for none first" if value is None else "",
+        )
+    return value
+
+
+def _make_folder(folder: Path, path: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            # Before SQLite opens it: closing a descriptor later would drop SQLite's locks.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(
+            f"the database folder {folder} cannot be used: {error.strerror}: "
+            "check its owner and permissions"
+        ) from error
+
+
+def _open_log(path: Path, open_log_sync: Callable[[Path], LogSync]) -> LogSync:
+    """Open the log and make it durable as it is: a killed process may not have synced its end."""
+    try:
+        log_sync = open_log_sync(path)
+        log_sync()
+        sync_folder(path.parent)
+        sync_folder(path.parent.parent)
+    except OSError as error:
+        raise StoreError(
+            f"the log of the database {path} cannot be synced: {error.strerror}"
+        ) from error
+    return log_sync
