@@ -1,0 +1,101 @@
+"""The docs are true: generated pages are current, FLIN blocks compile, links lead somewhere."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from flinfast.runtime.guard import BUILTIN_GUARDS
+
+from flinfast.errors import CompileError
+from flinfast.lang.program import compile_project
+from flinfast.lang.source import Source
+from flinfast.runtime.builtins import REGISTRY
+from flinfast.server.config import keys
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "bench" / "README.md"])
+FLIN_BLOCK = re.compile(r"^```flin\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_pages_are_current(update_snapshots: bool) -> None:
+    """Settings, commands and errors pages say what the code says."""
+    stale = []
+    for name, page in generator().PAGES.items():
+        path = ROOT / "docs" / name
+        if update_snapshots:
+            path.write_text(page(), encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != page():
+            stale.append(name)
+    assert not stale, "run `python docs/generate.py`"
+
+
+def test_every_setting_has_a_sentence() -> None:
+    """The table in docs/generate.py lists exactly the settings there are."""
+    assert set(generator().SETTINGS) == {key.path for key in keys()}
+
+
+def test_every_builtin_has_an_entry() -> None:
+    """docs/language/builtins.md names every function that programs can call."""
+    text = (ROOT / "docs" / "language" / "builtins.md").read_text(encoding="utf-8")
+    missing = [name for name in REGISTRY if not name.startswith("_") and f"`{name}" not in text]
+    assert not missing
+
+
+def _programs() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for number, block in enumerate(FLIN_BLOCK.findall(page.read_text(encoding="utf-8")), 1):
+            # Pages about errors show what does not compile; their examples are tested there.
+            if page.name != "errors.md":
+                found.append((f"{page.relative_to(ROOT).as_posix()}#{number}", block))
+    return found
+
+
+@pytest.mark.parametrize(("name", "text"), _programs(), ids=[name for name, _ in _programs()])
+def test_flin_block_compiles(name: str, text: str) -> None:
+    """Every FLIN block of the docs is a whole file that compiles."""
+    builtins = {key: entry.spec for key, entry in REGISTRY.items()}
+    try:
+        program = compile_project(
+            [(Source("app/example.flin", text), "route", ("id",))],
+            builtins=builtins,
+            guards=BUILTIN_GUARDS,
+        )
+    except CompileError as error:
+        pytest.fail(f"{name}: {[d.message for d in error.diagnostics]}")
+    assert program.files
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    """Relative links and images point at files that exist."""
+    broken = [
+        link
+        for link in LINK.findall(page.read_text(encoding="utf-8"))
+        if not (page.parent / link).exists()
+    ]
+    assert not broken
+
+
+@pytest.mark.parametrize("name", ["chat", "test"])
+def test_readme_commands_can_be_extracted(name: str) -> None:
+    """CI runs the commands exactly as README.md prints them."""
+    done = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "readme_command.py", name], capture_output=True, check=True
+    )
+    assert done.stdout.decode().startswith("python3 -m venv .venv && .venv/bin/pip install")
+    assert name != "test" or "readme_command.py test" in (ROOT / ".ci" / "run").read_text()
