@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flinfast.errors import RuntimeFault
+from flinfast.errors import FlinError, RuntimeFault
 from flinfast.runtime.cookie import cookie_from_options, printable
 from flinfast.runtime.upload import UploadedFile
 from flinfast.values import NO_VALUE
@@ -125,9 +125,12 @@ class Reply:
         headers: What the program set.
         body: A FLIN value, or NO_VALUE for an empty body.
         cookies: Values of Set-Cookie fields.
+        is_standard: Whether it is an error of ours, which a browser may get as a page.
     """
 
-    __slots__ = ("body", "cookies", "headers", "status")
+    __slots__ = ("body", "cookies", "headers", "is_standard", "status")
+
+    flin_kind = "response"
 
     def __init__(
         self,
@@ -140,6 +143,7 @@ class Reply:
         self.body = body
         self.headers = ResponseHeaders() if headers is None else headers
         self.cookies: list[str] = [] if cookies is None else cookies
+        self.is_standard = False
 
     def flin_get(self, name: str) -> Any:
         """`status`, `headers` or `body`."""
@@ -178,12 +182,16 @@ class ResponseState:
     response, whose status, headers and body may be read and changed.
     """
 
-    __slots__ = ("is_secure", "reply", "touched")
+    __slots__ = ("_added", "has_status", "is_secure", "is_set", "reply")
+
+    flin_kind = "response"
 
     def __init__(self, *, is_secure: bool) -> None:
         self.reply = Reply()
-        self.touched = False  # whether status or body were set: the chain may stop without next()
         self.is_secure = is_secure
+        self.is_set = False  # whether status or body were set: the chain may stop without next()
+        self.has_status = False
+        self._added: Reply | None = None  # headers and cookies set before there was a response
 
     def flin_get(self, name: str) -> Any:
         """`status`, `headers`, `cookies` or `body`."""
@@ -192,7 +200,38 @@ class ResponseState:
     def flin_set(self, name: str, value: Any) -> None:
         """Set `status`, `body` or all `headers`."""
         self.reply.flin_set(name, value)
-        self.touched = self.touched or name != "headers"
+        self.reply.is_standard = False
+        self.is_set = self.is_set or name != "headers"
+        self.has_status = self.has_status or name == "status"
+
+    def adopt(self, reply: Reply) -> Reply:
+        """Make a handler's reply the response; what was set before is added to it.
+
+        The reply's own value for a header wins.
+        """
+        if self._added is None:
+            self._added = self.reply
+        merged = Reply(reply.status, reply.body)
+        merged.is_standard = reply.is_standard
+        dict.update(merged.headers, reply.headers)
+        for name, value in self._added.headers.items():
+            if name not in merged.headers:
+                merged.headers.flin_set(name, value)
+        for line in (*self._added.cookies, *reply.cookies):
+            add_cookie(merged.cookies, line)
+        self.reply = merged
+        return merged
+
+    def finish(self, value: Any) -> Reply:
+        """The reply for what a handler returned, with what it set on `response`."""
+        if isinstance(value, Reply):
+            return self.adopt(value)
+        if value is NO_VALUE and self.is_set:
+            return self.adopt(Reply(self.reply.status, self.reply.body))
+        reply = to_reply(value)
+        if self.has_status:
+            reply.status = self.reply.status
+        return self.adopt(reply)
 
     def flin_call(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         """`response.ok(v)`, `.created(v)`, `.no_content()`, `.json(v, status)` and so on."""
@@ -220,6 +259,18 @@ class ResponseState:
     def delete_cookie(self, name: Any, options: Mapping[str, Any] | None = None) -> None:
         """Tell the browser to forget a cookie."""
         self.set_cookie(name, "", {**(options or {}), "max_age": 0})
+
+
+class Stop(FlinError):  # noqa: N818 - not an error: it ends a handler early with an answer
+    """Leaves a handler from inside a builtin, such as `rate_limit(...)` in middleware.
+
+    Attributes:
+        reply: What to answer.
+    """
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__("the handler ends with an answer")
+        self.reply = reply
 
 
 class _CookieJar:
