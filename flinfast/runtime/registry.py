@@ -112,6 +112,7 @@ class Variant:
         context: Whether it takes the running handler's context.
         factory: Whether `function(services)` returns the callable, which checks by itself.
         mutates: Whether it changes its first argument in place; never a property then.
+        is_method: Whether it belongs to the kind of its first parameter, see `method`.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Variant:
     context: bool = False
     factory: bool = False
     mutates: bool = False
+    is_method: bool = False
     _pure: Callable[..., Value] | None = None
 
     @property
@@ -142,7 +144,7 @@ class Variant:
     @property
     def is_property(self) -> bool:
         """Whether `value.name` without parentheses means this call."""
-        return bool(self.family) and self.is_pure and not self.mutates and self.minimum == 1
+        return self.is_method and not self.mutates and self.minimum == 1
 
     def bind(self, services: Services | None) -> Callable[..., Value]:
         """The checked callable; takes the context first when `context` is set."""
@@ -193,7 +195,7 @@ def builtin(
     context: bool = False,
     properties_of: tuple[str, ...] = (),
     mutates: bool = False,
-    as_property: bool = False,
+    is_method: bool = False,
     **flags: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a builtin; the first line of its docstring is the summary.
@@ -206,7 +208,7 @@ def builtin(
         context: For factories: whether the callable takes the context first.
         properties_of: Further kinds on which `value.name` means this call.
         mutates: The first argument is changed in place.
-        as_property: `value.name` means this call although the builtin needs services.
+        is_method: See `method`.
         flags: `ws_only`, `waits`, `writes`, `reads`, `joins`, `result` of the `Builtin` entry.
     """
 
@@ -218,6 +220,7 @@ def builtin(
             variant, result = _read_factory(own, function, parameters), "any"
             variant.context = context
         variant.mutates = mutates
+        variant.is_method = is_method
         flags.setdefault("result", result)
         summary = (function.__doc__ or "").strip().partition("\n")[0]
         spec = Builtin(
@@ -228,14 +231,21 @@ def builtin(
             **flags,
         )
         _add(spec, variant, properties_of)
-        if as_property:
-            BOUND_PROPERTIES[variant.family].update((own, *aliases))
         for alias in aliases:
             other = replace(variant, name=alias)
             _add(replace(spec, name=alias), other, properties_of)
         return function
 
     return register
+
+
+def method(*aliases: str, **options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a builtin that belongs to the kind of its first parameter.
+
+    Only these can be written without parentheses (`text.len`): reading a member of data that a
+    client sent must never do more than look at that data.
+    """
+    return builtin(*aliases, is_method=True, **options)
 
 
 class BoundBuiltins(dict[str, Callable[..., Any]]):
@@ -314,10 +324,13 @@ def _add(spec: Builtin, variant: Variant, properties_of: tuple[str, ...]) -> Non
         REGISTRY[spec.name] = RegisteredBuiltin(spec, (variant,))
     else:
         REGISTRY[spec.name] = _merge(known, spec, variant)
-    if variant.family and variant.is_pure:
+    if variant.is_method and variant.is_pure:
         METHODS[variant.family][spec.name] = variant
     if variant.is_property and variant.family in PROPERTIES:
-        PROPERTIES[variant.family][spec.name] = variant.function
+        if variant.is_pure:
+            PROPERTIES[variant.family][spec.name] = variant.function
+        else:
+            BOUND_PROPERTIES[variant.family].add(spec.name)
     for kind in properties_of:
         PROPERTIES[kind][spec.name] = variant.function
 
@@ -544,6 +557,7 @@ __all__ = [
     "call_checked",
     "family_of",
     "kind_of",
+    "method",
     "public_builtins",
     "specs",
 ]

@@ -12,6 +12,7 @@ from flinfast.runtime.builtins import (
     map,
     number,
     process,
+    response,
     security,
     text,
     time,
@@ -25,11 +26,27 @@ from flinfast.runtime.registry import (
     BoundBuiltins,
     RegisteredBuiltin,
     builtin,
+    method,
     public_builtins,
     specs,
 )
 
-AREAS = (text, list, map, number, time, bytes, value, ws, http, file, security, log, process)
+AREAS = (
+    text,
+    list,
+    map,
+    number,
+    time,
+    bytes,
+    value,
+    ws,
+    response,
+    http,
+    file,
+    security,
+    log,
+    process,
+)
 
 __all__ = [
     "AREAS",
@@ -39,6 +56,7 @@ __all__ = [
     "BoundBuiltins",
     "RegisteredBuiltin",
     "builtin",
+    "method",
     "public_builtins",
     "specs",
 ]

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from flinfast.runtime.registry import Value, builtin
+from flinfast.runtime.registry import Value, method
 
 
-@builtin("length", "size", "count")
+@method("length", "size", "count")
 def len_(data: bytes) -> int:
     """Count the octets."""
     return len(data)
 
 
-@builtin(name="slice")
+@method(name="slice")
 def slice_(data: bytes, start: int, stop: int | None = None) -> bytes:
     """Take the octets from `start` to before `stop`; negative counts from the end."""
     return data[start:stop]
 
 
-@builtin()
+@method()
 def is_empty(data: bytes) -> bool:
     """Tell whether there are no octets."""
     return not data
 
 
-@builtin()
+@method()
 def decode_utf8(data: bytes) -> Value:
     """Read bytes as UTF-8 text; none when they are not."""
     try:
@@ -32,7 +32,7 @@ def decode_utf8(data: bytes) -> Value:
         return None
 
 
-@builtin()
+@method()
 def encode_utf8(text: str) -> bytes:
     """Give the UTF-8 bytes of a text."""
     return text.encode("utf-8", "replace")

@@ -25,51 +25,51 @@ from flinfast.runtime.kinds import (
     range_fault,
     size_fault,
 )
-from flinfast.runtime.registry import Function, Items, ListRef, Map, Value, builtin
+from flinfast.runtime.registry import Function, Items, ListRef, Map, Value, builtin, method
 
 # --- in place ----------------------------------------
 
 
-@builtin("append", mutates=True)
+@method("append", mutates=True)
 def push(items: ListRef, item: Value) -> Items:
     """Append `item` in place and give the list."""
     items.append(item)
     return items
 
 
-@builtin(mutates=True)
+@method(mutates=True)
 def pop(items: ListRef) -> Value:
     """Remove and give the last item; none when the list is empty."""
     return items.pop() if items else None
 
 
-@builtin(mutates=True)
+@method(mutates=True)
 def shift(items: ListRef) -> Value:
     """Remove and give the first item; none when the list is empty."""
     return items.pop(0) if items else None
 
 
-@builtin("prepend", mutates=True)
+@method("prepend", mutates=True)
 def unshift(items: ListRef, item: Value) -> Items:
     """Insert `item` at the start, in place, and give the list."""
     items.insert(0, item)
     return items
 
 
-@builtin(mutates=True)
+@method(mutates=True)
 def insert_at(items: ListRef, position: int, item: Value) -> Items:
     """Insert `item` before `position`, in place, and give the list."""
     items.insert(position, item)
     return items
 
 
-@builtin(mutates=True)
+@method(mutates=True)
 def remove_at(items: ListRef, position: int) -> Value:
     """Remove and give the item at `position`; none when there is none."""
     return items.pop(position) if -len(items) <= position < len(items) else None
 
 
-@builtin(mutates=True)
+@method(mutates=True)
 def splice(items: ListRef, start: int, count: int | None = None, *new: Value) -> Items:
     """Remove `count` items from `start`, insert others there, and give the removed ones."""
     size = len(items)
@@ -83,20 +83,20 @@ def splice(items: ListRef, start: int, count: int | None = None, *new: Value) ->
 # --- with functions ----------------------------------------
 
 
-@builtin(name="map")
+@method(name="map")
 def map_(items: Items, function: Function) -> Items:
     """Give the results of `function(item)` or `function(item, index)`."""
     return list(results("map", 2, function, items))
 
 
-@builtin("where", name="filter")
+@method("where", name="filter")
 def filter_(items: Items, function: Function) -> Items:
     """Keep the items for which `function` is truthy."""
     kept = results("filter", 2, function, items)
     return [item for item, keep in zip(items[:], kept, strict=True) if truthy(keep)]
 
 
-@builtin()
+@method()
 def reduce(items: Items, function: Value, initial: Value) -> Value:
     """Fold the items: `function(result, item)` from `initial`; either argument order."""
     position = 2
@@ -109,13 +109,13 @@ def reduce(items: Items, function: Value, initial: Value) -> Value:
     return result
 
 
-@builtin()
+@method()
 def flat_map(items: Items, function: Function) -> Items:
     """Join the lists that `function(item)` gives."""
     return _flat(results("flat_map", 2, function, items), 1)
 
 
-@builtin("for_each")
+@method("for_each")
 def each(items: Items, function: Function) -> Items:
     """Call `function(item)` for every item and give the list."""
     for _ in results("each", 2, function, items):
@@ -123,32 +123,32 @@ def each(items: Items, function: Function) -> Items:
     return items
 
 
-@builtin()
+@method()
 def find(items: Items, function: Function) -> Value:
     """Give the first item for which `function` is truthy, or none."""
     found = _position("find", items, function)
     return None if found < 0 else items[found]
 
 
-@builtin()
+@method()
 def find_index(items: Items, function: Function) -> int:
     """Give the index of the first item for which `function` is truthy, or -1."""
     return _position("find_index", items, function)
 
 
-@builtin("any")
+@method("any")
 def some(items: Items, function: Function) -> bool:
     """Tell whether `function` is truthy for some item."""
     return any(map(truthy, results("some", 2, function, items)))
 
 
-@builtin("all")
+@method("all")
 def every(items: Items, function: Function) -> bool:
     """Tell whether `function` is truthy for every item."""
     return all(map(truthy, results("every", 2, function, items)))
 
 
-@builtin(name="sum")
+@method(name="sum")
 def sum_(items: Items, key: Value = None) -> Value:
     """Add up the items, or `key(item)` of each; none is skipped."""
     total: Value = 0
@@ -159,7 +159,7 @@ def sum_(items: Items, key: Value = None) -> Value:
     return total
 
 
-@builtin("average")
+@method("average")
 def avg(items: Items, key: Value = None) -> Value:
     """Average of the items, or of `key(item)`; none is skipped, no items give none."""
     total, count = 0.0, 0
@@ -171,19 +171,19 @@ def avg(items: Items, key: Value = None) -> Value:
     return arithmetic.div(total, count) if count else None
 
 
-@builtin(name="min")
+@method(name="min")
 def min_(items: Items, key: Value = None) -> Value:
     """Give the smallest item of a list, or `key(item)`; none is skipped, no items give none."""
     return _extreme(_present("min", items, key), smallest=True)
 
 
-@builtin(name="max")
+@method(name="max")
 def max_(items: Items, key: Value = None) -> Value:
     """Give the largest item of a list, or `key(item)`; none is skipped, no items give none."""
     return _extreme(_present("max", items, key), smallest=False)
 
 
-@builtin()
+@method()
 def count(items: Items, function: Function | None = None) -> int:
     """Count the items, or those for which `function` is truthy."""
     if function is None:
@@ -191,7 +191,7 @@ def count(items: Items, function: Function | None = None) -> int:
     return sum(map(truthy, results("count", 2, function, items)))
 
 
-@builtin("sort_by")
+@method("sort_by")
 def sort(items: Items, key: Value = None, direction: str = "asc") -> Items:
     """Sort by the items, by `key(item)`, or by `compare(a, b)`; `direction` "asc" or "desc"."""
     if direction not in ("asc", "desc"):
@@ -208,7 +208,7 @@ def sort(items: Items, key: Value = None, direction: str = "asc") -> Items:
     return [item for _, item in ordered]
 
 
-@builtin()
+@method()
 def group_by(items: Items, key: Value) -> Map:
     """Group the items by the text of `key(item)`: a map of lists."""
     groups: dict[str, list[Any]] = {}
@@ -217,7 +217,7 @@ def group_by(items: Items, key: Value) -> Map:
     return groups
 
 
-@builtin()
+@method()
 def zip_with(items: Items, others: Items, function: Function) -> Items:
     """Give `function(item, other)` for the items of two lists, up to the shorter."""
     step = pairwise("zip_with", 3, function)
@@ -227,25 +227,25 @@ def zip_with(items: Items, others: Items, function: Function) -> Items:
 # --- new lists ----------------------------------------
 
 
-@builtin("list_reverse")
+@method("list_reverse")
 def reverse(items: Items) -> Items:
     """Reverse the order of the items."""
     return items[::-1]
 
 
-@builtin()
+@method()
 def flatten(items: Items, depth: int = 1) -> Items:
     """Put the items of inner lists in their place, `depth` levels deep."""
     return _flat(items, min(depth, 100))
 
 
-@builtin()
+@method()
 def zip_(items: Items, others: Items) -> Items:
     """Pair the items of two lists, up to the shorter: a list of `[item, other]`."""
     return [[a, b] for a, b in zip(items, others, strict=False)]
 
 
-@builtin()
+@method()
 def concat(items: Items, *others: Items) -> Items:
     """Join lists."""
     joined = list(items)
@@ -254,79 +254,79 @@ def concat(items: Items, *others: Items) -> Items:
     return joined
 
 
-@builtin(name="slice")
+@method(name="slice")
 def slice_(items: Items, start: int, stop: int | None = None) -> Items:
     """Take the items from `start` to before `stop`; negative counts from the end."""
     return items[start:stop]
 
 
-@builtin("limit")
+@method("limit")
 def take(items: Items, count: int) -> Items:
     """Take the first `count` items."""
     return items[: max(0, count)]
 
 
-@builtin("skip")
+@method("skip")
 def drop(items: Items, count: int) -> Items:
     """Take all but the first `count` items."""
     return items[max(0, count) :]
 
 
-@builtin()
+@method()
 def rest(items: Items) -> Items:
     """Take all but the first item."""
     return items[1:]
 
 
-@builtin()
+@method()
 def first(items: Items) -> Value:
     """Give the first item, or none."""
     return items[0] if items else None
 
 
-@builtin()
+@method()
 def last(items: Items) -> Value:
     """Give the last item, or none."""
     return items[-1] if items else None
 
 
-@builtin("includes")
+@method("includes")
 def contains(items: Items, item: Value) -> bool:
     """Tell whether some item equals `item`."""
     return compare.list_contains(items, item)
 
 
-@builtin()
+@method()
 def index_of(items: Items, item: Value) -> int:
     """Find the first item that equals `item`; -1 when none does."""
     return compare.index_of(items, item)
 
 
-@builtin("length", "size")
+@method("length", "size")
 def len_(items: Items) -> int:
     """Count the items."""
     return len(items)
 
 
-@builtin()
+@method()
 def is_empty(items: Items) -> bool:
     """Tell whether there are no items."""
     return not items
 
 
-@builtin()
+@method()
 def join(items: Items, separator: str = ",") -> str:
     """Join the texts of the items, with `separator` between them."""
     return join_texts(items, separator)
 
 
-@builtin("clone")
+@method("clone")
 def copy(items: Items) -> Items:
     """Copy the list; the items are shared."""
     return items[:]
 
 
-@builtin("distinct")
+@method("distinct")
 def unique(items: Items, key: Value = None) -> Items:
     """Keep the first of equal items, or of items with equal `key(item)`."""
     seen = _Seen()
@@ -334,7 +334,7 @@ def unique(items: Items, key: Value = None) -> Items:
     return [item for item, value in zip(items[:], keys, strict=True) if seen.add(value)]
 
 
-@builtin()
+@method()
 def chunk(items: Items, size: int) -> Items:
     """Cut into lists of `size` items; the last may be shorter."""
     if size < 1:
@@ -342,28 +342,28 @@ def chunk(items: Items, size: int) -> Items:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-@builtin()
+@method()
 def union(items: Items, others: Items) -> Items:
     """Give the items that are in one list or the other, each once."""
     seen = _Seen()
     return [item for item in [*items, *others] if seen.add(item)]
 
 
-@builtin()
+@method()
 def intersection(items: Items, others: Items) -> Items:
     """Give the items that are in both lists, each once."""
     wanted, seen = _Seen(others), _Seen()
     return [item for item in items if wanted.has(item) and seen.add(item)]
 
 
-@builtin()
+@method()
 def difference(items: Items, others: Items) -> Items:
     """Give the items that are not in the other list, each once."""
     seen = _Seen(others)
     return [item for item in items if seen.add(item)]
 
 
-@builtin()
+@method()
 def symmetric_difference(items: Items, others: Items) -> Items:
     """Give the items that are in exactly one of the lists, each once."""
     mine, theirs, seen = _Seen(items), _Seen(others), _Seen()

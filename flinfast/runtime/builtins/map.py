@@ -6,28 +6,28 @@ from flinfast.errors import RuntimeFault
 from flinfast.runtime.access import map_key
 from flinfast.runtime.function import pairwise
 from flinfast.runtime.kinds import kind_of
-from flinfast.runtime.registry import Function, Items, Map, MapRef, Value, builtin
+from flinfast.runtime.registry import Function, Items, Map, MapRef, Value, method
 
 
-@builtin()
+@method()
 def keys(entries: Map) -> Items:
     """List the keys."""
     return list(entries)
 
 
-@builtin()
+@method()
 def values(entries: Map) -> Items:
     """List the values."""
     return list(entries.values())
 
 
-@builtin()
+@method()
 def entries_(entries: Map) -> Items:
     """List the entries as `[key, value]`."""
     return [[key, value] for key, value in entries.items()]
 
 
-@builtin()
+@method()
 def from_entries(items: Items) -> Map:
     """Make a map from a list of `[key, value]`."""
     made = {}
@@ -41,53 +41,53 @@ def from_entries(items: Items) -> Map:
     return made
 
 
-@builtin("has")
+@method("has")
 def has_key(entries: Map, key: Value) -> bool:
     """Tell whether there is an entry `key`."""
     return map_key(key) in entries
 
 
-@builtin()
+@method()
 def get(entries: Map, key: Value, default: Value = None) -> Value:
     """Give the value of `key`, or `default` when there is none."""
     return entries.get(map_key(key), default)
 
 
-@builtin(name="set", mutates=True)
+@method(name="set", mutates=True)
 def set_(entries: MapRef, key: Value, value: Value) -> Map:
     """Set `key` to `value`, in place, and give the map."""
     entries[map_key(key)] = value
     return entries
 
 
-@builtin(mutates=True)
+@method(mutates=True)
 def delete_key(entries: MapRef, key: Value) -> Map:
     """Remove `key`, in place, and give the map."""
     entries.pop(map_key(key), None)
     return entries
 
 
-@builtin()
+@method()
 def pick(entries: Map, names: Items) -> Map:
     """Keep only the entries whose keys are in `names`."""
     wanted = [map_key(name) for name in names]
     return {name: entries[name] for name in wanted if name in entries}
 
 
-@builtin()
+@method()
 def omit(entries: Map, names: Items) -> Map:
     """Leave out the entries whose keys are in `names`."""
     unwanted = {map_key(name) for name in names}
     return {name: value for name, value in entries.items() if name not in unwanted}
 
 
-@builtin("copy")
+@method("copy")
 def clone(entries: Map) -> Map:
     """Copy the map; the values are shared."""
     return dict(entries)
 
 
-@builtin()
+@method()
 def merge(entries: Map, *others: Map) -> Map:
     """Give one map of all entries; later maps win."""
     merged = dict(entries)
@@ -96,20 +96,20 @@ def merge(entries: Map, *others: Map) -> Map:
     return merged
 
 
-@builtin()
+@method()
 def map_values(entries: Map, function: Function) -> Map:
     """Give a map of `function(value)` or `function(value, key)` under the same keys."""
     step = pairwise("map_values", 2, function)
     return {key: step(value, key) for key, value in list(entries.items())}
 
 
-@builtin("length", "size", "count")
+@method("length", "size", "count")
 def len_(entries: Map) -> int:
     """Count the entries."""
     return len(entries)
 
 
-@builtin()
+@method()
 def is_empty(entries: Map) -> bool:
     """Tell whether there are no entries."""
     return not entries

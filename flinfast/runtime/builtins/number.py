@@ -14,7 +14,7 @@ from flinfast.errors import RuntimeFault
 from flinfast.runtime import arithmetic
 from flinfast.runtime.arithmetic import shift_time
 from flinfast.runtime.kinds import INT_MAX, range_fault
-from flinfast.runtime.registry import Number, Value, builtin
+from flinfast.runtime.registry import Number, Value, builtin, method
 from flinfast.runtime.services import Services
 from flinfast.values import Time
 
@@ -32,31 +32,31 @@ _DECIMAL: Final = Context(prec=420)  # 309 digits before the point, DIGITS_MAX a
 _random: Final = secrets.SystemRandom()
 
 
-@builtin(name="abs")
+@method(name="abs")
 def abs_(number: Number) -> Number:
     """Give the absolute value."""
     return abs(number)
 
 
-@builtin()
+@method()
 def floor(number: Number) -> Value:
     """Round down to an int."""
     return math.floor(number) if math.isfinite(number) else number
 
 
-@builtin()
+@method()
 def ceil(number: Number) -> Value:
     """Round up to an int."""
     return math.ceil(number) if math.isfinite(number) else number
 
 
-@builtin()
+@method()
 def trunc(number: Number) -> Value:
     """Drop the fraction: an int."""
     return math.trunc(number) if math.isfinite(number) else number
 
 
-@builtin(name="round")
+@method(name="round")
 def round_(number: Number, digits: int = 0) -> Value:
     """Round halves away from zero: to an int, or to `digits` decimals."""
     _check_digits("round", digits)
@@ -66,43 +66,43 @@ def round_(number: Number, digits: int = 0) -> Value:
     return float(rounded) if digits else int(rounded)
 
 
-@builtin(name="min")
+@method(name="min")
 def min_(number: Number, *others: Number) -> Number:
     """Give the smallest of the numbers."""
     return min(number, *others) if others else number
 
 
-@builtin(name="max")
+@method(name="max")
 def max_(number: Number, *others: Number) -> Number:
     """Give the largest of the numbers."""
     return max(number, *others) if others else number
 
 
-@builtin()
+@method()
 def clamp(number: Number, low: Number, high: Number) -> Number:
     """Give the number, but at least `low` and at most `high`."""
     return max(low, min(number, high))
 
 
-@builtin(name="pow")
+@method(name="pow")
 def pow_(number: Number, exponent: Number) -> Value:
     """Raise to a power."""
     return arithmetic.pow(number, exponent)
 
 
-@builtin()
+@method()
 def sqrt(number: Number) -> Value:
     """Give the square root; NaN of a negative number."""
     return math.sqrt(number) if number >= 0 else math.nan
 
 
-@builtin()
+@method()
 def sign(number: Number) -> int:
     """Give -1, 0 or 1."""
     return (number > 0) - (number < 0)
 
 
-@builtin()
+@method()
 def is_nan(number: Number) -> bool:
     """Tell whether the value is NaN."""
     return math.isnan(number)
@@ -122,7 +122,7 @@ def random_int(low: int, high: int) -> int:
     return _random.randint(low, high)
 
 
-@builtin("to_fixed", name="format")
+@method("to_fixed", name="format")
 def format_(number: Number, digits: int = 0) -> str:
     """Write a number with exactly `digits` decimals."""
     _check_digits("format", digits)
@@ -133,13 +133,13 @@ def format_(number: Number, digits: int = 0) -> str:
     return f"{_rounded(number, digits):f}"
 
 
-@builtin(as_property=True)
+@method()
 def ago(services: Services, duration: Number) -> Time:
     """Give the time that long before now: `2.hours.ago`."""
     return shift_time(Time(services.clock_ms()), arithmetic.neg(duration))
 
 
-@builtin("since_now", as_property=True)
+@method("since_now")
 def from_now(services: Services, duration: Number) -> Time:
     """Give the time that long after now: `2.hours.from_now`."""
     return shift_time(Time(services.clock_ms()), duration)
@@ -152,7 +152,7 @@ def _register_unit(unit: str, milliseconds: int) -> None:
         return _duration(number, milliseconds)
 
     duration.__doc__ = f"Give that many {unit}s as a duration in milliseconds."
-    builtin(unit, name=f"{unit}s")(duration)
+    method(unit, name=f"{unit}s")(duration)
 
 
 def _duration(number: Number, unit_ms: int) -> Value:

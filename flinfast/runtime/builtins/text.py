@@ -8,7 +8,7 @@ from typing import Final
 from flinfast.errors import RuntimeFault
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import TEXT_SIZE_MAX, range_fault, size_fault
-from flinfast.runtime.registry import Items, Value, builtin
+from flinfast.runtime.registry import Items, Value, method
 
 EMAIL_LENGTH_MAX: Final = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
 # One local part, one `@`, dot-separated labels: linear time, and what the HTML standard accepts
@@ -21,13 +21,13 @@ _EMAIL: Final = re.compile(
 _NUMERIC: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 
 
-@builtin("length", "size", name="len")
+@method("length", "size", name="len")
 def length(text: str) -> int:
     """Count the code points."""
     return len(text)
 
 
-@builtin()
+@method()
 def count(text: str, part: str | None = None) -> int:
     """Count the code points, or how often `part` occurs."""
     if part is None:
@@ -35,79 +35,79 @@ def count(text: str, part: str | None = None) -> int:
     return text.count(part) if part else len(text) + 1
 
 
-@builtin()
+@method()
 def upper(text: str) -> str:
     """Convert to upper case."""
     return text.upper()
 
 
-@builtin()
+@method()
 def lower(text: str) -> str:
     """Convert to lower case."""
     return text.lower()
 
 
-@builtin()
+@method()
 def trim(text: str) -> str:
     """Remove white space at both ends."""
     return text.strip()
 
 
-@builtin()
+@method()
 def trim_start(text: str) -> str:
     """Remove white space at the start."""
     return text.lstrip()
 
 
-@builtin()
+@method()
 def trim_end(text: str) -> str:
     """Remove white space at the end."""
     return text.rstrip()
 
 
-@builtin("includes")
+@method("includes")
 def contains(text: str, part: str) -> bool:
     """Tell whether `part` occurs."""
     return part in text
 
 
-@builtin()
+@method()
 def starts_with(text: str, prefix: str) -> bool:
     """Tell whether the text starts with `prefix`."""
     return text.startswith(prefix)
 
 
-@builtin()
+@method()
 def ends_with(text: str, suffix: str) -> bool:
     """Tell whether the text ends with `suffix`."""
     return text.endswith(suffix)
 
 
-@builtin()
+@method()
 def split(text: str, separator: str) -> Items:
     """Split at every `separator`; an empty one splits into code points."""
     return text.split(separator) if separator else list(text)
 
 
-@builtin(name="slice")
+@method(name="slice")
 def slice_(text: str, start: int, stop: int | None = None) -> str:
     """Take the part from `start` to before `stop`; negative counts from the end."""
     return text[start:stop]
 
 
-@builtin("substr")
+@method("substr")
 def substring(text: str, start: int, stop: int | None = None) -> str:
     """Take the part from `start` to before `stop`; negative counts from the end."""
     return text[start:stop]
 
 
-@builtin()
+@method()
 def replace(text: str, part: str, replacement: str) -> str:
     """Replace the first `part` by `replacement`."""
     return _fitting(text.replace(part, replacement, 1))
 
 
-@builtin()
+@method()
 def replace_all(text: str, part: str, replacement: str) -> str:
     """Replace every `part` by `replacement`."""
     found = text.count(part)
@@ -116,103 +116,103 @@ def replace_all(text: str, part: str, replacement: str) -> str:
     return text.replace(part, replacement)
 
 
-@builtin()
+@method()
 def join(text: str, items: Items) -> str:
     """Join the items of a list, with this text between them."""
     return join_texts(items, text)
 
 
-@builtin()
+@method()
 def capitalize(text: str) -> str:
     """Make the first character upper case."""
     return text[:1].upper() + text[1:]
 
 
-@builtin()
+@method()
 def title(text: str) -> str:
     """Make the first character of every word upper case, the others lower case."""
     return re.sub(r"\S+", lambda word: word[0][:1].upper() + word[0][1:].lower(), text)
 
 
-@builtin()
+@method()
 def is_numeric(text: str) -> bool:
     """Tell whether the text is a decimal number."""
     return _NUMERIC.match(text) is not None
 
 
-@builtin()
+@method()
 def is_email(text: str) -> bool:
     """Tell whether the text looks like an e-mail address."""
     return len(text) <= EMAIL_LENGTH_MAX and _EMAIL.match(text) is not None
 
 
-@builtin()
+@method()
 def is_alpha(text: str) -> bool:
     """Tell whether there are letters and nothing else."""
     return text.isalpha()
 
 
-@builtin()
+@method()
 def is_alphanumeric(text: str) -> bool:
     """Tell whether there are letters and digits and nothing else."""
     return text.isalnum()
 
 
-@builtin()
+@method()
 def is_empty(text: str) -> bool:
     """Tell whether the text has no characters."""
     return not text
 
 
-@builtin()
+@method()
 def is_blank(text: str) -> bool:
     """Tell whether there is nothing but white space."""
     return not text.strip()
 
 
-@builtin()
+@method()
 def index_of(text: str, part: str) -> int:
     """Find the first `part`; -1 when it does not occur."""
     return text.find(part)
 
 
-@builtin()
+@method()
 def last_index_of(text: str, part: str) -> int:
     """Find the last `part`; -1 when it does not occur."""
     return text.rfind(part)
 
 
-@builtin()
+@method()
 def remove_prefix(text: str, prefix: str) -> str:
     """Remove `prefix` when the text starts with it."""
     return text.removeprefix(prefix)
 
 
-@builtin()
+@method()
 def remove_suffix(text: str, suffix: str) -> str:
     """Remove `suffix` when the text ends with it."""
     return text.removesuffix(suffix)
 
 
-@builtin("pad_left")
+@method("pad_left")
 def pad_start(text: str, length: int, fill: str = " ") -> str:
     """Fill up to `length` characters at the start."""
     return _padding(text, length, fill) + text
 
 
-@builtin("pad_right")
+@method("pad_right")
 def pad_end(text: str, length: int, fill: str = " ") -> str:
     """Fill up to `length` characters at the end."""
     return text + _padding(text, length, fill)
 
 
-@builtin()
+@method()
 def reverse(text: str) -> str:
     """Reverse the order of the characters."""
     return text[::-1]
 
 
-@builtin()
+@method()
 def repeat(text: str, times: int) -> str:
     """Repeat the text `times` times."""
     if times < 0:
@@ -222,31 +222,31 @@ def repeat(text: str, times: int) -> str:
     return text * times
 
 
-@builtin()
+@method()
 def lines(text: str) -> Items:
     """Split into lines, without their ends."""
     return text.splitlines()
 
 
-@builtin()
+@method()
 def words(text: str) -> Items:
     """Split at white space."""
     return text.split()
 
 
-@builtin()
+@method()
 def chars(text: str) -> Items:
     """Split into characters (code points)."""
     return list(text)
 
 
-@builtin()
+@method()
 def char_at(text: str, position: int) -> Value:
     """Take the character at `position`; none when there is none."""
     return text[position] if -len(text) <= position < len(text) else None
 
 
-@builtin()
+@method()
 def truncate(text: str, length: int, ending: str = "...") -> str:
     """Shorten to at most `length` characters, `ending` included."""
     if len(text) <= length:
@@ -254,13 +254,13 @@ def truncate(text: str, length: int, ending: str = "...") -> str:
     return text[: max(0, length - len(ending))] + ending[: max(0, length)]
 
 
-@builtin()
+@method()
 def slug(text: str) -> str:
     """Make a lower-case name for addresses: letters, digits and single hyphens."""
     return "-".join(re.findall(r"[^\W_]+", text.lower()))
 
 
-@builtin()
+@method()
 def escape_html(text: str) -> str:
     """Escape `& < > " '` for HTML."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

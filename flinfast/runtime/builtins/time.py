@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from flinfast.runtime.arithmetic import shift_time
-from flinfast.runtime.registry import Number, Value, builtin
+from flinfast.runtime.registry import Number, Value, builtin, method
 from flinfast.runtime.services import Services
 from flinfast.values import Time
 
@@ -84,7 +84,7 @@ def time_from_ms(milliseconds: Number) -> Time:
     return shift_time(Time(0), milliseconds)
 
 
-@builtin(name="format")
+@method(name="format")
 def format_(moment: Time, pattern: str = "YYYY-MM-DD HH:mm:ss") -> str:
     """Write a time; tokens `YYYY MMMM MMM MM M DD D dddd ddd HH mm ss SSS`, `[text]` as it is."""
     stamp = moment.datetime()
@@ -96,55 +96,55 @@ def format_(moment: Time, pattern: str = "YYYY-MM-DD HH:mm:ss") -> str:
     return _TOKEN.sub(write, pattern[:PATTERN_LENGTH_MAX])
 
 
-@builtin()
+@method()
 def year(moment: Time) -> int:
     """Give the year of a time."""
     return moment.datetime().year
 
 
-@builtin()
+@method()
 def month(moment: Time) -> int:
     """Give the month of a time, 1 to 12."""
     return moment.datetime().month
 
 
-@builtin()
+@method()
 def day(moment: Time) -> int:
     """Give the day of the month, 1 to 31."""
     return moment.datetime().day
 
 
-@builtin()
+@method()
 def hour(moment: Time) -> int:
     """Give the hour of a time, 0 to 23."""
     return moment.datetime().hour
 
 
-@builtin()
+@method()
 def minute(moment: Time) -> int:
     """Give the minute of a time, 0 to 59."""
     return moment.datetime().minute
 
 
-@builtin()
+@method()
 def second(moment: Time) -> int:
     """Give the second of a time, 0 to 59."""
     return moment.datetime().second
 
 
-@builtin()
+@method()
 def weekday(moment: Time) -> int:
     """Give the day of the week, 1 (Monday) to 7 (Sunday)."""
     return moment.datetime().isoweekday()
 
 
-@builtin("unix_ms")
+@method("unix_ms")
 def timestamp(moment: Time) -> int:
     """Give the milliseconds since 1970-01-01T00:00:00Z."""
     return moment.ms
 
 
-@builtin()
+@method()
 def start_of_day(moment: Time) -> Time:
     """Give 00:00 UTC of the day."""
     return Time(moment.ms - moment.ms % DAY_MS)

@@ -55,7 +55,7 @@ def to_number(value: Value) -> Value:
     return float(value.ms) if kind is Time else None
 
 
-@builtin()
+@builtin(properties_of=_SCALARS)
 def to_bool(value: Value) -> bool:
     """Convert to bool: truthiness, but "false", "0", "no" and "off" are false too."""
     if type(value) is str:

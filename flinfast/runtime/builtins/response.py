@@ -1,0 +1,64 @@
+"""Builtins that make or change the answer to a request (flin-reference 8.3 and 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from flinfast.errors import RuntimeFault
+from flinfast.runtime.kinds import range_fault
+from flinfast.runtime.registry import Map, Value, builtin
+from flinfast.runtime.response import Reply, ResponseState, error_reply, redirect_reply
+from flinfast.runtime.services import Services
+
+REDIRECT_STATUS: Final = 302
+
+
+@builtin()
+def error(status: int, message: Value = None, extra: Map | None = None) -> Reply:
+    """Make an error answer `{ error: message, status: status }` with the entries of `extra`."""
+    return error_reply(status, message, extra)
+
+
+@builtin()
+def redirect(url: str, status: int = REDIRECT_STATUS) -> Reply:
+    """Make an answer that sends the browser to `url`."""
+    return redirect_reply(url, status)
+
+
+@builtin()
+def set_cookie(context: Any, name: str, value: Value, options: Map | None = None) -> None:
+    """Set a cookie; options `max_age expires path domain http_only secure same_site`."""
+    try:
+        _response("set_cookie", context).set_cookie(name, value, options or {})
+    except (ValueError, OverflowError):  # a number that is no number of seconds
+        raise range_fault("set_cookie", 3, "options of a cookie", "a bad number") from None
+
+
+@builtin()
+def delete_cookie(context: Any, name: str, options: Map | None = None) -> None:
+    """Tell the browser to forget a cookie; `path` and `domain` as when it was set."""
+    _response("delete_cookie", context).delete_cookie(name, options or {})
+
+
+@builtin(parameters=(), context=True, name="next")
+def next_(services: Services) -> Callable[[Any], None]:
+    """Go on with the next middleware, the guards and the handler; middleware only."""
+
+    def next_(context: Any) -> None:
+        run = getattr(context, "next_reply", None)
+        if run is None:
+            raise RuntimeFault("`next` has nothing to go on with: it belongs in a middleware")
+        run()
+
+    return next_
+
+
+def _response(function: str, context: Any) -> ResponseState:
+    state = getattr(context, "response", None)
+    if isinstance(state, ResponseState):
+        return state
+    raise RuntimeFault(
+        f"`{function}` needs a response",
+        hint="call it in a route or a middleware; a WebSocket message has no headers",
+    )
