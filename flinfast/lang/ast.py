@@ -258,6 +258,13 @@ class IfExpr(Expr):
 
 
 @dataclass(frozen=True, slots=True)
+class BlockExpr(Expr):
+    """`{ statements }` standing alone, with its own scope: its value is the last expression."""
+
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
 class SaveExpr(Expr):
     """`save e`, `delete e`, `restore e`, `destroy e` (verb)."""
 

@@ -1,0 +1,858 @@
+"""The grammar of FLIN, and `parse()`.
+
+Grammar only: line structure is decided in `lang.layout`, recovery and wording in `lang.recovery`,
+trees that need a decision in `lang.build`. The grammar has no conflicts (tested); its tables are
+read from `parser.tables`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sly import Parser
+
+from flinfast.lang import ast, build
+from flinfast.lang.brackets import balance
+from flinfast.lang.build import at, of
+from flinfast.lang.diagnostic import Diagnostic
+from flinfast.lang.layout import Layout
+from flinfast.lang.lexer import FlinLexer, make_token
+from flinfast.lang.recovery import Recovery, check_depth
+from flinfast.lang.source import Source, Span
+from flinfast.lang.tables import CachedTables
+
+
+def parse(source: Source) -> tuple[ast.Program, list[Diagnostic]]:
+    """Read one file.
+
+    Never raises for bad source: faults become diagnostics, and the tree holds what could be read.
+
+    Args:
+        source: The file.
+
+    Returns:
+        The tree, and the diagnostics in source order, at most DIAGNOSTICS_MAX.
+    """
+    lexer = FlinLexer(source)
+    tokens, partners = balance(lexer.run(), source, make_token, lexer.report)
+    tokens = Layout(source.text, tokens, partners, make_token, lexer.fault).run()
+    items = FlinParser(source, tokens, lexer.report).run()
+    program = ast.Program(Span(0, len(source.text)), check_depth(items, lexer.report))
+    return program, sorted(lexer.diagnostics, key=lambda found: found.span.start)
+
+
+class FlinParser(CachedTables, Recovery, Parser):
+    """Productions; each action makes one node."""
+
+    tokens = {
+        AND, ARROW, ASSIGN, ASSIGN_OP, AT, BANG, BAR, BINDER, BREAK, CHUNK, COALESCE, COLON, COMMA,
+        CONCAT, CONTINUE, DECLARE, DECREMENT, DELETE, DESTROY, DIVIDE, DOT, ELLIPSIS, ELSE,
+        ELSE_BLOCK, ENTITY, ENUM, EQ, FALSE, FAT_ARROW, FIELD_AT, FN, FN_PREFIX, FOR, GE, GT, GUARD,
+        GUARDS, GUARD_DEFINITION, IF, IN, INCREMENT, INTERP_CLOSE, INTERP_OPEN, IS, KEY, LABEL,
+        LBRACE, LBRACKET, LCALL, LDO, LE, LET, LINDEX, LMAP, LPARAM, LPAREN, LPAT, LPATLIST, LT,
+        MATCH, MIDDLEWARE, MINUS, MOD, NAME, NE, NONE, NOT, NOT_IN, NUMBER, ON, OPTIONAL_DOT, OR,
+        PATH, PIPE, PLUS, POWER, QUESTION, RANGE, RBRACE, RBRACKET, RESPONSE, RESTORE, RETURN,
+        ROUTE, RPAREN, SAVE, SEMANTIC, SEP, TEST, TEXT, TEXT_CLOSE, TEXT_OPEN, THEN, TIMES, TRUE,
+        TYPE, TYPE_NAME, VALIDATE, WHILE, WS,
+    }  # fmt: skip
+
+    precedence = (
+        ("right", OPEN),  # `x => e`, `save e`, `if c then a else e`: e reaches as far as it can
+        ("right", QUESTION),
+        ("left", PIPE),
+        ("right", COALESCE),
+        ("left", OR),
+        ("left", AND),
+        ("left", EQ, NE),
+        ("left", LT, LE, GT, GE, IN, NOT_IN, IS),
+        ("nonassoc", RANGE),
+        ("left", PLUS, MINUS, CONCAT),
+        ("left", TIMES, DIVIDE, MOD),
+        ("right", UNARY),
+        ("right", POWER),
+        ("left", DOT, OPTIONAL_DOT, LCALL, LINDEX, AT),
+    )
+
+    # --- files and bodies
+
+    @_("items")
+    def program(self, p: Any) -> list[Any]:
+        return p.items
+
+    @_("")
+    def program(self, p: Any) -> list[Any]:
+        return []
+
+    @_("item")
+    def items(self, p: Any) -> list[Any]:
+        return build.collect([], p.item)
+
+    @_("items SEP item")
+    def items(self, p: Any) -> list[Any]:
+        return build.collect(p.items, p.item)
+
+    @_("statement", "declaration")
+    def item(self, p: Any) -> Any:
+        return p[0]
+
+    @_("error")
+    def item(self, p: Any) -> None:
+        return None
+
+    @_("LBRACE RBRACE")
+    def body(self, p: Any) -> build.Body:
+        return build.Body(at(p), [])
+
+    @_("LBRACE items RBRACE")
+    def body(self, p: Any) -> build.Body:
+        return build.Body(at(p), p.items)
+
+    @_("body")
+    def block(self, p: Any) -> ast.Block:
+        return build.block(p.body, self.report)
+
+    # --- statements
+
+    @_("expr")
+    def statement(self, p: Any) -> ast.Statement:
+        return ast.ExprStatement(at(p), p.expr)
+
+    @_("expr ASSIGN expr", "expr ASSIGN_OP expr")
+    def statement(self, p: Any) -> ast.Statement:
+        return build.assign(at(p), p[0], p[1], p[2], self.report)
+
+    @_("expr INCREMENT")
+    def statement(self, p: Any) -> ast.Statement:
+        return build.step(p, "+=", self.report)
+
+    @_("expr DECREMENT")
+    def statement(self, p: Any) -> ast.Statement:
+        return build.step(p, "-=", self.report)
+
+    @_("NAME COLON type ASSIGN expr", "TYPE_NAME COLON type ASSIGN expr")
+    def statement(self, p: Any) -> ast.Statement:
+        return build.declare(at(p), "", p[0], of(p, 0), p.expr, p.type)
+
+    @_("DECLARE NAME ASSIGN expr", "DECLARE TYPE_NAME ASSIGN expr")
+    def statement(self, p: Any) -> ast.Statement:
+        return build.declare(at(p), p[0], p[1], of(p, 1), p.expr)
+
+    @_("DECLARE NAME COLON type ASSIGN expr", "DECLARE TYPE_NAME COLON type ASSIGN expr")
+    def statement(self, p: Any) -> ast.Statement:
+        return build.declare(at(p), p[0], p[1], of(p, 1), p.expr, p.type)
+
+    @_("group_pattern ASSIGN expr", "DECLARE group_pattern ASSIGN expr")
+    def statement(self, p: Any) -> ast.Statement:
+        return ast.Destructure(at(p), p.group_pattern, p.expr)
+
+    @_("loop")
+    def statement(self, p: Any) -> ast.Statement:
+        return p.loop
+
+    @_("LABEL COLON loop")
+    def statement(self, p: Any) -> ast.Statement:
+        return replace(p.loop, span=at(p), label=p.LABEL)
+
+    @_("FOR for_names IN expr block")
+    def loop(self, p: Any) -> ast.Statement:
+        names, key_first = p.for_names
+        return ast.For(at(p), names, p.expr, p.block, None, key_first)
+
+    @_("NAME", "NAME COMMA NAME", "LPAREN NAME COMMA NAME RPAREN")
+    def for_names(self, p: Any) -> tuple[tuple[str, ...], bool]:
+        return tuple(part.value for part in p._slice if part.type == "NAME"), False
+
+    @_("LBRACKET NAME COMMA NAME RBRACKET")
+    def for_names(self, p: Any) -> tuple[tuple[str, ...], bool]:
+        return (p[1], p[3]), True
+
+    @_("WHILE expr block")
+    def loop(self, p: Any) -> ast.Statement:
+        return ast.While(at(p), p.expr, p.block)
+
+    @_("WHILE LET pattern ASSIGN expr block")
+    def loop(self, p: Any) -> ast.Statement:
+        return ast.While(at(p), p.expr, p.block, None, p.pattern)
+
+    @_("BREAK", "BREAK LABEL", "BREAK expr", "BREAK LABEL expr")
+    def statement(self, p: Any) -> ast.Statement:
+        parts = p._slice[1:]
+        label = parts[0].value if parts and parts[0].type == "LABEL" else None
+        value = parts[-1].value if parts and parts[-1].type == "expr" else None
+        return ast.Break(at(p), label, value)
+
+    @_("CONTINUE", "CONTINUE LABEL")
+    def statement(self, p: Any) -> ast.Statement:
+        return ast.Continue(at(p), p[1] if len(p) > 1 else None)
+
+    @_("RETURN", "RETURN expr")
+    def statement(self, p: Any) -> ast.Statement:
+        return ast.Return(at(p), p[1] if len(p) > 1 else None)
+
+    # --- declarations
+
+    @_("ENTITY TYPE_NAME LBRACE fields RBRACE")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.EntityDecl(at(p), p.TYPE_NAME, of(p, 1), tuple(p.fields))
+
+    @_("ENTITY TYPE_NAME LBRACE RBRACE")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.EntityDecl(at(p), p.TYPE_NAME, of(p, 1), ())
+
+    @_("VALIDATE LBRACE fields RBRACE")
+    def declaration(self, p: Any) -> ast.Node:
+        return ast.Validate(at(p), tuple(p.fields))
+
+    @_("VALIDATE LBRACE RBRACE")
+    def declaration(self, p: Any) -> ast.Node:
+        return ast.Validate(at(p), ())
+
+    @_("field")
+    def fields(self, p: Any) -> list[ast.Field]:
+        return build.extend([], p.field)
+
+    @_("fields SEP field")
+    def fields(self, p: Any) -> list[ast.Field]:
+        return build.extend(p.fields, p.field)
+
+    @_("KEY COLON type")
+    def field(self, p: Any) -> ast.Field:
+        return ast.Field(at(p), p.KEY, of(p, 0), p.type, (), None)
+
+    @_("field modifier")
+    def field(self, p: Any) -> ast.Field:
+        return replace(p.field, span=at(p), modifiers=(*p.field.modifiers, p.modifier))
+
+    @_("field ASSIGN expr")
+    def field(self, p: Any) -> ast.Field:
+        return build.field_default(p.field, p.expr, at(p), self.report)
+
+    @_("error")
+    def field(self, p: Any) -> None:
+        return None
+
+    @_("FIELD_AT NAME", "FIELD_AT NAME LCALL RPAREN")
+    def modifier(self, p: Any) -> ast.Modifier:
+        return ast.Modifier(at(p), p.NAME, ())
+
+    @_("FIELD_AT NAME LCALL list_items RPAREN")
+    def modifier(self, p: Any) -> ast.Modifier:
+        return ast.Modifier(at(p), p.NAME, build.values(p.list_items, self.report))
+
+    @_("ENUM TYPE_NAME LBRACE variants RBRACE")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.EnumDecl(at(p), p.TYPE_NAME, of(p, 1), tuple(p.variants))
+
+    @_("ENUM TYPE_NAME LBRACE RBRACE")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.EnumDecl(at(p), p.TYPE_NAME, of(p, 1), ())
+
+    @_("variant")
+    def variants(self, p: Any) -> list[ast.EnumVariant]:
+        return build.extend([], p.variant)
+
+    @_("variants SEP variant")
+    def variants(self, p: Any) -> list[ast.EnumVariant]:
+        return build.extend(p.variants, p.variant)
+
+    @_("NAME", "TYPE_NAME")
+    def variant(self, p: Any) -> ast.EnumVariant:
+        return ast.EnumVariant(at(p), p[0])
+
+    @_("NAME LCALL types RPAREN", "TYPE_NAME LCALL types RPAREN")
+    def variant(self, p: Any) -> ast.EnumVariant:
+        return ast.EnumVariant(at(p), p[0], tuple(p.types))
+
+    @_("NAME ASSIGN expr", "TYPE_NAME ASSIGN expr")
+    def variant(self, p: Any) -> ast.EnumVariant:
+        return ast.EnumVariant(at(p), p[0], (), p.expr)
+
+    @_("error")
+    def variant(self, p: Any) -> None:
+        return None
+
+    @_("TYPE TYPE_NAME ASSIGN type", "TYPE TYPE_NAME LT types GT ASSIGN type")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.TypeAlias(at(p), p.TYPE_NAME, p.type)
+
+    @_("fn_head parameters result block")
+    def declaration(self, p: Any) -> ast.Item:
+        name, span = p.fn_head
+        return ast.FunctionDecl(at(p), name, span, p.parameters, p.result, p.block)
+
+    @_("FN NAME", "FN TYPE_NAME")
+    def fn_head(self, p: Any) -> tuple[str, Span]:
+        return p[1], of(p, 1)
+
+    @_("FN_PREFIX fn_head")
+    def fn_head(self, p: Any) -> tuple[str, Span]:
+        return p.fn_head
+
+    @_("ARROW type")
+    def result(self, p: Any) -> ast.TypeRef:
+        return p.type
+
+    @_("")
+    def result(self, p: Any) -> None:
+        return None
+
+    @_("GUARD NAME", "GUARD NAME LCALL RPAREN")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.Guard(at(p), p.NAME, of(p, 1), ())
+
+    @_("GUARD NAME LCALL arguments RPAREN")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.Guard(at(p), p.NAME, of(p, 1), tuple(p.arguments))
+
+    @_("GUARDS entries")
+    def declaration(self, p: Any) -> list[ast.Guard]:
+        return build.guards(p.entries)
+
+    @_("GUARD_DEFINITION NAME parameters block")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.GuardDefinition(at(p), p.NAME, of(p, 1), p.parameters, p.block)
+
+    @_("MIDDLEWARE block")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.Middleware(at(p), p.block)
+
+    @_("TEST TEXT block")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.TestDecl(at(p), p.TEXT, p.block)
+
+    @_("ROUTE method body")
+    def declaration(self, p: Any) -> ast.Item:
+        return build.route(at(p), p.method, None, p.body, self.report, self.source)
+
+    @_("ROUTE method PATH body", "ROUTE method TEXT body")
+    def declaration(self, p: Any) -> ast.Item:
+        return build.route(at(p), p.method, p[2], p.body, self.report, self.source)
+
+    @_("NAME", "TYPE_NAME")
+    def method(self, p: Any) -> tuple[str, Span]:
+        return p[0], at(p)
+
+    @_("WS body")
+    def declaration(self, p: Any) -> ast.Item:
+        return build.ws(at(p), p.body, self.report)
+
+    @_("ON NAME block", "ON NAME LCALL RPAREN block")
+    def declaration(self, p: Any) -> ast.Node:
+        return build.ws_handler(at(p), (p.NAME, of(p, 1)), None, p.block, self.report)
+
+    @_("ON NAME LCALL NAME RPAREN block")
+    def declaration(self, p: Any) -> ast.Node:
+        parameter = (p[3], of(p, 3))
+        return build.ws_handler(at(p), (p[1], of(p, 1)), parameter, p.block, self.report)
+
+    # --- types
+
+    @_("post_type")
+    def type(self, p: Any) -> ast.TypeRef:
+        return p.post_type
+
+    @_("type BAR post_type")
+    def type(self, p: Any) -> ast.TypeRef:
+        return build.union(p.type, p.post_type)
+
+    @_("plain_type")
+    def post_type(self, p: Any) -> ast.TypeRef:
+        return p.plain_type
+
+    @_("plain_type QUESTION")
+    def post_type(self, p: Any) -> ast.TypeRef:
+        return replace(p.plain_type, span=at(p), optional=True)
+
+    @_("NAME", "TYPE_NAME", "NONE", "SEMANTIC NAME")
+    def plain_type(self, p: Any) -> ast.TypeRef:
+        return ast.TypeRef(at(p), build.type_name(p[-1]))
+
+    @_("NAME LT types GT", "TYPE_NAME LT types GT")
+    def plain_type(self, p: Any) -> ast.TypeRef:
+        return ast.TypeRef(at(p), build.type_name(p[0]), tuple(p.types))
+
+    @_("LBRACKET type RBRACKET")
+    def plain_type(self, p: Any) -> ast.TypeRef:
+        return ast.TypeRef(at(p), "list", (p.type,))
+
+    @_("LBRACKET type COLON type RBRACKET")
+    def plain_type(self, p: Any) -> ast.TypeRef:
+        return ast.TypeRef(at(p), "map", (p[1], p[3]))
+
+    @_("LPAREN types RPAREN")
+    def plain_type(self, p: Any) -> ast.TypeRef:
+        return p.types[0] if len(p.types) == 1 else ast.TypeRef(at(p), "tuple", tuple(p.types))
+
+    @_("type")
+    def types(self, p: Any) -> list[ast.TypeRef]:
+        return [p.type]
+
+    @_("types COMMA type")
+    def types(self, p: Any) -> list[ast.TypeRef]:
+        return [*p.types, p.type]
+
+    # --- parameters, arguments, entries
+
+    @_("LPARAM RPAREN")
+    def parameters(self, p: Any) -> tuple[ast.Parameter, ...]:
+        return ()
+
+    @_("LPARAM parameter_list RPAREN")
+    def parameters(self, p: Any) -> tuple[ast.Parameter, ...]:
+        return build.parameters(p.parameter_list, self.report)
+
+    @_("parameter")
+    def parameter_list(self, p: Any) -> list[ast.Parameter]:
+        return build.extend([], p.parameter)
+
+    @_("parameter_list COMMA parameter")
+    def parameter_list(self, p: Any) -> list[ast.Parameter]:
+        return build.extend(p.parameter_list, p.parameter)
+
+    @_("NAME annotation")
+    def parameter(self, p: Any) -> ast.Parameter:
+        return ast.Parameter(Span(p.index, p.end), p.NAME, p.annotation)
+
+    @_("NAME annotation ASSIGN expr")
+    def parameter(self, p: Any) -> ast.Parameter:
+        return ast.Parameter(at(p), p.NAME, p.annotation, p.expr)
+
+    @_("ELLIPSIS NAME annotation")
+    def parameter(self, p: Any) -> ast.Parameter:
+        return ast.Parameter(Span(p.index, p.end), p.NAME, p.annotation, None, True)
+
+    @_("error")
+    def parameter(self, p: Any) -> None:
+        return None
+
+    @_("COLON type")
+    def annotation(self, p: Any) -> ast.TypeRef:
+        return p.type
+
+    @_("")
+    def annotation(self, p: Any) -> None:
+        return None
+
+    @_("argument")
+    def arguments(self, p: Any) -> list[ast.Argument]:
+        return build.extend([], p.argument)
+
+    @_("arguments COMMA argument")
+    def arguments(self, p: Any) -> list[ast.Argument]:
+        return build.extend(p.arguments, p.argument)
+
+    @_("expr")
+    def argument(self, p: Any) -> ast.Argument:
+        return ast.Argument(at(p), p.expr)
+
+    @_("KEY COLON expr")
+    def argument(self, p: Any) -> ast.Argument:
+        return ast.Argument(at(p), p.expr, p.KEY)
+
+    @_("ELLIPSIS expr")
+    def argument(self, p: Any) -> ast.Argument:
+        return ast.Argument(at(p), p.expr, None, True)
+
+    @_("error")
+    def argument(self, p: Any) -> None:
+        return None
+
+    @_("LMAP RBRACE")
+    def entries(self, p: Any) -> list[ast.MapEntry]:
+        return []
+
+    @_("LMAP entry_list RBRACE")
+    def entries(self, p: Any) -> list[ast.MapEntry]:
+        return p.entry_list
+
+    @_("entry")
+    def entry_list(self, p: Any) -> list[ast.MapEntry]:
+        return build.extend([], p.entry)
+
+    @_("entry_list SEP entry")
+    def entry_list(self, p: Any) -> list[ast.MapEntry]:
+        return build.extend(p.entry_list, p.entry)
+
+    @_("KEY COLON expr")
+    def entry(self, p: Any) -> ast.MapEntry:
+        return ast.MapEntry(at(p), p.KEY, p.expr, of(p, 0))
+
+    @_("ELLIPSIS expr")
+    def entry(self, p: Any) -> ast.MapEntry:
+        return ast.MapEntry(at(p), None, p.expr, of(p, 0))
+
+    @_("error")
+    def entry(self, p: Any) -> None:
+        return None
+
+    @_("list_item")
+    def list_items(self, p: Any) -> list[ast.ListItem | ast.MapEntry]:
+        return build.extend([], p.list_item)
+
+    @_("list_items COMMA list_item")
+    def list_items(self, p: Any) -> list[ast.ListItem | ast.MapEntry]:
+        return build.extend(p.list_items, p.list_item)
+
+    @_("expr")
+    def list_item(self, p: Any) -> ast.ListItem:
+        return ast.ListItem(at(p), p.expr)
+
+    @_("ELLIPSIS expr")
+    def list_item(self, p: Any) -> ast.ListItem:
+        return ast.ListItem(at(p), p.expr, True)
+
+    @_("expr COLON expr")
+    def list_item(self, p: Any) -> ast.MapEntry:
+        return build.pair(at(p), p[0], p[2])
+
+    @_("error")
+    def list_item(self, p: Any) -> None:
+        return None
+
+    # --- patterns
+
+    @_("NUMBER", "TEXT")
+    def pattern(self, p: Any) -> ast.Pattern:
+        return ast.LiteralPattern(at(p), p[0])
+
+    @_("MINUS NUMBER")
+    def pattern(self, p: Any) -> ast.Pattern:
+        return ast.LiteralPattern(at(p), -p.NUMBER)
+
+    @_("TRUE", "FALSE", "NONE")
+    def pattern(self, p: Any) -> ast.Pattern:
+        return ast.LiteralPattern(at(p), build.constant(p[0]))
+
+    @_("NAME")
+    def pattern(self, p: Any) -> ast.Pattern:
+        return build.name_pattern(at(p), p.NAME)
+
+    @_("variant_name")
+    def pattern(self, p: Any) -> ast.Pattern:
+        return ast.VariantPattern(at(p), p.variant_name, ())
+
+    @_("variant_name LCALL pattern_items RPAREN")
+    def pattern(self, p: Any) -> ast.Pattern:
+        return ast.VariantPattern(at(p), p.variant_name, tuple(p.pattern_items))
+
+    @_("TYPE_NAME", "TYPE_NAME DOT NAME")
+    def variant_name(self, p: Any) -> str:
+        return "".join(part.value for part in p._slice)
+
+    @_("group_pattern")
+    def pattern(self, p: Any) -> ast.Pattern:
+        return p.group_pattern
+
+    @_("LPATLIST RBRACKET")
+    def group_pattern(self, p: Any) -> ast.Pattern:
+        return ast.ListPattern(at(p), ())
+
+    @_("LPATLIST pattern_items RBRACKET")
+    def group_pattern(self, p: Any) -> ast.Pattern:
+        return build.list_pattern(at(p), p.pattern_items, self.report)
+
+    @_("LPAT RBRACE")
+    def group_pattern(self, p: Any) -> ast.Pattern:
+        return ast.MapPattern(at(p), ())
+
+    @_("LPAT map_pattern_items RBRACE")
+    def group_pattern(self, p: Any) -> ast.Pattern:
+        return build.map_pattern(at(p), p.map_pattern_items, self.report)
+
+    @_("pattern_item")
+    def pattern_items(self, p: Any) -> list[ast.Pattern]:
+        return build.extend([], p.pattern_item)
+
+    @_("pattern_items COMMA pattern_item")
+    def pattern_items(self, p: Any) -> list[ast.Pattern]:
+        return build.extend(p.pattern_items, p.pattern_item)
+
+    @_("pattern")
+    def pattern_item(self, p: Any) -> ast.Pattern:
+        return p.pattern
+
+    @_("NAME ASSIGN expr")
+    def pattern_item(self, p: Any) -> ast.Pattern:
+        return build.name_pattern(at(p), p.NAME, p.expr)
+
+    @_("ELLIPSIS NAME")
+    def pattern_item(self, p: Any) -> ast.Pattern:
+        return ast.RestPattern(at(p), p.NAME)
+
+    @_("error")
+    def pattern_item(self, p: Any) -> None:
+        return None
+
+    @_("map_pattern_item")
+    def map_pattern_items(self, p: Any) -> list[Any]:
+        return build.extend([], p.map_pattern_item)
+
+    @_("map_pattern_items COMMA map_pattern_item")
+    def map_pattern_items(self, p: Any) -> list[Any]:
+        return build.extend(p.map_pattern_items, p.map_pattern_item)
+
+    @_("NAME")
+    def map_pattern_item(self, p: Any) -> ast.Node:
+        return ast.MapPatternItem(at(p), p.NAME, ast.BindPattern(at(p), p.NAME))
+
+    @_("NAME ASSIGN expr")
+    def map_pattern_item(self, p: Any) -> ast.Node:
+        return ast.MapPatternItem(at(p), p.NAME, ast.BindPattern(at(p), p.NAME, p.expr))
+
+    @_("KEY COLON pattern")
+    def map_pattern_item(self, p: Any) -> ast.Node:
+        return ast.MapPatternItem(at(p), p.KEY, p.pattern)
+
+    @_("KEY COLON NAME ASSIGN expr")
+    def map_pattern_item(self, p: Any) -> ast.Node:
+        bound = build.name_pattern(Span(of(p, 2).start, of(p, 4).end), p.NAME, p.expr)
+        return ast.MapPatternItem(at(p), p.KEY, bound)
+
+    @_("ELLIPSIS NAME")
+    def map_pattern_item(self, p: Any) -> ast.Node:
+        return ast.RestPattern(at(p), p.NAME)
+
+    @_("error")
+    def map_pattern_item(self, p: Any) -> None:
+        return None
+
+    # --- expressions
+
+    @_("NUMBER", "TEXT")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Literal(at(p), p[0])
+
+    @_("TRUE", "FALSE", "NONE")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Literal(at(p), build.constant(p[0]))
+
+    @_("NAME", "TYPE_NAME")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Name(at(p), p[0])
+
+    @_("TEXT_OPEN TEXT_CLOSE")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Literal(at(p), "")
+
+    @_("TEXT_OPEN text_parts TEXT_CLOSE")
+    def expr(self, p: Any) -> ast.Expr:
+        return build.interpolation(at(p), p.text_parts)
+
+    @_("text_part")
+    def text_parts(self, p: Any) -> list[str | ast.Expr]:
+        return build.extend([], p.text_part)
+
+    @_("text_parts text_part")
+    def text_parts(self, p: Any) -> list[str | ast.Expr]:
+        return build.extend(p.text_parts, p.text_part)
+
+    @_("CHUNK")
+    def text_part(self, p: Any) -> str:
+        return p.CHUNK
+
+    @_("INTERP_OPEN expr INTERP_CLOSE")
+    def text_part(self, p: Any) -> ast.Expr:
+        return p.expr
+
+    @_("INTERP_OPEN error INTERP_CLOSE")
+    def text_part(self, p: Any) -> None:
+        return None
+
+    @_("LPAREN expr RPAREN")
+    def expr(self, p: Any) -> ast.Expr:
+        return p.expr
+
+    @_("LPAREN error RPAREN")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Literal(at(p), None)
+
+    @_("expr DOT NAME", "expr OPTIONAL_DOT NAME")
+    def expr(self, p: Any) -> ast.Expr:
+        return build.member(at(p), p.expr, p.NAME, of(p, 2), p[1] == "?.")
+
+    @_("expr LCALL RPAREN")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Call(at(p), p.expr, ())
+
+    @_("expr LCALL arguments RPAREN")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Call(at(p), p.expr, tuple(p.arguments))
+
+    @_("expr LINDEX expr RBRACKET")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Index(at(p), p[0], p[2])
+
+    @_("expr LINDEX slice RBRACKET")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Slice(at(p), p.expr, *p.slice)
+
+    @_("expr LINDEX error RBRACKET")
+    def expr(self, p: Any) -> ast.Expr:
+        return p.expr
+
+    @_("bound COLON bound", "bound COLON bound COLON bound")
+    def slice(self, p: Any) -> tuple[ast.Expr | None, ...]:
+        return p[0], p[2], p[4] if len(p) > 3 else None
+
+    @_("expr", "")
+    def bound(self, p: Any) -> ast.Expr | None:
+        return p[0] if len(p) else None
+
+    @_("expr AT reference")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.VersionAt(at(p), p.expr, p.reference)
+
+    @_("NUMBER", "TEXT")
+    def reference(self, p: Any) -> ast.Expr:
+        return ast.Literal(at(p), p[0])
+
+    @_("MINUS NUMBER")
+    def reference(self, p: Any) -> ast.Expr:
+        return ast.Unary(at(p), "-", ast.Literal(of(p, 1), p.NUMBER))
+
+    @_("NAME")
+    def reference(self, p: Any) -> ast.Expr:
+        return ast.Name(at(p), p.NAME)
+
+    @_("LPAREN expr RPAREN")
+    def reference(self, p: Any) -> ast.Expr:
+        return p.expr
+
+    @_(
+        "expr PLUS expr", "expr MINUS expr", "expr TIMES expr", "expr DIVIDE expr",
+        "expr MOD expr", "expr POWER expr", "expr CONCAT expr", "expr EQ expr", "expr NE expr",
+        "expr LT expr", "expr LE expr", "expr GT expr", "expr GE expr", "expr IN expr",
+        "expr NOT_IN expr", "expr AND expr", "expr OR expr", "expr COALESCE expr",
+    )  # fmt: skip
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Binary(at(p), build.operator(p._slice[1]), p[0], p[2])
+
+    @_("NOT expr %prec UNARY", "BANG expr %prec UNARY")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Unary(at(p), "!", p.expr)
+
+    @_("MINUS expr %prec UNARY")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Unary(at(p), "-", p.expr)
+
+    @_("expr IS NAME", "expr IS TYPE_NAME", "expr IS NONE")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.TypeTest(at(p), p.expr, build.type_name(p[2]))
+
+    @_("expr RANGE expr")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.RangeExpr(at(p), p[0], p[2], p.RANGE == "..=")
+
+    @_("expr PIPE expr")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Pipe(at(p), p[0], p[2])
+
+    @_("expr QUESTION expr COLON expr %prec QUESTION")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Conditional(at(p), p[0], p[2], p[4])
+
+    @_("IF expr THEN expr ELSE expr %prec OPEN")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Conditional(at(p), p[1], p[3], p[5])
+
+    @_("if_block")
+    def expr(self, p: Any) -> ast.Expr:
+        return p.if_block
+
+    @_("IF expr block")
+    def if_block(self, p: Any) -> ast.IfExpr:
+        return ast.IfExpr(at(p), p.expr, p.block, None)
+
+    @_("IF expr block ELSE_BLOCK block", "IF expr block ELSE_BLOCK if_block")
+    def if_block(self, p: Any) -> ast.IfExpr:
+        return ast.IfExpr(at(p), p.expr, p[2], p[4])
+
+    @_("MATCH expr LBRACE RBRACE")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Match(at(p), p.expr, ())
+
+    @_("MATCH expr LBRACE arms RBRACE")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Match(at(p), p.expr, tuple(p.arms))
+
+    @_("arm")
+    def arms(self, p: Any) -> list[ast.MatchArm]:
+        return build.extend([], p.arm)
+
+    @_("arms SEP arm")
+    def arms(self, p: Any) -> list[ast.MatchArm]:
+        return build.extend(p.arms, p.arm)
+
+    @_("patterns ARROW expr", "patterns ARROW block")
+    def arm(self, p: Any) -> ast.MatchArm:
+        return ast.MatchArm(at(p), tuple(p.patterns), p[2])
+
+    @_("error")
+    def arm(self, p: Any) -> None:
+        return None
+
+    @_("pattern")
+    def patterns(self, p: Any) -> list[ast.Pattern]:
+        return [p.pattern]
+
+    @_("patterns BAR pattern")
+    def patterns(self, p: Any) -> list[ast.Pattern]:
+        return build.extend(p.patterns, p.pattern)
+
+    @_("BINDER FAT_ARROW expr %prec OPEN", "BINDER FAT_ARROW block")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Lambda(at(p), (ast.Parameter(of(p, 0), p.BINDER),), p[2])
+
+    @_("parameters FAT_ARROW expr %prec OPEN", "parameters FAT_ARROW block")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Lambda(at(p), p.parameters, p[2])
+
+    @_("FN parameters result block")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.Lambda(at(p), p.parameters, p.block)
+
+    @_("LBRACKET RBRACKET")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.ListLiteral(at(p), ())
+
+    @_("LBRACKET COLON RBRACKET")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.MapLiteral(at(p), ())
+
+    @_("LBRACKET list_items RBRACKET")
+    def expr(self, p: Any) -> ast.Expr:
+        return build.list_or_map(at(p), p.list_items, self.report)
+
+    @_("entries")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.MapLiteral(at(p), tuple(p.entries))
+
+    @_("TYPE_NAME entries")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.EntityLiteral(at(p), p.TYPE_NAME, of(p, 0), tuple(p.entries))
+
+    @_("RESPONSE entries")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.ResponseLiteral(at(p), tuple(p.entries))
+
+    @_("SAVE expr %prec OPEN", "DELETE expr %prec OPEN")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.SaveExpr(at(p), p[0], p.expr)
+
+    @_("RESTORE expr %prec OPEN", "DESTROY expr %prec OPEN")
+    def expr(self, p: Any) -> ast.Expr:
+        return ast.SaveExpr(at(p), p[0], p.expr)
+
+    @_("lone_body")
+    def expr(self, p: Any) -> ast.Expr:
+        block = build.block(p.lone_body, self.report)
+        return ast.BlockExpr(block.span, block)
+
+    @_("LDO RBRACE")
+    def lone_body(self, p: Any) -> build.Body:
+        return build.Body(at(p), [])
+
+    @_("LDO items RBRACE")
+    def lone_body(self, p: Any) -> build.Body:
+        return build.Body(at(p), p.items)
