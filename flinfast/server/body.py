@@ -105,11 +105,13 @@ class ChunkedBody:
         """Take a size line or a trailer line; returns the new position and whether all is read."""
         end = buffer.find(b"\n", at)
         if end < 0:
-            if len(buffer) - at > OVERHEAD_BYTES_MAX:
+            if len(buffer) - at > OVERHEAD_BYTES_MAX + 1:  # its CR may be there
                 raise RequestError("chunk extensions or trailers too large", status=431)
             return at, False
         if end == at or buffer[end - 1] != 13:
             raise RequestError("expected lines to end with CR LF, got a bare LF")
+        if end - 1 - at > OVERHEAD_BYTES_MAX:
+            raise RequestError("chunk extensions or trailers too large", status=431)
         line = bytes(buffer[at : end - 1])
         if self._state == _SIZE_LINE:
             self._take_size(line)

@@ -40,19 +40,21 @@ _SINGLE: Final = frozenset(
 # Codings that exist; a request that ends in one of them with `chunked` is honest but unsupported.
 _CODINGS: Final = frozenset({"gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"})
 
+_METHOD = (
+    rb"[A-Z][A-Z_-]{0,31}"  # methods are case-sensitive, and every registered one is upper-case
+)
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # Visible ASCII without `"`, `#` (a fragment is never sent), `<`, `>` and `\`.
 _TARGET = rb"[!$-;=?-\[\]-~]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
-_REQUEST_LINE: Final = re.compile(_TOKEN + rb" " + _TARGET + rb" HTTP/1\.[01]")
+_REQUEST_LINE: Final = re.compile(_METHOD + rb" " + _TARGET + rb" HTTP/1\.[01]")
 _FIELD_LINE: Final = re.compile(_TOKEN + rb":" + _VALUE)
 _HEAD: Final = re.compile(
-    _TOKEN + rb" " + _TARGET + rb" HTTP/1\.[01]\r\n(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*\r\n"
+    _METHOD + rb" " + _TARGET + rb" HTTP/1\.[01]\r\n(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*\r\n"
 )
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
-_DIGITS: Final = re.compile(r"[0-9]+")
-_LENGTH_DIGITS_MAX = 19  # digits of 2**63; more is beyond any limit
+_LENGTH: Final = re.compile(r"[0-9]{1,19}")  # more digits than 2**63 has are no length
 
 
 class RequestError(FlinError):
@@ -193,8 +195,8 @@ def _request_line_fault(line: bytes) -> RequestError:
     if len(parts) != 3 or not all(parts):
         return RequestError("expected `METHOD target HTTP/1.1` with single spaces")
     method, target, version = parts
-    if re.fullmatch(_TOKEN, method) is None:
-        return RequestError("the method holds a character that methods must not hold")
+    if re.fullmatch(_METHOD, method) is None:
+        return RequestError("expected a method in upper-case letters")
     if b"#" in target:
         return RequestError("the request target holds a fragment")
     if re.fullmatch(_TARGET, target) is None:
@@ -337,10 +339,8 @@ def _framing(fields: dict[str, str], *, is_http11: bool) -> tuple[int, bool]:
         return 0, True
     if length is None:
         return 0, False
-    if _DIGITS.fullmatch(length) is None:
-        raise RequestError("expected digits in Content-Length")
-    if len(length) > _LENGTH_DIGITS_MAX:
-        raise RequestError("request body too large", status=413)
+    if _LENGTH.fullmatch(length) is None:
+        raise RequestError("expected at most 19 digits in Content-Length")
     return int(length), False
 
 

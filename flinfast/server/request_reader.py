@@ -1,7 +1,7 @@
 """Cutting a byte stream into requests: buffer, head, body. No I/O and no clock.
 
-Any split of the same bytes gives the same requests and the same refusal. At most one request is
-taken at a time; the rest stays in the buffer, whose owner bounds it by not reading on.
+Any split of the same bytes gives the same requests, and refuses the same streams. At most one
+request is taken at a time; the rest stays in the buffer, whose owner bounds it by not reading on.
 """
 
 from __future__ import annotations

@@ -1,0 +1,34 @@
+"""Fixtures that start servers; what they are made of stands in running.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.running import Running
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts servers; all of them are stopped after the test."""
+    running: list[Running] = []
+
+    def begin(**settings: str) -> Running:
+        environ = {f"FLIN_{name.upper()}": value for name, value in settings.items()}
+        one = Running(tmp_path / f"site{len(running)}", environ)
+        running.append(one)
+        return one.start()
+
+    yield begin
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for all tests of a module that need no settings of their own."""
+    running = Running(tmp_path_factory.mktemp("site"), {"FLIN_LOG_ACCESS": "off"}).start()
+    yield running
+    running.stop()
