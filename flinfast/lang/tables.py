@@ -1,7 +1,7 @@
-"""LALR tables from a file, so that importing the grammar does not compute them.
+"""A parser whose LALR tables come from a file, and grammars in several parts.
 
-A mixin for `sly.Parser`: SLY builds its tables when the class is made; this replaces that step by
-reading `<module>.tables` beside the module, when the file was made from the same grammar. Written
+SLY computes its tables when the class is made, which takes a second; `CachedParser` reads
+`<module>.tables` beside the module instead, when the file was made from the same grammar. Written
 by `python -m flinfast.lang.tables`; a test fails when the file is out of date.
 """
 
@@ -12,23 +12,46 @@ import marshal
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
+
+from sly import Parser
 
 _FORMAT: Final = 4  # of marshal: read by every Python since 3.4
 
 
-class CachedTables:
-    """Put this before `sly.Parser` among the bases."""
+class GrammarPart(Parser):  # type: ignore[misc]  # SLY has no types
+    """Productions that a `CachedParser` takes in by naming the class in `parts`."""
 
+    definitions: ClassVar[list[tuple[str, Any]]] = []
+
+    @classmethod
+    def _build(cls, definitions: list[tuple[str, Any]]) -> None:
+        """SLY calls this with the class body; a part builds nothing."""
+        cls.definitions = definitions
+
+
+class CachedParser(Parser):  # type: ignore[misc]  # SLY has no types
+    """Base of a parser with stored tables."""
+
+    parts: ClassVar[tuple[type[GrammarPart], ...]] = ()
     _grammar: Any
     _lrtable: Any
 
     @classmethod
-    def _Parser__build_lrtables(cls) -> bool:  # noqa: N802  SLY calls its private method by this name
+    def _build(cls, definitions: list[tuple[str, Any]]) -> None:
+        """SLY calls this with the class body."""
+        if not hasattr(cls, "tokens"):
+            return  # a base without a grammar
+        for part in cls.parts:
+            definitions = definitions + part.definitions
+        super()._build(definitions)
+
+    @classmethod
+    def _Parser__build_lrtables(cls) -> bool:  # noqa: N802  # SLY's own private name
         """Take the tables from the file, or let SLY compute them."""
         stored = _read(table_path(cls), fingerprint(cls._grammar))
         if stored is None:
-            return bool(super()._Parser__build_lrtables())  # type: ignore[misc]
+            return bool(super()._Parser__build_lrtables())
         actions, gotos, defaults = stored
         cls._lrtable = SimpleNamespace(
             lr_action=actions,
@@ -68,7 +91,8 @@ def write(parser: type[Any]) -> Path:
     table = parser._lrtable
     if not isinstance(table, LRTable):
         table = LRTable(parser._grammar)
-    assert not (table.sr_conflicts or table.rr_conflicts), "the grammar has conflicts"
+    conflicts = [*table.sr_conflicts, *table.rr_conflicts]
+    assert not conflicts, f"the grammar has conflicts: {conflicts}"
     content = (
         fingerprint(parser._grammar),
         (table.lr_action, table.lr_goto, table.defaulted_states),
