@@ -92,6 +92,20 @@ _TRUE: Final = frozenset({"on", "true", "yes", "1"})
 _FALSE: Final = frozenset({"off", "false", "no", "0"})
 
 
+class SettingError(ConfigError):
+    """A setting is unknown or has a bad value.
+
+    Attributes:
+        code: Its page in `flinfast explain`.
+    """
+
+    def __init__(
+        self, message: str, *, code: str = "FL905", path: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(message, path=path, hint=hint)
+        self.code = code
+
+
 @dataclass(frozen=True, slots=True)
 class Key:
     """One setting.
@@ -158,7 +172,7 @@ class Flag:
     value: Value
 
 
-def keys() -> tuple[Key, ...]:
+def all_keys() -> tuple[Key, ...]:
     """Every setting, in the order of the tables."""
     return tuple(_KEYS.values())
 
@@ -182,7 +196,7 @@ def load(
         ConfigError: A key or variable is unknown, or a value is not valid.
     """
     values: dict[tuple[str, str], Value] = {}
-    origins = {key.path: DEFAULT_ORIGIN for key in keys()}
+    origins = {key.path: DEFAULT_ORIGIN for key in all_keys()}
     layers = (_from_file(root / CONFIG_FILE), _from_environ(environ), _from_flags(flags))
     for layer in layers:
         for key, value, origin in layer:
@@ -212,30 +226,30 @@ def _from_file(path: Path) -> _Layer:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ConfigError(f"cannot read {path.name}: {error.strerror}", path=str(path)) from error
+        raise SettingError(f"cannot read {path.name}: {error.strerror}", path=str(path)) from error
     if len(raw) > CONFIG_BYTES_MAX:
-        raise ConfigError(f"expected {path.name} to be at most {CONFIG_BYTES_MAX} bytes")
+        raise SettingError(f"expected {path.name} to be at most {CONFIG_BYTES_MAX} bytes")
     try:
         document = tomllib.loads(raw.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not valid TOML: {error}") from error
+        raise SettingError(f"{path.name} is not valid TOML: {error}") from error
     for table, content in document.items():
         if table not in TABLES:
             raise _unknown("table", table, TABLES, path=table)
         if not isinstance(content, dict):
-            raise ConfigError(f"expected `[{table}]` to be a table", path=table)
+            raise SettingError(f"expected `[{table}]` to be a table", path=table)
         seen: set[str] = set()
         for name, value in content.items():
             key = _key(table, name)
             if key.field in seen:
-                raise ConfigError(f"`{key.path}` is set twice", path=key.path)
+                raise SettingError(f"`{key.path}` is set twice", path=key.path)
             seen.add(key.field)
             yield key, value, path.name
 
 
 def _from_environ(environ: Mapping[str, str]) -> _Layer:
-    variables = {key.variable: key for key in keys()}
-    variables.update({f"FLIN_{key.table}_{key.field}".upper(): key for key in keys()})
+    variables = {key.variable: key for key in all_keys()}
+    variables.update({f"FLIN_{key.table}_{key.field}".upper(): key for key in all_keys()})
     for name in sorted(environ):
         if not name.startswith("FLIN_") or name == MODE_VARIABLE:
             continue
@@ -271,7 +285,7 @@ def _convert(key: Key, value: Value, origin: str) -> Value:
         return _CONVERTERS[_kind(key)](key, value)
     except (ValueError, OverflowError) as error:
         shown = "a value that is not shown" if key.is_secret else f"`{value}`"
-        raise ConfigError(f"expected {error}, got {shown}", path=path) from None
+        raise SettingError(f"expected {error}, got {shown}", path=path) from None
 
 
 def _kind(key: Key) -> str:
@@ -379,23 +393,23 @@ def _check_together(settings: Settings) -> None:
     """
     server, ws = settings.server, settings.ws
     if bool(server.ssl_keyfile) != bool(server.ssl_certfile):
-        raise ConfigError(
+        raise SettingError(
             "expected a key and a certificate, got only one of them",
             path="server.ssl_keyfile",
             hint="set both ssl_keyfile and ssl_certfile, or neither",
         )
     if server.uds and server.fd >= 0:
-        raise ConfigError("expected `uds` or `fd`, got both", path="server.uds")
+        raise SettingError("expected `uds` or `fd`, got both", path="server.uds")
     if ws.timeout_s <= ws.heartbeat_s:
-        raise ConfigError(
+        raise SettingError(
             f"expected more than the heartbeat ({ws.heartbeat_s:g} s), got {ws.timeout_s:g} s",
             path="ws.timeout",
             hint="a connection is dead after `timeout` without an answer to a ping",
         )
     if ws.queue_hard < ws.queue_soft:
-        raise ConfigError("expected at least `ws.queue_soft`", path="ws.queue_hard")
+        raise SettingError("expected at least `ws.queue_soft`", path="ws.queue_hard")
     if server.root_path and not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", server.root_path):
-        raise ConfigError(
+        raise SettingError(
             f"expected a path such as /chat, got `{server.root_path}`", path="server.root_path"
         )
 
@@ -429,20 +443,20 @@ def _key(table: str, name: str) -> Key:
     return key
 
 
-def _unknown(kind: str, name: str, known: Iterable[str], *, path: str) -> ConfigError:
+def _unknown(kind: str, name: str, known: Iterable[str], *, path: str) -> SettingError:
     """An error about a name nobody knows, with the nearest known one as its hint."""
-    from difflib import get_close_matches
+    from flinfast.lang.diagnostic import suggest
 
     known = list(known)
-    near = get_close_matches(name, known, n=1, cutoff=0.7)
+    near = suggest(name, known)
     if not near:
         # A known key in the wrong table: `[server] heartbeat`.
         last = name.rpartition(".")[2]
-        near = [other for other in known if other.rpartition(".")[2] == last][:1]
+        near = next((other for other in known if other.rpartition(".")[2] == last), "")
     if near:
-        hint = f"did you mean `{near[0]}`?"
+        hint = f"did you mean `{near}`?"
     elif len(known) < 10:
         hint = "known: " + ", ".join(f"`{other}`" for other in known)
     else:
         hint = "`flinfast config show` lists all of them"
-    return ConfigError(f"unknown {kind} `{name}`", path=path, hint=hint)
+    return SettingError(f"unknown {kind} `{name}`", code="FL904", path=path, hint=hint)
