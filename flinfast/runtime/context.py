@@ -158,8 +158,11 @@ class RequestContext:
         raw: The request as received.
         params: Path parameters.
         is_upgrade: Whether a WebSocket handshake is being decided.
-        next_reply: Runs the rest of the chain and gives its reply; set by the pipeline while a
-            middleware runs.
+        next_reply: Runs the rest of the chain and gives its reply; set while a middleware runs.
+        opened_session: The session, once somebody looked at it.
+        opened_response: `response`, once somebody looked at it.
+        failure: The fault of the inside of a middleware, if there was one.
+        failure_cause: The exception it came from.
     """
 
     __slots__ = (
@@ -168,10 +171,14 @@ class RequestContext:
         "_user",
         "body",
         "cookies",
+        "failure",
+        "failure_cause",
         "headers",
         "is_form",
         "is_upgrade",
         "next_reply",
+        "opened_response",
+        "opened_session",
         "params",
         "query",
         "raw",
@@ -204,6 +211,10 @@ class RequestContext:
         self.params = params
         self.is_upgrade = is_upgrade
         self.next_reply: Callable[[], Reply] | None = None
+        self.opened_session: Session | None = None
+        self.opened_response: ResponseState | None = None
+        self.failure: RuntimeFault | None = None
+        self.failure_cause: BaseException | None = None
         self._user: Any = _UNSET
         self._claims: Any = _UNSET
 
@@ -215,24 +226,6 @@ class RequestContext:
         value = maker(self)
         setattr(self, name, value)
         return value
-
-    @property
-    def has_session(self) -> bool:
-        """Whether the handler has looked at its session."""
-        try:
-            object.__getattribute__(self, "session")
-        except AttributeError:
-            return False
-        return True
-
-    @property
-    def has_response(self) -> bool:
-        """Whether the handler has looked at `response`."""
-        try:
-            object.__getattribute__(self, "response")
-        except AttributeError:
-            return False
-        return True
 
     @property
     def is_secure(self) -> bool:
@@ -249,6 +242,12 @@ class RequestContext:
             return self._user
         user = self.session.flin_get("user")
         return self.claims() if user is None else user
+
+    def upgrade_user(self) -> Any:
+        """What `request.user` is on the connection when it is not `session.user`."""
+        if self._user is not _UNSET:
+            return self._user
+        return None if self._claims is _UNSET else self._claims
 
     def claims(self) -> dict[str, Any] | None:
         """Claims of the bearer token, None without a valid one."""
@@ -464,6 +463,17 @@ def _make_query(context: RequestContext) -> QueryMap:
         raise HttpFault(400, f"Invalid query: {error}") from None
 
 
+def _make_session(context: RequestContext) -> Session:
+    session = context.services.sessions.open(context.cookies, context.raw.scheme)
+    context.opened_session = session
+    return session
+
+
+def _make_response_state(context: RequestContext) -> ResponseState:
+    state = context.opened_response = ResponseState(is_secure=context.is_secure)
+    return state
+
+
 def _make_body(context: RequestContext) -> Any:
     body = parse_body(context.raw)
     context.is_form = body.is_form
@@ -478,9 +488,9 @@ _REQUEST_CONTEXT_PARTS: dict[str, Callable[[RequestContext], Any]] = {
     "query": _make_query,
     "headers": lambda c: Headers(c.raw.headers),
     "cookies": lambda c: parse_cookies(c.raw.header_joined("cookie", "; ")),
-    "session": lambda c: c.services.sessions.open(c.cookies, c.raw.scheme),
+    "session": _make_session,
     "request": lambda c: RequestView(c, c.raw),
-    "response": lambda c: ResponseState(is_secure=c.is_secure),
+    "response": _make_response_state,
     "body": _make_body,
     "is_form": _make_is_form,
 }

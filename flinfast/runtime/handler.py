@@ -12,13 +12,14 @@ run is not repeated on a conflict.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flinfast.errors import ConflictFault
+from flinfast.errors import ConflictFault, StoreError
 
 if TYPE_CHECKING:
-    from flinfast.native.hub import Connection, Hub
+    from flinfast.native.hub import Connection, Held, Hub
 
 RETRIES_MAX = 5  # runs after the first one that met a conflict
 
@@ -36,7 +37,16 @@ class Transaction:
         writes: Whether it may write; then the write lock is taken before its first read.
     """
 
-    __slots__ = ("_current", "_held", "_hub", "_store", "_uses_store", "_writes", "has_waited")
+    __slots__ = (
+        "_current",
+        "_held",
+        "_hub",
+        "_is_open",
+        "_store",
+        "_uses_store",
+        "_writes",
+        "has_waited",
+    )
 
     def __init__(
         self, hub: Hub, store: Any, current: Connection | None, *, uses_store: bool, writes: bool
@@ -46,6 +56,7 @@ class Transaction:
         self._current = current
         self._uses_store = uses_store or writes
         self._writes = writes
+        self._is_open = False
         self._held = False  # whether an earlier part of this run had to wait for durability
         self.has_waited = False
 
@@ -57,7 +68,13 @@ class Transaction:
         """
         if self._uses_store:
             self._store.begin(writes=self._writes)
-        self._hub.begin(self._current)
+        try:
+            self._hub.begin(self._current)
+        except BaseException:
+            if self._uses_store:
+                self._store.rollback()
+            raise
+        self._is_open = True
 
     def use_store(self) -> None:
         """The run writes although nobody expected it (its session changed)."""
@@ -65,20 +82,25 @@ class Transaction:
             self._store.begin(writes=True)
             self._uses_store = self._writes = True
 
-    def commit(self, done: Done | None = None, *, hold: bool = False) -> bool:
+    def commit(
+        self,
+        done: Done | None = None,
+        *,
+        hold: bool = False,
+        committed: Callable[[], None] | None = None,
+    ) -> None:
         """The run succeeded.
 
         Args:
             done: Called with None when everything it did is durable and its sends have left, or
                 with an error when its writes were lost; perhaps before this returns.
             hold: It saw something that is not durable although it did not ask the store.
-
-        Returns:
-            Whether `done` was, or will be, called later.
+            committed: Called before `done`, when the next handler can see what this one wrote.
 
         Raises:
             StoreError: What it wrote is lost; the transaction is over.
         """
+        self._is_open = False
         try:
             must_wait = self._store.commit() if self._uses_store else False
         except BaseException:
@@ -86,16 +108,19 @@ class Transaction:
             raise
         if must_wait or self._held or hold:
             self._held = True
-            self._hold(done)
-            return True
+            held = self._hub.hold()
+            if committed is not None:
+                committed()
+            self._store.after_durable(self._releaser(held, done))
+            return
         self._hub.commit()
+        if committed is not None:
+            committed()
         if done is not None:
             done(None)
-        return False
 
-    def _hold(self, done: Done | None) -> None:
+    def _releaser(self, held: Held, done: Done | None) -> Done:
         hub = self._hub
-        held = hub.hold()
 
         def durable(error: BaseException | None) -> None:
             if error is None:
@@ -105,18 +130,17 @@ class Transaction:
             if done is not None:
                 done(error)
 
-        self._store.after_durable(durable)
+        return durable
 
-    def rollback(self) -> None:
-        """The run failed: forget its effects and its writes.
-
-        Raises:
-            StoreError: The database cannot take them back by itself; everything of this loop turn
-                is lost, this run included.
-        """
+    def abandon(self) -> None:
+        """The run failed: forget its effects and its writes; no effect once it was committed."""
+        if not self._is_open:
+            return
+        self._is_open = False
         self._hub.rollback()
         if self._uses_store:
-            self._store.rollback()
+            with contextlib.suppress(StoreError):  # the whole turn is lost, this run with it
+                self._store.rollback()
 
     # --- CommitPoint ----------------------------------------
 

@@ -7,10 +7,11 @@ keeps module-level state. Clocks, threads and timers come from here, so tests pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
+from flinfast.runtime.rate_limit import RateLimiter
 from flinfast.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class Services:
         waiter: Suspends the running handler (`sleep`, `http_get`, `hash_password`).
         sessions: All sessions of the program.
         secrets: Keys for tokens and cookies: `secrets.keys("token")[0]` signs, all verify.
+        limiter: Counts calls for rate limits.
     """
 
     hub: Hub
@@ -99,3 +101,7 @@ class Services:
     waiter: Waiter
     sessions: SessionManager
     secrets: Secrets
+    limiter: RateLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limiter = RateLimiter(self.clock_ms)

@@ -61,6 +61,10 @@ class SessionManager:
         find_record: Reads a record by entity and id, None when it is gone.
         drop: Closes a connection at once with a code and a reason.
         is_shared: Whether other processes change the same table; then the cache is not trusted.
+
+    Attributes:
+        table: See above; replaced when the database is opened again.
+        load_record: `find_record`.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class SessionManager:
         drop: Callable[[WsContext, int, str], None],
         is_shared: bool = False,
     ) -> None:
-        self._table = table
+        self.table = table
         self._settings = settings
         self._keys = keys.keys("session")
         self._clock_ms = clock_ms
@@ -158,7 +162,7 @@ class SessionManager:
 
     def _read(self, id: str, known: SessionState | None) -> SessionState | None:
         """Read a session from the table into the cache, or into the state that is known."""
-        raw = self._table.get(id)
+        raw = self.table.get(id)
         try:
             row = unpack(raw) if raw is not None else {}
             data, created_ms, seen_ms = row["data"], row["created"], row["seen"]
@@ -188,7 +192,7 @@ class SessionManager:
         """
         state = change.state
         if state is not None and (change.is_end or state.id != change.id):
-            self._table.delete(state.id)
+            self.table.delete(state.id)
         if not change.is_end:
             now = self._clock_ms()
             created = now if state is None or state.id != change.id else state.created_ms
@@ -200,13 +204,14 @@ class SessionManager:
             created_ms + int(self._settings.max_age_s * 1000),
             seen_ms + int(self._settings.idle_s * 1000),
         )
-        self._table.put(id, pack(row), expires)
+        self.table.put(id, pack(row), expires)
 
-    def apply(self, change: SessionChange) -> Callable[[], None]:
+    def apply(self, change: SessionChange) -> Callable[[BaseException | None], None]:
         """Make a committed change visible to the next request.
 
         Returns:
-            What to call when the change is durable: it closes the connections of an ended session.
+            What to call when the change is durable, or with the error when it is lost. It closes
+            the connections of an ended session.
         """
         now = self._clock_ms()
         old = change.state
@@ -228,8 +233,11 @@ class SessionManager:
             change.result = state
         state.pending += 1
 
-        def durable() -> None:
+        def durable(error: BaseException | None) -> None:
             state.pending -= 1
+            if error is not None:  # the table holds what was there before: read it again
+                state.is_ended = True
+                self._forget(state)
             if ended is not None:
                 self._close(ended)
 
@@ -300,7 +308,7 @@ class SessionManager:
                 state.stored_ms = state.seen_ms
         if now >= self._purge_ms:
             self._purge_ms = now + TOUCH_MS_MAX
-            self._table.purge(now)
+            self.table.purge(now)
 
     def _watch(self, state: SessionState) -> None:
         self._sequence += 1

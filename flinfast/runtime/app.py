@@ -1,0 +1,524 @@
+"""A loaded project: what the server asks to answer requests and upgrades.
+
+`App` owns the program's hub, store, sessions and limits, which outlive a reload; the route table
+and the closures behind it are replaced as a whole, so open connections stay and use the new
+handlers from their next message on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from flinfast.errors import FlinError, RuntimeFault, StoreError
+from flinfast.lang.diagnostic import Diagnostic
+from flinfast.lang.program import Effects, EntityInfo
+from flinfast.native.hub import Endpoint, Hub
+from flinfast.runtime.context import RequestContext, WsContext, WsSite
+from flinfast.runtime.cookie import parse_cookies
+from flinfast.runtime.encode import encode_json
+from flinfast.runtime.entity_spec import entity_specs
+from flinfast.runtime.error_page import fault_reply, plain_response, standard_reply
+from flinfast.runtime.error_page import reply_to_response as to_answer
+from flinfast.runtime.loading import (
+    Binder,
+    Compiled,
+    Route,
+    RouteRow,
+    WsEntry,
+    build_router,
+    compile_files,
+)
+from flinfast.runtime.middleware import Plan
+from flinfast.runtime.origin import SAFE_METHODS, is_allowed, may_change
+from flinfast.runtime.project import line_reader, load_project
+from flinfast.runtime.request import Request
+from flinfast.runtime.response import Reply, Response
+from flinfast.runtime.router import Router
+from flinfast.runtime.runner import Respond, Runner
+from flinfast.runtime.secret import load_secrets
+from flinfast.runtime.services import Log, Scheduler, Services, Timer
+from flinfast.runtime.session import SessionManager
+from flinfast.runtime.waiting import WaitingPool
+from flinfast.settings import Settings
+from flinfast.store.store import Store
+
+SWEEP_S: Final = 1.0  # how soon connections of an expired session are closed
+EVENTS: Final = ("connect", "message", "close")
+CLOSE_GONE: Final = 1001  # RFC 6455 section 7.4.1: the endpoint goes away
+
+NO_EFFECTS: Final = Effects()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route and the parameter values of a path."""
+
+    route: Route
+    values: tuple[str, ...]
+
+    @property
+    def params(self) -> dict[str, str]:
+        """Path parameters."""
+        return dict(zip(self.route.pattern.names, self.values, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """An accepted upgrade.
+
+    Attributes:
+        endpoint: What the connection belongs to.
+        context: The connection, to be opened by the hub.
+        headers: Further fields of the 101 response.
+        protocol: Chosen subprotocol, or "".
+    """
+
+    endpoint: Endpoint
+    context: WsContext
+    headers: list[tuple[str, str]]
+    protocol: str = ""
+
+
+class _WsService:
+    """The `ws` block of one path while the program runs; it outlives reloads.
+
+    Attributes:
+        endpoint: What the hub knows of it.
+        site: What its connections share.
+    """
+
+    __slots__ = ("_app", "_effects", "endpoint", "site")
+
+    def __init__(self, app: App, route: Route, entry: WsEntry) -> None:
+        self._app = app
+        self._effects = entry.effects
+        self.site = WsSite(str(route.pattern), route.pattern.names, entry.keeps, app.find_record)
+        limits = app.settings.ws
+        self.endpoint = Endpoint(
+            path=str(route.pattern),
+            **self._handlers(entry),
+            runner=self._run,
+            report=app.runner.report,
+            implicit_room=entry.is_implicit,
+            message_bytes_max=limits.max_message,
+            queue_bytes_soft=limits.queue_soft,
+            queue_bytes_hard=limits.queue_hard,
+            stall_s=limits.stall_s,
+            deflate=limits.compression,
+            deflate_threshold=limits.compression_threshold,
+        )
+
+    def swap(self, route: Route, entry: WsEntry) -> None:
+        """Use the handlers of a reloaded program from the next event on."""
+        self._effects = entry.effects
+        self.site.keeps = entry.keeps
+        self.site.names = route.pattern.names
+        self.endpoint.swap(**self._handlers(entry), implicit_room=entry.is_implicit)
+
+    def retire(self) -> None:
+        """The block is gone: its connections stay open and nothing handles their messages."""
+        self._effects = {}
+        self.endpoint.swap(
+            on_connect=None,
+            on_message=None,
+            on_close=partial(self._app.closed, None),
+            direct=("close",),
+            implicit_room=False,
+        )
+
+    def _handlers(self, entry: WsEntry) -> dict[str, Any]:
+        direct = [
+            event for event in EVENTS if not _needs_runner(entry.effects.get(event, NO_EFFECTS))
+        ]
+        return {
+            "on_connect": partial(self._app.opened, entry.connect),
+            "on_message": entry.message,
+            "on_close": partial(self._app.closed, entry.close),
+            "direct": direct,
+        }
+
+    def _run(self, event: str, closure: Callable[..., object], args: tuple[object, ...]) -> bool:
+        effects = self._effects.get(event, NO_EFFECTS)
+        return self._app.runner.event(event, closure, args, effects)
+
+
+def _needs_runner(effects: Effects) -> bool:
+    """Whether the hub may not call a handler by itself."""
+    return effects.writes or effects.waits or effects.reads
+
+
+class App:
+    """One running program.
+
+    Attributes:
+        root: Project root.
+        settings: All settings.
+        hub: Open connections; the server attaches it to the loop.
+        services: What the program's builtins reach.
+        runner: Runs handlers.
+        routes: One row per handler, for `flinfast routes`.
+        warnings: Diagnostics that do not stop the program.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        scheduler: Scheduler,
+        log: Log,
+        hub: Hub | None = None,
+        clock_ms: Callable[[], int] | None = None,
+    ) -> None:
+        compiled = compile_files(load_project(path))
+        self.root = compiled.project.root
+        self.settings = settings
+        self._path = path
+        self._scheduler = scheduler
+        self._clock_ms = clock_ms or unix_ms
+        self.hub = _make_hub(settings) if hub is None else hub
+        self._folder = self.root / settings.store.path
+        secrets = load_secrets(
+            settings.session.secret, settings.session.previous_secrets, self._folder
+        )
+        self._pool = WaitingPool(scheduler, settings.server.handler_timeout_s)
+        self._binder: Binder
+        store = self._open_store(compiled)
+        sessions = SessionManager(
+            table=store.sessions,
+            settings=settings.session,
+            keys=secrets,
+            clock_ms=self._clock_ms,
+            find_record=self.find_record,
+            drop=self.hub.drop,
+            is_shared=settings.server.workers > 1,
+        )
+        self.services = Services(
+            hub=self.hub,
+            store=store,
+            root=self.root,
+            settings=settings,
+            clock_ms=self._clock_ms,
+            log=log,
+            scheduler=scheduler,
+            waiter=self._pool,
+            sessions=sessions,
+            secrets=secrets,
+        )
+        self.runner = Runner(self.services, self._pool)
+        self._sites: dict[tuple[str, ...], _WsService] = {}
+        self._is_closed = False
+        try:
+            self._use(compiled)
+        except BaseException:
+            store.close()
+            raise
+        self._timer: Timer | None = scheduler.call_later(SWEEP_S, self._sweep)
+
+    @classmethod
+    def load(
+        cls,
+        root: Path,
+        settings: Settings,
+        *,
+        scheduler: Scheduler,
+        log: Log,
+        hub: Hub | None = None,
+        clock_ms: Callable[[], int] | None = None,
+    ) -> App:
+        """Load the project at a path.
+
+        Args:
+            root: Project root, its `app` folder, or one `.flin` file.
+            settings: All settings.
+            scheduler: The loop.
+            log: Where log lines go.
+            hub: Open connections; made with the settings when None.
+            clock_ms: Unix time in milliseconds; the system's when None.
+
+        Raises:
+            CompileError: The source has faults; all of them are in it.
+            ConfigError: There is no project, or the session secret cannot be used.
+            StoreError: The database cannot be opened, or its schema needs a decision.
+            RuntimeFault: File-level code failed.
+        """
+        return cls(root, settings, scheduler=scheduler, log=log, hub=hub, clock_ms=clock_ms)
+
+    # --- requests ----------------------------------------
+
+    def match(self, path: str) -> Match | None:
+        """The route of a request path; None when no file has it.
+
+        Raises:
+            BadPath: The path is malformed; answer with its status.
+        """
+        found = self._router.match(path)
+        return None if found is None else Match(*found)
+
+    def handle(self, match: Match, request: Request, respond: Respond) -> None:
+        """Answer a request; `respond` is called once, now or later."""
+        route = match.route
+        plan = route.plans.get(request.method)
+        if plan is None:
+            plan = self._stand_in(route, request, respond)
+            if plan is None:
+                return
+        if request.method not in SAFE_METHODS and self._is_forged(request):
+            respond(self.error_response(403, "Cross-origin request refused", request))
+            return
+        self.runner.request(plan, request, match.params, respond)
+
+    def _stand_in(self, route: Route, request: Request, respond: Respond) -> Plan | None:
+        """The way of a method that no block names; None when `respond` was called."""
+        method = request.method
+        if method == "HEAD" and "GET" in route.plans:
+            return route.plans["GET"]
+        if method == "OPTIONS":
+            return route.options
+        if method in ("GET", "HEAD") and route.ws is not None:
+            reply = standard_reply(
+                426, headers={"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+            )
+        else:
+            reply = standard_reply(405, headers={"Allow": route.allow})
+        respond(to_answer(reply, request, encode_json))
+        return None
+
+    def _is_forged(self, request: Request) -> bool:
+        """Whether another site's page may have caused a request that carries our session cookie."""
+        if not self._has_session_cookie(request):
+            return False
+        allowed = (*self.settings.security.cors_origins, *self.settings.ws.allowed_origins)
+        return not may_change(request, [origin for origin in allowed if origin != "*"])
+
+    def _has_session_cookie(self, request: Request) -> bool:
+        header = request.header_joined("cookie", "; ")
+        return bool(header) and self.services.sessions.has_cookie(parse_cookies(header))
+
+    def upgrade(
+        self,
+        match: Match,
+        request: Request,
+        accept: Callable[[Upgrade], None],
+        reject: Respond,
+    ) -> None:
+        """Decide about an upgrade; `accept` or `reject` is called once, now or later.
+
+        The server has checked the handshake itself. Middleware and guards run first, so nothing
+        of a handler has happened when it is refused.
+        """
+        route = match.route
+        entry = route.ws
+        if entry is None:
+            reject(self.error_response(404, "", request))
+            return
+        if self._has_session_cookie(request) and not is_allowed(
+            request, self.settings.ws.allowed_origins
+        ):
+            reject(self.error_response(403, "Origin not allowed", request))
+            return
+
+        def accepted(context: RequestContext, reply: Reply) -> None:
+            accept(self._upgrade(match, context, reply))
+
+        self.runner.request(entry.plan, request, match.params, reject, accepted)
+
+    def _upgrade(self, match: Match, context: RequestContext, reply: Reply) -> Upgrade:
+        service = self._sites[match.route.pattern.shape]
+        state = context.session.state
+        user = context.upgrade_user()
+        connection = WsContext(
+            service.site,
+            context.raw,
+            match.values,
+            None if state is None or state.is_ended else state,
+            user,
+        )
+        headers = [*reply.headers.fields(), *(("Set-Cookie", line) for line in reply.cookies)]
+        return Upgrade(service.endpoint, connection, headers)
+
+    def not_found(self, request: Request) -> Response:
+        """404 for a path that nothing has."""
+        return plain_response(404, "", request)
+
+    def error_response(self, status: int, message: str, request: Request) -> Response:
+        """An error in the standard shape, or a plain page where HTML is preferred."""
+        return plain_response(status, message, request)
+
+    # --- connections ----------------------------------------
+
+    def opened(self, handler: Callable[[WsContext], Any] | None, connection: WsContext) -> None:
+        """`on connect`: first the connection joins its session."""
+        state = connection.session_state
+        if state is not None and connection.session_index < 0:
+            self.services.sessions.attach(state, connection)
+        if handler is not None:
+            handler(connection)
+
+    def closed(self, handler: Callable[[WsContext], Any] | None, connection: WsContext) -> None:
+        """`on close`: the connection leaves its session first."""
+        state = connection.session_state
+        if state is not None:
+            self.services.sessions.detach(state, connection)
+        if handler is not None:
+            handler(connection)
+
+    def find_record(self, entity: str, id: int) -> Any:
+        """A live record, None when it or its entity is gone."""
+        try:
+            handle = self.services.store.handle(entity)
+        except KeyError:
+            return None
+        return handle.find(id)
+
+    # --- life ----------------------------------------
+
+    def reload(self) -> None:
+        """Read the project again and go on with it; connections and sessions stay.
+
+        When it fails, the program that runs now goes on as it was.
+
+        Raises:
+            CompileError: The source has faults.
+            ConfigError: The project is gone.
+            StoreError: The changed entities do not fit the database.
+            RuntimeFault: File-level code failed.
+        """
+        compiled = compile_files(load_project(self._path))
+        if _shape_of(compiled) == _shape_of(self._compiled):
+            self._use(compiled)
+            return
+        before = self._compiled
+        try:
+            self._use_store(compiled)
+            self._use(compiled)
+        except FlinError:
+            self._use_store(before)
+            self._use(before)
+            raise
+
+    def close(self) -> None:
+        """End waiting handlers, write everything out and close the database.
+
+        Raises:
+            StoreError: What was written last is lost.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._pool.close()
+        with contextlib.suppress(StoreError):
+            self._write_touched()
+        self.services.store.close()
+
+    # --- private ----------------------------------------
+
+    def _use_store(self, compiled: Compiled) -> None:
+        """Open the database again for other entities."""
+        self.services.store.close()
+        store = self._open_store(compiled)
+        self.services.store = store
+        self.services.sessions.table = store.sessions
+
+    def _open_store(self, compiled: Compiled) -> Store:
+        specs = entity_specs(
+            compiled.entities,
+            compiled.enums,
+            lambda path, key: self._binder.default_of(path, key),
+        )
+        return Store(
+            self._folder,
+            specs,
+            durability=self.settings.store.durability,
+            clock_ms=self._clock_ms,
+            call_soon=self._scheduler.call_soon,
+            run_in_thread=self._scheduler.run_in_thread,
+        )
+
+    def _use(self, compiled: Compiled) -> None:
+        """Bind a compiled program and put it in place of the one that runs."""
+        read_line = line_reader(compiled.project)
+        shows_detail = self.settings.mode == "dev"
+
+        def reply_of(fault: RuntimeFault) -> Reply:
+            return fault_reply(fault, shows_detail=shows_detail, read_line=read_line)
+
+        binder = Binder(compiled, self.services, reply_of)
+        previous = getattr(self, "_binder", None)
+        self._binder = binder  # file-level code may make records, whose defaults come from here
+        try:
+            routes = binder.bind()
+        except BaseException:
+            if previous is not None:
+                self._binder = previous
+            raise
+        self._compiled = compiled
+        self._router: Router[Route] = build_router(routes)
+        self.routes: list[RouteRow] = binder.rows
+        self.warnings: tuple[Diagnostic, ...] = compiled.program.diagnostics
+        self._use_ws(routes)
+
+    def _use_ws(self, routes: Mapping[tuple[str, ...], Route]) -> None:
+        for shape, route in routes.items():
+            if route.ws is None:
+                continue
+            known = self._sites.get(shape)
+            if known is None:
+                self._sites[shape] = _WsService(self, route, route.ws)
+            else:
+                known.swap(route, route.ws)
+        for shape, service in self._sites.items():
+            if shape not in routes or routes[shape].ws is None:
+                service.retire()
+
+    def _sweep(self) -> None:
+        """Once a second: expired sessions, and what they have to store."""
+        if self._is_closed:
+            return
+        try:
+            self.services.sessions.sweep()
+            self._write_touched()
+        except StoreError as error:
+            self.services.log("error", f"sessions could not be stored: {error}", {}, "")
+        self._timer = self._scheduler.call_later(SWEEP_S, self._sweep)
+
+    def _write_touched(self) -> None:
+        sessions, store = self.services.sessions, self.services.store
+        if not sessions.housekeeping():
+            return
+        store.begin(writes=True)
+        try:
+            sessions.store_touched()
+        except BaseException:
+            store.rollback()
+            raise
+        store.commit()
+
+
+def unix_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _make_hub(settings: Settings) -> Hub:
+    limits = settings.ws
+    return Hub(
+        encode_json,
+        heartbeat_s=limits.heartbeat_s,
+        timeout_s=limits.timeout_s,
+        close_s=limits.close_s,
+        rooms_per_connection_max=limits.rooms_max,
+    )
+
+
+def _shape_of(compiled: Compiled) -> tuple[tuple[EntityInfo, ...], Mapping[str, tuple[str, ...]]]:
+    """What the database depends on."""
+    return compiled.entities, compiled.enums

@@ -1,0 +1,338 @@
+"""Runs handlers: requests, upgrades and `ws` events, each as a transaction.
+
+Whatever happens in a handler ends here: the answer or the close code of its fault, one log line,
+and nothing else. A run that met a conflict is repeated; a run that waits goes on in a later turn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from flinfast.errors import FlinError, RuntimeFault
+from flinfast.runtime.context import RequestContext, WsContext
+from flinfast.runtime.encode import encode_json
+from flinfast.runtime.error_page import plain_response, reply_to_response
+from flinfast.runtime.fault import TimeLimitFault, UnavailableFault, place_text, to_fault
+from flinfast.runtime.handler import Transaction, may_retry
+from flinfast.runtime.middleware import SWITCHING, Plan
+from flinfast.runtime.request import Request
+from flinfast.runtime.response import Reply, Response
+from flinfast.runtime.session_value import SessionChange
+
+if TYPE_CHECKING:
+    from flinfast.lang.program import Effects
+    from flinfast.runtime.services import Services
+    from flinfast.runtime.waiting import WaitingPool
+
+SLOW_MS: Final = 50  # a handler that holds the loop for longer is worth a warning
+CLOSE_FAULT: Final = 1011  # RFC 6455 section 7.4.1: an unexpected condition
+
+Respond = Callable[[Response], None]
+Accept = Callable[[RequestContext, Reply], None]
+
+
+class Runner:
+    """Runs every handler of a program.
+
+    Args:
+        services: What the program is bound to.
+        pool: Runs handlers that wait.
+    """
+
+    __slots__ = ("_pool", "services")
+
+    def __init__(self, services: Services, pool: WaitingPool) -> None:
+        self.services = services
+        self._pool = pool
+
+    # --- requests ----------------------------------------
+
+    def request(
+        self,
+        plan: Plan,
+        raw: Request,
+        params: dict[str, str],
+        respond: Respond,
+        accept: Accept | None = None,
+    ) -> None:
+        """Run a request to its end.
+
+        Args:
+            plan: The way to its handler.
+            raw: The request.
+            params: Path parameters.
+            respond: Called once with the response, now or later, unless `accept` is.
+            accept: For an upgrade: called instead, when nothing refused it.
+        """
+        run = _RequestRun(self, plan, raw, params, respond, accept)
+        if not plan.waits:
+            run.go()
+            return
+        try:
+            self._pool.run(lambda: run.go(self._pool))
+        except RuntimeFault as fault:
+            run.refuse(fault)
+
+    def log_fault(
+        self, fault: RuntimeFault, cause: BaseException, fields: dict[str, Any], what: str
+    ) -> None:
+        """One line about a failed handler; the Python exception behind it at debug level."""
+        log, place = self.services.log, place_text(fault.path, fault.line)
+        log("error", f"{what} failed: {fault}", {"code": fault.code, **fields}, place)
+        if not isinstance(cause, FlinError):
+            log("debug", f"cause: {type(cause).__name__}: {cause}", fields, place)
+
+    # --- ws events ----------------------------------------
+
+    def event(
+        self,
+        event: str,
+        closure: Callable[..., object],
+        args: tuple[Any, ...],
+        effects: Effects,
+    ) -> bool:
+        """Run a `ws` handler that may write, read or wait.
+
+        Returns:
+            False when it waits; `Hub.handler_done()` is called when it has ended.
+        """
+        if not effects.waits:
+            self._event(event, closure, args, effects, None)
+            return True
+        is_late = False
+
+        def job() -> None:
+            self._event(event, closure, args, effects, self._pool)
+            if is_late:
+                self.services.hub.handler_done(args[0])
+
+        try:
+            has_ended = self._pool.run(job)
+        except RuntimeFault as fault:
+            self.report(event, args[0], fault)
+            return True
+        is_late = not has_ended
+        return has_ended
+
+    def _event(
+        self,
+        event: str,
+        closure: Callable[..., object],
+        args: tuple[Any, ...],
+        effects: Effects,
+        pool: WaitingPool | None,
+    ) -> None:
+        services = self.services
+        attempt = 0
+        while True:
+            transaction = Transaction(
+                services.hub,
+                services.store,
+                args[0],
+                uses_store=effects.reads or effects.writes,
+                writes=effects.writes,
+            )
+            try:
+                transaction.begin()
+                if pool is not None:
+                    pool.use(transaction)
+                closure(*args)
+            except BaseException as error:
+                transaction.abandon()
+                if not isinstance(error, Exception):
+                    raise
+                if may_retry(error, transaction, attempt):
+                    attempt += 1
+                    continue
+                self.report(event, args[0], error)
+                return
+            try:
+                transaction.commit(self._lost(event, args[0]))
+            except Exception as error:  # noqa: BLE001 - the write is lost, the server goes on
+                self.report(event, args[0], error)
+            return
+
+    def _lost(self, event: str, connection: WsContext) -> Callable[[BaseException | None], None]:
+        def done(error: BaseException | None) -> None:
+            if error is not None:
+                self.report(event, connection, error)
+
+        return done
+
+    def report(self, event: str, connection: Any, error: BaseException) -> None:
+        """A `ws` handler failed: log it, and close the connection where that is the rule."""
+        fault = to_fault(error)
+        fields = {"path": connection.path, "connection": connection.connection_id}
+        self.log_fault(fault, error, fields, f"`on {event}`")
+        if event == "connect" or isinstance(fault, TimeLimitFault):
+            self.services.hub.drop(connection, CLOSE_FAULT, "")
+
+
+class _RequestRun:
+    """One request on its way; `go` may be called again from its start after a conflict."""
+
+    __slots__ = ("_accept", "_params", "_plan", "_raw", "_respond", "_runner", "_started")
+
+    def __init__(
+        self,
+        runner: Runner,
+        plan: Plan,
+        raw: Request,
+        params: dict[str, str],
+        respond: Respond,
+        accept: Accept | None,
+    ) -> None:
+        self._runner = runner
+        self._plan = plan
+        self._raw = raw
+        self._params = params
+        self._respond = respond
+        self._accept = accept
+        self._started = time.perf_counter()
+
+    def go(self, pool: WaitingPool | None = None) -> None:
+        """Run until an answer is given, or will be when the writes are durable."""
+        services, plan = self._runner.services, self._plan
+        attempt = 0
+        while True:
+            transaction = Transaction(
+                services.hub,
+                services.store,
+                None,
+                uses_store=plan.uses_store,
+                writes=plan.writes,
+            )
+            context = RequestContext(
+                services, self._raw, self._params, is_upgrade=self._accept is not None
+            )
+            try:
+                transaction.begin()
+                if pool is not None:
+                    pool.use(transaction)
+                reply = plan.run(context)
+                finish = self._finisher(context, reply)
+                if context.failure is None:
+                    self._commit(transaction, context, finish)
+                else:
+                    self._abandon(transaction, context.failure, context.failure_cause)
+                    self._after_failure(finish)
+            except BaseException as error:
+                transaction.abandon()
+                if not isinstance(error, Exception):
+                    raise
+                if may_retry(error, transaction, attempt):
+                    attempt += 1
+                    continue
+                self.refuse(error)
+            self._warn_when_slow(pool)
+            return
+
+    def _finisher(self, context: RequestContext, reply: Reply) -> Callable[[str], None]:
+        """The last step, with everything that can fail done now; its argument is a cookie."""
+        if reply.status == SWITCHING and self._accept is not None:
+            accept = self._accept
+
+            def open_connection(cookie: str) -> None:
+                if cookie:
+                    reply.cookies.append(cookie)
+                self._answer(lambda: accept(context, reply))
+
+            return open_connection
+        response = reply_to_response(reply, self._raw, encode_json)
+
+        def send(cookie: str) -> None:
+            if cookie:
+                response.headers.append(("Set-Cookie", cookie))
+            self._answer(lambda: self._respond(response))
+
+        return send
+
+    def _answer(self, give: Callable[[], None]) -> None:
+        """Hand the answer over; what its receiver raises is not the handler's fault."""
+        try:
+            give()
+        except Exception as error:  # noqa: BLE001 - the connection is gone or the server ends
+            fields = {"path": self._raw.path, "request": self._raw.id, "cause": str(error)}
+            self._runner.services.log("error", "an answer could not be handed over", fields, "")
+
+    def _commit(
+        self, transaction: Transaction, context: RequestContext, finish: Callable[[str], None]
+    ) -> None:
+        sessions = self._runner.services.sessions
+        session = context.opened_session
+        change = None if session is None else session.change()
+        if change is None:
+            hold = session is not None and session.needs_durability
+            transaction.commit(self._when_done(lambda: finish("")), hold=hold)
+            return
+        transaction.use_store()
+        sessions.store(change)
+        applied: list[Callable[[BaseException | None], None]] = []
+
+        def done(error: BaseException | None) -> None:
+            applied[0](error)
+            if error is None:
+                finish(change.cookie)
+            else:
+                self.refuse(error)
+
+        def committed() -> None:
+            applied.append(sessions.apply(change))
+            _move(context, change)
+
+        transaction.commit(done, committed=committed)
+
+    def _when_done(self, finish: Callable[[], None]) -> Callable[[BaseException | None], None]:
+        def done(error: BaseException | None) -> None:
+            if error is None:
+                finish()
+            else:
+                self.refuse(error)
+
+        return done
+
+    def _abandon(
+        self, transaction: Transaction, fault: RuntimeFault, cause: BaseException | None
+    ) -> None:
+        transaction.abandon()
+        self._log(fault, cause or fault)
+
+    def refuse(self, error: BaseException) -> None:
+        """Answer with the error of a run that failed."""
+        fault = UnavailableFault() if not isinstance(error, Exception) else to_fault(error)
+        self._log(fault, error)
+        try:
+            reply = self._plan.fault_reply(fault)
+            response = reply_to_response(reply, self._raw, encode_json)
+        except Exception:  # noqa: BLE001 - an answer is owed whatever happens
+            response = plain_response(500, "", self._raw)
+        self._after_failure(lambda _cookie: self._answer(lambda: self._respond(response)))
+
+    def _after_failure(self, finish: Callable[[str], None]) -> None:
+        """Even an error may tell of rows that are not durable yet: it leaves after them."""
+        store = self._runner.services.store
+        if self._plan.uses_store and store.pending:
+            store.after_durable(lambda error: finish(""))
+        else:
+            finish("")
+
+    def _log(self, fault: RuntimeFault, cause: BaseException) -> None:
+        if fault.status >= 500:
+            raw = self._raw
+            fields = {"method": raw.method, "path": raw.path, "request": raw.id}
+            self._runner.log_fault(fault, cause, fields, f"{raw.method} {raw.path}")
+
+    def _warn_when_slow(self, pool: WaitingPool | None) -> None:
+        taken_ms = (time.perf_counter() - self._started) * 1000
+        if pool is None and taken_ms > SLOW_MS:
+            fields = {"ms": round(taken_ms), "request": self._raw.id}
+            text = f"{self._raw.method} {self._raw.path} held the loop for {taken_ms:.0f} ms"
+            self._runner.services.log("warn", text, fields, "")
+
+
+def _move(context: RequestContext, change: SessionChange) -> None:
+    """Let the request's session be the one that its handler made."""
+    if context.opened_session is not None:
+        context.opened_session.state = change.result
