@@ -448,7 +448,7 @@ def is_type(value: Value, type_name: str) -> bool:
     kind = kind_of(value)
     if wanted == "number":
         return kind == "number" or kind == "int"
-    return kind == wanted or (wanted == "list" and kind == "query")
+    return kind == wanted or (wanted == "list" and kind in ("query", "range"))
 
 
 _TYPE_ALIASES: Final = {

@@ -95,8 +95,6 @@ def _encode_object(value: Value) -> Value:
     items = as_items(value)
     if items is not None:
         return items
-    if value is NoValue.NO_VALUE:
-        return None
     raise _Unencodable
 
 
@@ -137,7 +135,7 @@ class _Walk:
         items = self._items(value)
         if items is not None:
             return self._container(items, id(value))
-        if value is NoValue.NO_VALUE or self._lenient:
+        if self._lenient:
             return None
         raise RuntimeFault(f"JSON has no form for {_with_article(kind_of(value))}", code="FL504")
 

@@ -31,7 +31,8 @@ def server_uptime() -> int:
 @builtin()
 def env(name: str) -> Value:
     """Read an environment variable; none when it is not set."""
-    return None if "\0" in name or "=" in name else os.environ.get(name)
+    plain = name.isprintable() and "=" not in name
+    return os.environ.get(name) if plain else None
 
 
 @builtin(waits=True)
