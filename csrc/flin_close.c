@@ -1,0 +1,282 @@
+#include "flin_close.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "flin_hub.h"
+#include "flin_memory.h"
+#include "flin_reactor.h"
+
+#define CLOSE_FRAME_SIZE_MAX (2u + FLIN_FRAME_CONTROL_MAX)
+#define CLOSE_CODE_NONE 1005u
+#define CLOSE_CODE_ABNORMAL 1006u
+/* Pings of one sweep: at least this many, else an eighth of the connections, so that ten thousand
+ * that connected together do not stay in step. */
+#define PINGS_PER_SWEEP_MIN 256u
+#define PINGS_PER_SWEEP_SHARE 8u
+
+static const uint8_t PING_FRAME[2] = {0x80u | FLIN_OPCODE_PING, 0};
+
+void flin_conn_end_later(flin_hub *hub, flin_conn *conn) {
+    if ((conn->flags & FLIN_CONN_ENDED) != 0) return;
+    conn->flags |= FLIN_CONN_ENDED;
+    conn->ended_next = NULL;
+    if (hub->ended_tail == NULL) {
+        hub->ended_head = conn;
+    } else {
+        hub->ended_tail->ended_next = conn;
+    }
+    hub->ended_tail = conn;
+}
+
+void flin_conn_watch(flin_hub *hub, flin_conn *conn) {
+    if ((conn->flags & FLIN_CONN_WATCHED) != 0) return;
+    conn->flags |= FLIN_CONN_WATCHED;
+    conn->watch_previous = FLIN_SLOT_NONE;
+    conn->watch_next = hub->watch_head;
+    if (hub->watch_head != FLIN_SLOT_NONE) {
+        flin_slab_at(&hub->slab, hub->watch_head)->watch_previous = conn->slot;
+    }
+    hub->watch_head = conn->slot;
+}
+
+void flin_conn_unwatch(flin_hub *hub, flin_conn *conn) {
+    if ((conn->flags & FLIN_CONN_WATCHED) == 0) return;
+    conn->flags &= ~FLIN_CONN_WATCHED;
+    if (conn->watch_previous == FLIN_SLOT_NONE) {
+        hub->watch_head = conn->watch_next;
+    } else {
+        flin_slab_at(&hub->slab, conn->watch_previous)->watch_next = conn->watch_next;
+    }
+    if (conn->watch_next != FLIN_SLOT_NONE) {
+        flin_slab_at(&hub->slab, conn->watch_next)->watch_previous = conn->watch_previous;
+    }
+}
+
+void flin_conn_doom(flin_hub *hub, flin_conn *conn) {
+    conn->flags |= FLIN_CONN_DOOMED;
+    flin_conn_end_later(hub, conn);
+}
+
+/** Leave OPEN: no room holds it any more, `on close` will run once with `code`. */
+static void end_open(flin_hub *hub, flin_conn *conn, uint16_t code, const char *reason,
+                     size_t reason_size) {
+    assert(conn->state == FLIN_CONN_OPEN);
+    conn->state = FLIN_CONN_CLOSING;
+    conn->close_code = code;
+    conn->flags |= FLIN_CONN_CLOSE_DUE;
+    *flin_conn_liveness(&hub->slab, conn) = FLIN_LIVENESS_NONE;
+    if (reason_size > FLIN_FRAME_CLOSE_REASON_MAX) reason_size = FLIN_FRAME_CLOSE_REASON_MAX;
+    if (reason_size > 0 && flin_conn_need_extra(conn) != NULL) {
+        memcpy(conn->extra->reason, reason, reason_size);
+        conn->extra->reason_size = (uint8_t)reason_size;
+    }
+    flin_room_leave_all(hub, conn);
+    flin_conn_end_later(hub, conn);
+}
+
+static void start_deadline(flin_hub *hub, flin_conn *conn) {
+    conn->deadline_ms = hub->now_ms + hub->options.close_ms;
+    flin_conn_watch(hub, conn);
+}
+
+static void queue_close_frame(flin_hub *hub, flin_conn *conn, uint16_t code, const char *reason,
+                              size_t reason_size) {
+    uint8_t frame[CLOSE_FRAME_SIZE_MAX];
+    size_t size = flin_frame_close_encode(frame, code, reason, reason_size);
+    conn->flags |= FLIN_CONN_CLOSE_SENT;
+    /* Without memory the push has doomed the connection, which is the end as well. */
+    (void)flin_output_append(hub, conn, frame, size);
+    start_deadline(hub, conn);
+}
+
+void flin_conn_close(flin_hub *hub, flin_conn *conn, uint16_t code, const char *reason,
+                     size_t reason_size) {
+    if (conn->state != FLIN_CONN_OPEN) return;
+    end_open(hub, conn, code, reason, reason_size);
+    flin_inbox_clear(hub, conn);
+    queue_close_frame(hub, conn, code, reason, reason_size);
+    flin_conn_update_interest(hub, conn);
+}
+
+void flin_conn_fail(flin_hub *hub, flin_conn *conn, flin_status status) {
+    uint16_t code = flin_status_close_code(status);
+    const char *text = flin_status_text(status);
+    if ((conn->flags & FLIN_CONN_FAILED) != 0 || conn->state == FLIN_CONN_CLOSED) return;
+    conn->flags |= FLIN_CONN_FAILED;
+    hub->stats.protocol_errors++;
+    flin_message_free(&conn->input);
+    if (conn->state == FLIN_CONN_OPEN) {
+        end_open(hub, conn, code, text, strlen(text));
+        queue_close_frame(hub, conn, code, text, strlen(text));
+    } else {
+        flin_output_mark_dirty(hub, conn);
+    }
+    flin_conn_update_interest(hub, conn);
+}
+
+void flin_conn_close_received(flin_hub *hub, flin_conn *conn, const flin_message_event *event) {
+    if ((conn->flags & FLIN_CONN_CLOSE_RECEIVED) != 0) return;
+    conn->flags |= FLIN_CONN_CLOSE_RECEIVED;
+    if (conn->state == FLIN_CONN_OPEN) {
+        end_open(hub, conn, event->close_code, (const char *)event->data, event->size);
+        queue_close_frame(hub, conn, event->close_code, NULL, 0);
+    } else {
+        /* Ours went before theirs: once it has left, the handshake is complete. */
+        flin_output_mark_dirty(hub, conn);
+    }
+}
+
+void flin_conn_lost(flin_hub *hub, flin_conn *conn, bool reset) {
+    if (conn->state == FLIN_CONN_CLOSED) return;
+    if (conn->state == FLIN_CONN_OPEN) end_open(hub, conn, CLOSE_CODE_ABNORMAL, NULL, 0);
+    conn->flags |= FLIN_CONN_FINISHED | (reset ? FLIN_CONN_RESET : 0);
+    flin_conn_end_later(hub, conn);
+}
+
+void flin_conn_close_slow(flin_hub *hub, flin_conn *conn) {
+    uint16_t code = flin_status_close_code(FLIN_ERR_SLOW_CONSUMER);
+    const char *text = flin_status_text(FLIN_ERR_SLOW_CONSUMER);
+    if (conn->state != FLIN_CONN_OPEN) return;
+    hub->stats.slow_closed++;
+    end_open(hub, conn, code, text, strlen(text));
+    flin_inbox_clear(hub, conn);
+    hub->stats.dropped += flin_output_cut(hub, conn);
+    queue_close_frame(hub, conn, code, text, strlen(text));
+    flin_conn_update_interest(hub, conn);
+}
+
+void flin_conn_drained(flin_hub *hub, flin_conn *conn) {
+    uint32_t flags = conn->flags;
+    assert(conn->state == FLIN_CONN_CLOSING);
+    if ((flags & (FLIN_CONN_CLOSE_SENT | FLIN_CONN_FAILED)) == 0) return;
+    if ((flags & FLIN_CONN_CLOSE_RECEIVED) != 0 || (flags & FLIN_CONN_END_SEEN) != 0) {
+        /* Handshake complete, or the peer is gone: the server closes first. */
+        conn->flags |= FLIN_CONN_FINISHED;
+        flin_conn_end_later(hub, conn);
+    } else if ((flags & FLIN_CONN_FAILED) != 0 && (flags & FLIN_CONN_SHUT) == 0) {
+        conn->flags |= FLIN_CONN_SHUT;
+        if (conn->fd >= 0) {
+            flin_socket_shut(conn->fd);
+        } else {
+            /* A transport cannot be half closed; closing it flushes what it holds. */
+            conn->flags |= FLIN_CONN_FINISHED;
+            flin_conn_end_later(hub, conn);
+        }
+    }
+}
+
+/** Close the socket; output that is still queued is lost. */
+static void close_socket(flin_hub *hub, flin_conn *conn) {
+    bool reset = (conn->flags & FLIN_CONN_RESET) != 0;
+    conn->state = FLIN_CONN_CLOSED;
+    flin_conn_unwatch(hub, conn);
+    flin_output_clear(hub, conn);
+    hub->backlog_bytes -= conn->backlog;
+    conn->backlog = 0;
+    if ((conn->flags & FLIN_CONN_TRANSPORT) != 0) {
+        hub->callbacks.detach(hub->user, conn, reset);
+    } else if (conn->fd >= 0) {
+        flin_reactor_forget(hub, conn);
+        flin_socket_close(conn->fd, reset);
+        conn->fd = -1;
+    }
+}
+
+static bool may_be_freed(const flin_conn *conn) {
+    return conn->state == FLIN_CONN_CLOSED &&
+           (conn->flags & (FLIN_CONN_CLOSE_DUE | FLIN_CONN_BUSY | FLIN_CONN_DIRTY |
+                           FLIN_CONN_READING | FLIN_CONN_ENDED)) == 0 &&
+           (conn->extra == NULL || conn->extra->held == NULL);
+}
+
+static void reap_one(flin_hub *hub, flin_conn *conn) {
+    if ((conn->flags & FLIN_CONN_DOOMED) != 0) flin_conn_lost(hub, conn, true);
+    conn->flags &= ~FLIN_CONN_ENDED;
+    if ((conn->flags & FLIN_CONN_FINISHED) != 0 && conn->state != FLIN_CONN_CLOSED) {
+        close_socket(hub, conn);
+    }
+    if ((conn->flags & FLIN_CONN_CLOSE_DUE) != 0 && (conn->flags & FLIN_CONN_BUSY) == 0 &&
+        flin_inbox_is_empty(conn)) {
+        conn->flags = (conn->flags & ~FLIN_CONN_CLOSE_DUE) | FLIN_CONN_BUSY;
+        hub->stats.closed++;
+        if (hub->callbacks.closed(hub->user, conn)) conn->flags &= ~FLIN_CONN_BUSY;
+    }
+    if (!may_be_freed(conn)) return;
+    hub->callbacks.freed(hub->user, conn);
+    flin_conn_drop_extra(hub, conn);
+    flin_message_free(&conn->input);
+    flin_slab_give(&hub->slab, conn);
+}
+
+void flin_hub_reap(flin_hub *hub) {
+    while (hub->ended_head != NULL) {
+        flin_conn *conn = hub->ended_head;
+        hub->ended_head = conn->ended_next;
+        if (hub->ended_head == NULL) hub->ended_tail = NULL;
+        reap_one(hub, conn);
+    }
+}
+
+/* --- the sweep ------------------------------------------------------------------------------ */
+
+/** Whether silence is the peer's doing: we read from it and it takes what we write. */
+static bool is_listened_to(const flin_conn *conn) {
+    return (conn->interest & FLIN_INTEREST_READ) != 0;
+}
+
+/** Judge one open connection; returns whether a ping was queued. */
+static bool sweep_silence(flin_hub *hub, flin_conn *conn, uint32_t silence, uint8_t *liveness) {
+    if (!is_listened_to(conn)) {
+        *flin_conn_heard_ms(&hub->slab, conn) = hub->now_ms;
+        return false;
+    }
+    if (silence >= hub->options.timeout_ms) {
+        hub->stats.timeouts++;
+        flin_conn_lost(hub, conn, true);
+        return false;
+    }
+    if (*liveness == FLIN_LIVENESS_PINGED || (conn->flags & FLIN_CONN_STALLED) != 0) return false;
+    if (!flin_output_append(hub, conn, PING_FRAME, sizeof PING_FRAME)) return false;
+    *liveness = FLIN_LIVENESS_PINGED;
+    hub->stats.pings++;
+    return true;
+}
+
+static void sweep_heartbeat(flin_hub *hub) {
+    uint32_t budget = hub->slab.used_count / PINGS_PER_SWEEP_SHARE;
+    if (budget < PINGS_PER_SWEEP_MIN) budget = PINGS_PER_SWEEP_MIN;
+    for (uint32_t c = 0; c < hub->slab.chunk_count; c++) {
+        flin_chunk *chunk = hub->slab.chunks[c];
+        for (uint32_t i = 0; i < FLIN_CHUNK_COUNT; i++) {
+            uint32_t silence = hub->now_ms - chunk->heard_ms[i];
+            if (chunk->liveness[i] == FLIN_LIVENESS_NONE) continue;
+            if (silence < hub->options.heartbeat_ms) {
+                chunk->liveness[i] = FLIN_LIVENESS_OPEN;
+                continue;
+            }
+            if (budget == 0 && silence < hub->options.timeout_ms) continue;
+            budget -= sweep_silence(hub, &chunk->conns[i], silence, &chunk->liveness[i]);
+        }
+    }
+}
+
+static void sweep_watched(flin_hub *hub) {
+    uint32_t slot = hub->watch_head;
+    while (slot != FLIN_SLOT_NONE) {
+        flin_conn *conn = flin_slab_at(&hub->slab, slot);
+        slot = conn->watch_next;
+        if (conn->state == FLIN_CONN_CLOSING) {
+            if ((int32_t)(hub->now_ms - conn->deadline_ms) >= 0) flin_conn_lost(hub, conn, true);
+        } else if (conn->backlog == 0) {
+            flin_conn_unwatch(hub, conn);
+        } else if (hub->now_ms - conn->progress_ms >= conn->endpoint->stall_ms) {
+            flin_conn_close_slow(hub, conn);
+        }
+    }
+}
+
+void flin_hub_sweep(flin_hub *hub) {
+    sweep_watched(hub);
+    sweep_heartbeat(hub);
+}

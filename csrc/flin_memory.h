@@ -1,0 +1,38 @@
+/**
+ * Allocation for the core: malloc and friends, with a switch that lets tests make any one fail.
+ * Every caller handles NULL; nothing here aborts.
+ */
+#ifndef FLIN_MEMORY_H
+#define FLIN_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#ifdef NDEBUG
+static inline bool flin_memory_must_fail(void) { return false; }
+#else
+/** Debug builds: allocations to let through before one fails; negative switches it off. */
+extern long flin_memory_countdown;
+bool flin_memory_must_fail(void);
+#endif
+
+/** malloc(); NULL when there is no memory. `size` is at least 1. */
+static inline void *flin_memory_alloc(size_t size) {
+    return flin_memory_must_fail() ? NULL : malloc(size);
+}
+
+/** calloc(1, size). */
+static inline void *flin_memory_zalloc(size_t size) {
+    return flin_memory_must_fail() ? NULL : calloc(1, size);
+}
+
+/** realloc(); on NULL the old block is untouched. */
+static inline void *flin_memory_resize(void *block, size_t size) {
+    return flin_memory_must_fail() ? NULL : realloc(block, size);
+}
+
+/** free(); NULL is fine. */
+static inline void flin_memory_free(void *block) { free(block); }
+
+#endif

@@ -1,0 +1,299 @@
+#include "flin_reactor.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "flin_hub.h"
+#include "flin_memory.h"
+
+#if FLIN_HAS_EPOLL
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+
+/* A peer that acknowledges nothing for this long is gone, milliseconds (TCP_USER_TIMEOUT). */
+#define FLIN_USER_TIMEOUT_MS 20000
+
+struct flin_reactor {
+    int epoll_fd;
+    unsigned event_count; /* of the last wait */
+    unsigned event_next;  /* first one not handled */
+    struct epoll_event events[FLIN_EVENTS_MAX];
+};
+
+uint64_t flin_clock_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int flin_reactor_start(flin_hub *hub) {
+    struct flin_reactor *reactor = hub->reactor;
+    if (reactor != NULL) return reactor->epoll_fd;
+    reactor = flin_memory_alloc(sizeof *reactor);
+    if (reactor == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
+    reactor->event_count = reactor->event_next = 0;
+    reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (reactor->epoll_fd < 0) {
+        flin_memory_free(reactor);
+        return -1;
+    }
+    hub->reactor = reactor;
+    return reactor->epoll_fd;
+}
+
+void flin_reactor_free(flin_hub *hub) {
+    if (hub->reactor == NULL) return;
+    close(hub->reactor->epoll_fd);
+    flin_memory_free(hub->reactor);
+    hub->reactor = NULL;
+}
+
+static uint32_t epoll_events(const flin_conn *conn) {
+    uint32_t events = 0;
+    if ((conn->interest & FLIN_INTEREST_READ) != 0) events |= EPOLLIN;
+    if ((conn->interest & FLIN_INTEREST_WRITE) != 0) events |= EPOLLOUT;
+    return events;
+}
+
+static int control(flin_hub *hub, int operation, flin_conn *conn, int fd) {
+    struct epoll_event event = {0};
+    event.events = epoll_events(conn);
+    event.data.u64 = flin_conn_id(conn);
+    return epoll_ctl(hub->reactor->epoll_fd, operation, fd, &event);
+}
+
+static void set_socket_options(int fd) {
+    int one = 1, timeout_ms = FLIN_USER_TIMEOUT_MS;
+    /* Unix sockets have neither option; both only make a connection better. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+}
+
+flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user, bool deflate,
+                             int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    flin_conn *conn;
+    if (flin_reactor_start(hub) < 0 || flags < 0) return NULL;
+    if ((flags & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return NULL;
+    conn = flin_hub_open(hub, endpoint, user, deflate);
+    if (conn == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (control(hub, EPOLL_CTL_ADD, conn, fd) < 0) {
+        int error = errno;
+        flin_hub_unopen(hub, conn);
+        errno = error;
+        return NULL;
+    }
+    set_socket_options(fd);
+    conn->flags &= ~FLIN_CONN_TRANSPORT;
+    conn->fd = fd;
+    return conn;
+}
+
+void flin_reactor_forget(flin_hub *hub, flin_conn *conn) {
+    /* A duplicate of the descriptor would keep the registration alive beyond close(). */
+    (void)control(hub, EPOLL_CTL_DEL, conn, conn->fd);
+}
+
+void flin_reactor_watch(flin_hub *hub, flin_conn *conn) {
+    if (control(hub, EPOLL_CTL_MOD, conn, conn->fd) < 0) flin_conn_lost(hub, conn, true);
+}
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+static ssize_t write_vector(int fd, struct iovec *vectors, unsigned count) {
+    struct msghdr message = {0};
+    if (count == 1) {
+        return send(fd, vectors[0].iov_base, vectors[0].iov_len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    message.msg_iov = vectors;
+    message.msg_iovlen = count;
+    return sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+void flin_reactor_write(flin_hub *hub, flin_conn *conn) {
+    struct iovec vectors[FLIN_OUTPUT_VECTOR_MAX];
+    bool is_stalled = false;
+    while (conn->segment_count > 0 && !is_stalled) {
+        size_t total;
+        unsigned count = flin_output_peek(conn, vectors, FLIN_OUTPUT_VECTOR_MAX, &total);
+        ssize_t written = write_vector(conn->fd, vectors, count);
+        if (written < 0) {
+            if (errno == EINTR) continue;
+            if (errno != EAGAIN && errno != EWOULDBLOCK) {
+                flin_output_clear(hub, conn);
+                flin_conn_lost(hub, conn, false);
+                return;
+            }
+            written = 0;
+        }
+        is_stalled = (size_t)written < total;
+        hub->stats.bytes_out += (uint64_t)written;
+        flin_output_consume(hub, conn, (size_t)written);
+    }
+    flin_conn_flushed(hub, conn, is_stalled);
+}
+
+/* --- reading -------------------------------------------------------------------------------- */
+
+/** Receive into the rest of a large message, then the shared buffer; one copy less. */
+static ssize_t receive_into_room(flin_hub *hub, flin_conn *conn, uint8_t *room, size_t room_size) {
+    struct iovec vectors[2] = {{room, room_size}, {hub->receive, FLIN_READ_SIZE}};
+    flin_message_event event;
+    flin_status status;
+    size_t in_room;
+    ssize_t received;
+    /* A room larger than the share of one wake is filled in several; nothing goes behind it. */
+    if (room_size > FLIN_RECEIVE_SIZE) vectors[0].iov_len = FLIN_RECEIVE_SIZE;
+    received = readv(conn->fd, vectors, room_size > FLIN_RECEIVE_SIZE ? 1 : 2);
+    if (received <= 0) return received;
+    in_room = (size_t)received < room_size ? (size_t)received : room_size;
+    hub->stats.bytes_in += in_room;
+    *flin_conn_heard_ms(&hub->slab, conn) = hub->now_ms;
+    status = flin_message_commit(&conn->input, in_room, &event);
+    if (status == FLIN_OK) {
+        conn->flags |= FLIN_CONN_READING;
+        flin_conn_handle_event(hub, conn, &event);
+        conn->flags &= ~FLIN_CONN_READING;
+    } else if (status != FLIN_NEED_MORE) {
+        flin_conn_fail(hub, conn, status);
+    }
+    if ((size_t)received > in_room) {
+        flin_conn_feed(hub, conn, hub->receive, (size_t)received - in_room);
+    }
+    return received;
+}
+
+static void read_conn(flin_hub *hub, flin_conn *conn) {
+    uint8_t *room = NULL;
+    size_t room_size = 0;
+    ssize_t received;
+    bool is_parsing = (conn->flags & (FLIN_CONN_FAILED | FLIN_CONN_FINISHED)) == 0;
+    do {
+        if (is_parsing) room_size = flin_message_room(&conn->input, &room);
+        received = room_size > 0 ? receive_into_room(hub, conn, room, room_size)
+                                 : recv(conn->fd, hub->receive, FLIN_READ_SIZE, 0);
+    } while (received < 0 && errno == EINTR);
+    if (received == 0) {
+        flin_conn_feed_end(hub, conn);
+    } else if (received < 0) {
+        if (errno != EAGAIN && errno != EWOULDBLOCK) flin_conn_lost(hub, conn, false);
+    } else if (room_size == 0) {
+        flin_conn_feed(hub, conn, hub->receive, (size_t)received);
+    }
+}
+
+void flin_reactor_write_reply(flin_hub *hub, flin_conn *conn) {
+    uint32_t flags = FLIN_CONN_DIRTY | FLIN_CONN_STALLED | FLIN_CONN_TRANSPORT;
+    if ((conn->flags & flags) != FLIN_CONN_DIRTY || conn->fd < 0) return;
+    if (conn->segment_count == 0 || flin_output_is_shared_open(conn)) return;
+    flin_reactor_write(hub, conn);
+}
+
+static void handle_ready(flin_hub *hub, flin_conn *conn, uint32_t events) {
+    if ((events & EPOLLOUT) != 0) {
+        flin_reactor_write(hub, conn);
+        if ((conn->flags & FLIN_CONN_FINISHED) != 0) return;
+    }
+    if ((conn->interest & FLIN_INTEREST_READ) == 0) {
+        /* Nobody reads, yet the peer has reset, or both directions have ended. */
+        if ((events & (EPOLLHUP | EPOLLERR)) != 0) flin_conn_lost(hub, conn, false);
+        return;
+    }
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
+    read_conn(hub, conn);
+    flin_reactor_write_reply(hub, conn);
+}
+
+bool flin_reactor_has_more(const flin_hub *hub) {
+    return hub->reactor != NULL && hub->reactor->event_next < hub->reactor->event_count;
+}
+
+unsigned flin_reactor_poll(flin_hub *hub) {
+    struct flin_reactor *reactor = hub->reactor;
+    unsigned handled = 0;
+    uint64_t start_ns;
+    if (reactor == NULL) return 0;
+    if (reactor->event_next == reactor->event_count) {
+        int count = epoll_wait(reactor->epoll_fd, reactor->events, (int)FLIN_EVENTS_MAX, 0);
+        reactor->event_next = 0;
+        reactor->event_count = count > 0 ? (unsigned)count : 0;
+    }
+    if (reactor->event_count == 0) return 0;
+    start_ns = flin_clock_ns();
+    while (reactor->event_next < reactor->event_count) {
+        const struct epoll_event *event = &reactor->events[reactor->event_next++];
+        flin_conn *conn = flin_slab_find(&hub->slab, event->data.u64);
+        handled++;
+        if (conn == NULL || conn->fd < 0 || (conn->flags & FLIN_CONN_FINISHED) != 0) continue;
+        handle_ready(hub, conn, event->events);
+        if (flin_clock_ns() - start_ns >= FLIN_WAKE_NS) break;
+    }
+    return handled;
+}
+
+#else
+
+struct flin_reactor {
+    int epoll_fd;
+};
+
+uint64_t flin_clock_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+int flin_reactor_start(flin_hub *hub) {
+    (void)hub;
+    errno = ENOSYS;
+    return -1;
+}
+
+void flin_reactor_free(flin_hub *hub) { (void)hub; }
+
+flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user, bool deflate,
+                             int fd) {
+    (void)hub, (void)endpoint, (void)user, (void)deflate, (void)fd;
+    errno = ENOSYS;
+    return NULL;
+}
+
+unsigned flin_reactor_poll(flin_hub *hub) {
+    (void)hub;
+    return 0;
+}
+
+bool flin_reactor_has_more(const flin_hub *hub) {
+    (void)hub;
+    return false;
+}
+
+void flin_reactor_forget(flin_hub *hub, flin_conn *conn) { (void)hub, (void)conn; }
+
+void flin_reactor_watch(flin_hub *hub, flin_conn *conn) { (void)hub, (void)conn; }
+
+void flin_reactor_write(flin_hub *hub, flin_conn *conn) { (void)hub, (void)conn; }
+
+void flin_reactor_write_reply(flin_hub *hub, flin_conn *conn) { (void)hub, (void)conn; }
+
+#endif
+
+void flin_socket_shut(int fd) { (void)shutdown(fd, SHUT_WR); }
+
+void flin_socket_close(int fd, bool reset) {
+    struct linger linger = {1, 0};
+    if (reset) (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+    (void)close(fd);
+}
