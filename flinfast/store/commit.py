@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from flinfast.errors import ConflictFault, DurabilityError, StoreError
 from flinfast.store.sqlite import Database
@@ -37,6 +37,12 @@ _IDLE: Final = 0  # no transaction
 _READ: Final = 1  # a read transaction, ended with the turn
 _WRITE: Final = 2  # the write lock is held, until the end of the turn
 _ABORTED: Final = "the transaction was rolled back after an error"
+
+
+class Undoable(Protocol):
+    """A record: what a handler's writes change of it is its row."""
+
+    _row: Any
 
 
 class GroupCommit:
@@ -79,8 +85,8 @@ class GroupCommit:
         self._durable = 0
         # (generation that must be durable, its callback, why it never will be)
         self._waiters: deque[tuple[int, Done, BaseException | None]] = deque()
-        # Undo steps of the turn, newest last; the handler's own begin at _undo_mark.
-        self._undo: list[Callable[[], None]] = []
+        # Records written in this turn and their rows before; the handler's begin at _undo_mark.
+        self._undo: list[tuple[Undoable, Any]] = []
         self._undo_mark = 0
         self._seen_version = database.data_version()
 
@@ -186,8 +192,8 @@ class GroupCommit:
             self._set_mode(_READ)
             self._schedule()
 
-    def writing(self, undo: Callable[[], None] | None) -> None:
-        """A statement is about to write; `undo` puts a record back if it does not stay.
+    def writing(self, record: Undoable | None) -> None:
+        """A statement is about to write; the record gets its row back if that does not stay.
 
         Outside a handler the statement joins the transaction of this turn.
 
@@ -200,8 +206,8 @@ class GroupCommit:
             self._escalate()
         elif self._database.aborted:
             raise StoreError(_ABORTED)
-        if undo is not None:
-            self._undo.append(undo)
+        if record is not None:
+            self._undo.append((record, record._row))
         if self._in_handler:
             self._handler_wrote = True
         else:
@@ -296,7 +302,8 @@ class GroupCommit:
     def _undo_to(self, mark: int) -> None:
         undo = self._undo
         while len(undo) > mark:
-            undo.pop()()
+            record, row = undo.pop()
+            record._row = row
 
     # --- durability ----------------------------------------
 

@@ -1,19 +1,14 @@
-"""Records and the entities they belong to: construction, fields, saving and deleting.
+"""Entities: what `Notification` in FLIN evaluates to, and how its records are made and saved.
 
-A record is the row it was read from plus the values assigned since. Records are values: changing
-one changes no other, until it is saved. An update names the version it was read at, so a change
-made by someone else in between is a ConflictFault and never lost.
-
-References hold an id. Reading one loads the live record, once; a reference to a record that was
-deleted or destroyed reads as none but keeps its id. In JSON a reference is its id, unless the
-query said `.with(field)`: reading a reference must not change what a route answers.
+An update names the version that the record was read at, so a change that someone else made in
+between is a ConflictFault and never lost. Validation reports all bad fields at once, the first
+message of each.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgpack
 
@@ -28,231 +23,47 @@ from flinfast.store import history
 from flinfast.store.codec import FieldFault, decoder, encoder, to_id
 from flinfast.store.condition import Template
 from flinfast.store.query import Query
-from flinfast.store.schema import (
-    Column,
-    FieldSpec,
-    Row,
-    Stored,
-    Table,
-    Value,
-    quote,
-    suggest,
-)
+from flinfast.store.record import Record
+from flinfast.store.schema import Column, Row, Stored, Table, Value, quote, suggest
 from flinfast.store.sqlite import UniqueViolation
 from flinfast.values import Time
 
 if TYPE_CHECKING:
     from flinfast.store.store import Store
 
-_AUTO_TAIL: Final = 4  # created_at, updated_at, deleted_at, version end every row
 _REQUIRED: Final = "is required"
 _TAKEN: Final = "is already taken"
+_UNSET: Final = object()
+# Ids per statement (SQLite allows 32766 parameters).
+IDS_MAX: Final = 8192
+# What checks see, and the record keeps, once a value is encoded.
+_PLAIN, _KEEP, _TIME, _REF, _REFS = range(5)
 
 
-class Record:
-    """One record of an entity; a FlinObject.
+class _Slot(NamedTuple):
+    """What saving needs to know of one field, unpacked in its loop."""
 
-    Attributes:
-        entity: Name of its entity.
-        id: None until it is first saved.
-    """
+    name: str
+    position: int
+    encode: Callable[[Value], Stored]
+    mode: int
+    required: bool
+    checks: tuple[Callable[[Value], str | None], ...]
 
-    __slots__ = ("_cells", "_embedded", "_entity", "_refs", "_row", "_snapshot")
 
-    def __init__(self, entity: Entity, row: Row | None) -> None:
-        self._entity = entity
-        self._row = row
-        self._cells: dict[str, Value] = {}  # assigned or decoded values, except references
-        self._refs: dict[str, Value] | None = None  # assigned or loaded references
-        self._embedded: tuple[str, ...] = ()  # references that JSON shows as maps
-        self._snapshot = False  # an old version: read-only
-
-    @property
-    def entity(self) -> str:
-        """Name of the entity."""
-        return self._entity.name
-
-    @property
-    def id(self) -> int | None:
-        """The record's id, None until it is first saved."""
-        return None if self._row is None else self._row[0]
-
-    @property
-    def version(self) -> int | None:
-        """Version of the row it was read from or saved as."""
-        return None if self._row is None else self._row[-1]
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return (
-            isinstance(other, Record)
-            and self._row is not None
-            and other._row is not None
-            and self._entity is other._entity
-            and bool(self._row[0] == other._row[0])
-        )
-
-    def __hash__(self) -> int:
-        return hash((self._entity.name, self.id))
-
-    def __repr__(self) -> str:
-        return f"<{self.entity} {self.id}>"
-
-    # --- FlinObject ----------------------------------------
-
-    def flin_get(self, name: str) -> Value:
-        """A field, an auto field, or `history`; FL511 when there is none of that name."""
-        try:
-            return self._cells[name]
-        except KeyError:
-            return self._load(name)
-
-    def _load(self, name: str) -> Value:
-        column = self._entity.columns.get(name)
-        if column is None:
-            if name == "history":
-                return self.history()
-            raise self._entity.unknown_field(name)
-        if column.kind == "ref":
-            return self._reference(column)
-        row = self._row
-        if row is None:
-            return None
-        cell = row[column.index]
-        if cell is None:
-            return None
-        if self._entity.decoders[column.index] is None:
-            return cell
-        value = self._entity.stored(column, cell)
-        if column.target:
-            value = self._entity.target(column).find_many(value)
-        self._cells[name] = value
-        return value
-
-    def _reference(self, column: Column) -> Record | None:
-        held = self._held_reference(column)
-        if held is None or isinstance(held, Record):
-            return held
-        number = to_id(held)
-        found = None if number is None else self._entity.target(column).find(number)
-        if found is not None:
-            if self._refs is None:
-                self._refs = {}
-            self._refs[column.name] = found
-        return found
-
-    def _held_reference(self, column: Column) -> Value:
-        """The record or id that a reference field holds, without loading it."""
-        if self._refs is not None and column.name in self._refs:
-            return self._refs[column.name]
-        return None if self._row is None else self._row[column.index]
-
-    def flin_set(self, name: str, value: Value) -> None:
-        """Assign a declared field; FL507 for auto fields and old versions, FL511 unknown."""
-        column = self._entity.columns.get(name)
-        if column is None:
-            raise self._entity.unknown_field(name)
-        if column.field is None:
-            raise RuntimeFault(f"`{name}` of `{self.entity}` is set by `save`", code="FL507")
-        if self._snapshot:
-            raise RuntimeFault(
-                f"this is an old version of `{self.entity}`",
-                code="FL507",
-                hint="change the current record and save it",
-            )
-        self._assign(column, value)
-
-    def _assign(self, column: Column, value: Value) -> None:
-        if column.kind == "ref":
-            if self._refs is None:
-                self._refs = {}
-            self._refs[column.name] = value
-        else:
-            self._cells[column.name] = value
-
-    def flin_call(self, name: str, args: tuple[Value, ...], named: Mapping[str, Value]) -> Value:
-        """`history()`, `to_map()` and `version_at(reference)`; FL505 for anything else."""
-        if not named:
-            if name == "history" and not args:
-                return self.history()
-            if name == "to_map" and not args:
-                return self.to_map()
-            if name == "version_at" and len(args) == 1:
-                return self.version_at(args[0])
-        raise RuntimeFault(
-            f"`{self.entity}` records have no method `{name}` that takes these arguments",
-            code="FL505",
-            hint=suggest(name, ("history", "to_map")),
-        )
-
-    # --- versions ----------------------------------------
-
-    def history(self) -> list[Record]:
-        """Every version that was saved, oldest first, as read-only records."""
-        return [] if self.id is None else history.versions(self._entity, self.id)
-
-    def version_at(self, reference: Value) -> Record | None:
-        """`record@reference`: the version as a read-only record, or None.
-
-        Args:
-            reference: -1 is the version before this one, 2 is version 2; a time, or ISO 8601
-                text, is the version that was current then.
-
-        Raises:
-            RuntimeFault: FL513, the reference is none of these.
-        """
-        return history.version_at(self._entity, self, reference)
-
-    # --- JSON shape ----------------------------------------
-
-    def to_map(self, *, hidden: bool = False) -> dict[str, Value]:
-        """Its fields in declaration order, `id` first, auto fields last.
-
-        Args:
-            hidden: Keep `@hidden` fields.
-        """
-        return self._to_map(hidden, ())
-
-    def _to_map(self, hidden: bool, parents: tuple[Record, ...]) -> dict[str, Value]:
-        result: dict[str, Value] = {}
-        for name, column in self._entity.columns.items():
-            if column.field is not None and column.field.hidden and not hidden:
-                continue
-            if column.kind == "ref" or column.target:
-                result[name] = self._reference_to_map(column, hidden, (*parents, self))
-                continue
-            value = self.flin_get(name)
-            if value is None and name == "deleted_at":
-                continue
-            result[name] = value
-        return result
-
-    def _reference_to_map(self, column: Column, hidden: bool, parents: tuple[Record, ...]) -> Value:
-        embedded = column.name in self._embedded
-        if column.kind == "ref":
-            held = self._reference(column) if embedded else self._held_reference(column)
-            if held is None and embedded:
-                held = self._held_reference(column)
-            return self._item_to_map(held, embedded, hidden, parents)
-        items = self.flin_get(column.name) if embedded or column.name in self._cells else None
-        if items is None:
-            return self._stored_list(column)
-        if not isinstance(items, list):
-            return items
-        return [self._item_to_map(item, embedded, hidden, parents) for item in items]
-
-    def _stored_list(self, column: Column) -> Value:
-        cell = None if self._row is None else self._row[column.index]
-        return None if cell is None else self._entity.stored(column, cell)
-
-    @staticmethod
-    def _item_to_map(
-        item: Value, embedded: bool, hidden: bool, parents: tuple[Record, ...]
-    ) -> Value:
-        if not isinstance(item, Record):
-            return item
-        return item._to_map(hidden, parents) if embedded and item not in parents else item.id
+def _slot(column: Column) -> _Slot:
+    spec = column.field
+    assert spec is not None
+    mode = _KEEP
+    if column.kind == "ref":
+        mode = _REF
+    elif column.target:
+        mode = _REFS
+    elif column.kind == "time":
+        mode = _TIME
+    elif decoder(column) is None:
+        mode = _PLAIN
+    return _Slot(column.name, column.index, encoder(spec), mode, spec.required, spec.checks)
 
 
 class Entity:
@@ -272,12 +83,16 @@ class Entity:
         self.decoders = [decoder(column) for column in table.columns.values()]
         self._database = store.database
         self._commit = store.group
-        self._fields = [
-            (column, column.field, encoder(column.field))
-            for column in table.columns.values()
-            if column.field is not None
+        declared = {column.name: column for column in table.columns.values() if column.field}
+        self._declared = declared
+        self._slots = [_slot(column) for column in declared.values()]
+        self._references = [column for column in declared.values() if column.target]
+        self._plain = frozenset(declared) - {column.name for column in self._references}
+        self._defaults = [
+            (column, column.field.default)
+            for column in declared.values()
+            if column.field is not None and column.field.default is not None
         ]
-        self._references = [column for column, _, _ in self._fields if column.kind == "ref"]
         self._insert = table.insert()
         self._update = table.update()
         name = quote(table.name)
@@ -310,12 +125,22 @@ class Entity:
 
     def find_many(self, ids: Sequence[int]) -> list[Record]:
         """Live records with these ids, in the order of the ids."""
-        if not ids:
-            return []
-        marks = ", ".join("?" * len(ids))
-        sql = f"{self.select} WHERE id IN ({marks}) AND deleted_at IS NULL"
-        found = {row[0]: Record(self, row) for row in self.rows(sql, tuple(ids))}
+        found: dict[int, Record] = {}
+        for start in range(0, len(ids), IDS_MAX):
+            some = ids[start : start + IDS_MAX]
+            sql = f"{self.select} WHERE id IN ({', '.join('?' * len(some))}) AND deleted_at IS NULL"
+            for row in self.rows(sql, some):
+                found[row[0]] = Record(self, row)
         return [found[number] for number in ids if number in found]
+
+    def resolve(self, items: Sequence[Value]) -> list[Value]:
+        """The items of a list of references with ids replaced by their live records."""
+        ids = {item: to_id(item) for item in items if isinstance(item, (int, str))}
+        wanted = [number for number in ids.values() if number is not None]
+        found = {record.id: record for record in self.find_many(wanted)} if wanted else {}
+        return [
+            found.get(ids[item], item) if isinstance(item, (int, str)) else item for item in items
+        ]
 
     def construct(self, fields: Mapping[str, Value], spread: tuple[Value, ...] = ()) -> Record:
         """An unsaved record.
@@ -329,34 +154,39 @@ class Entity:
             RuntimeFault: FL511 for an unknown or an auto field, FL501 for a spread that is no map.
         """
         record = Record(self, None)
-        given = set(fields)
+        cells = record._cells
+        plain = self._plain
         for name, value in fields.items():
-            column = self.columns.get(name)
-            if column is None or column.field is None:
-                raise self.unknown_field(name)
-            record._assign(column, value)
-        for source in reversed(spread):
-            for name, value in self._spread(source):
-                if name not in given:
-                    given.add(name)
-                    record._assign(self.columns[name], value)
-        for column, spec, _ in self._fields:
-            if column.name not in given and spec.default is not None:
-                record._assign(column, spec.default())
+            if name in plain:
+                cells[name] = value
+            else:
+                column = self._declared.get(name)
+                if column is None:
+                    raise self.unknown_field(name)
+                record._assign(column, value)
+        given: Mapping[str, Value] = fields
+        if spread:
+            merged: dict[str, Value] = {}
+            for source in spread:
+                merged.update(self._spread(source))
+            for name, value in merged.items():
+                if name not in fields:
+                    record._assign(self._declared[name], value)
+            given = {**merged, **fields}
+        for column, default in self._defaults:
+            if column.name not in given:
+                record._assign(column, default())
         return record
 
     def _spread(self, source: Value) -> Iterable[tuple[str, Value]]:
         if source is None:
             return ()
         if isinstance(source, Record):
-            names = [name for name, column in source._entity.columns.items() if column.field]
-            pairs: Iterable[tuple[str, Value]] = [(name, source.flin_get(name)) for name in names]
-        elif isinstance(source, dict):
-            pairs = source.items()
-        else:
-            raise RuntimeFault("expected a map after `...`", code="FL501")
-        columns = self.columns
-        return [(k, v) for k, v in pairs if k in columns and columns[k].field is not None]
+            names = self._declared.keys() & source._entity._declared.keys()
+            return [(name, source.flin_get(name)) for name in names]
+        if isinstance(source, dict):
+            return [(name, value) for name, value in source.items() if name in self._declared]
+        raise RuntimeFault("expected a map after `...`", code="FL501")
 
     def prepare(self, template: tuple[Any, ...]) -> Callable[[tuple[Value, ...]], Query]:
         """A `where` condition as a function from its parameters to a query."""
@@ -446,22 +276,23 @@ class Entity:
         cells = self._encode(record)
         old = record._row
         now = self.store.clock_ms()
-        self._commit.writing(functools.partial(setattr, record, "_row", old))
-        self._check_references(cells, old)
+        self._commit.writing(record)
+        if self._references:
+            self._check_references(cells, old)
         try:
             if old is None:
                 self._database.execute(self._insert, (*cells, now, now))
                 record._row = (self._database.last_id(), *cells, now, now, None, 1)
                 return
-            id, version, deleted = old[0], old[-1], old[-2]
+            id, created, updated, deleted, version = old[0], *old[-4:]
             self._database.execute(self._update, (*cells, now, version + 1, id, version, deleted))
         except UniqueViolation as violation:
             raise UniqueFault({violation.column: _TAKEN}) from None
         if not self._database.changes():
             raise ConflictFault(f"`{self.name}` {id} was changed since it was read")
         data = msgpack.packb(dict(zip(self._names, old, strict=True)))
-        self._database.execute(self._archive, (id, version, old[-3], data))
-        record._row = (id, *cells, old[-_AUTO_TAIL], now, deleted, version + 1)
+        self._database.execute(self._archive, (id, version, updated, data))
+        record._row = (id, *cells, created, now, deleted, version + 1)
 
     def _encode(self, record: Record) -> list[Stored]:
         """Cells of the declared fields; puts coerced values back into the record."""
@@ -469,62 +300,72 @@ class Entity:
         faults: dict[str, str] = {}
         row = record._row
         assigned = record._cells
-        for column, spec, encode in self._fields:
-            name = column.name
-            if name in assigned:
-                value = assigned[name]
-            elif column.kind == "ref":
-                value = record._held_reference(column)
-            else:  # unchanged since it was read
-                cells.append(None if row is None else row[column.index])
-                if spec.required and cells[-1] is None:
+        for name, index, encode, mode, required, checks in self._slots:
+            if mode == _REF:
+                value = record._held_reference(self.columns[name])
+            else:
+                value = assigned.get(name, _UNSET)
+                if value is _UNSET:  # unchanged since it was read
+                    value = None if row is None else row[index]
+                    cells.append(value)
+                    if required and value is None:
+                        faults[name] = _REQUIRED
+                    continue
+            if value is None or (required and value == ""):
+                cells.append(None)
+                if required:
                     faults[name] = _REQUIRED
                 continue
             try:
-                cells.append(self._encode_one(record, column, spec, encode, value))
+                cell = encode(value)
+                cells.append(cell)
+                if mode == _PLAIN:
+                    if cell is not value:
+                        assigned[name] = value = cell
+                elif mode != _KEEP:
+                    value = self._settle(record, name, mode, value, cells)
+                for check in checks:
+                    message = check(value)
+                    if message is not None:
+                        raise FieldFault(message)
             except FieldFault as fault:
                 faults[name] = str(fault)
         if faults:
             raise ValidationFault(faults)
         return cells
 
-    def _encode_one(
-        self,
-        record: Record,
-        column: Column,
-        spec: FieldSpec,
-        encode: Callable[[Value], Stored],
-        value: Value,
-    ) -> Stored:
-        if value is None or (spec.required and value == ""):
-            if spec.required:
-                raise FieldFault(_REQUIRED)
-            return None
-        cell = encode(value)
-        if column.kind == "ref":
-            if not isinstance(value, Record):
-                value = cell
-        elif column.kind == "time":
+    def _settle(
+        self, record: Record, name: str, mode: int, value: Value, cells: list[Stored]
+    ) -> Value:
+        """The coerced value of a time or a reference, put back into the record."""
+        column = self.columns[name]
+        if mode == _TIME:
             value = value if isinstance(value, Time) else Time.parse(value)
-        elif self.decoders[column.index] is None:
-            value = cell
+        elif mode == _REF:
+            value = value if isinstance(value, Record) else cells[-1]
+        elif record._row is not None and record._lists is not None and name in record._lists:
+            ids = [item.id if isinstance(item, Record) else item for item in value]
+            if ids == record._lists[name]:
+                cells[-1] = record._row[column.index]
         record._assign(column, value)
-        if spec.checks:
-            for check in spec.checks:
-                message = check(value)
-                if message is not None:
-                    raise FieldFault(message)
-        return cell
+        return value
 
     def _check_references(self, cells: Sequence[Stored], old: Row | None) -> None:
+        """Every id that is new in a reference field belongs to a live record."""
         faults: dict[str, str] = {}
         for column in self._references:
             cell = cells[column.index - 1]
-            if cell is None or (old is not None and old[column.index] == cell):
+            before = None if old is None else old[column.index]
+            if cell is None or cell == before:
                 continue
             target = self.target(column)
-            if not self.rows(target._exists, (cell,)):
-                faults[column.name] = f"must be the id of a {target.name}"
+            new: set[Any] = {cell}
+            if column.kind != "ref":
+                new = set(self.stored(column, cell))
+                new -= set(() if before is None else self.stored(column, before))
+            if len(target.find_many(list(new))) < len(new):
+                what = "the id" if column.kind == "ref" else "ids"
+                faults[column.name] = f"must be {what} of a live {target.name}"
         if faults:
             raise ValidationFault(faults)
 
@@ -542,7 +383,7 @@ class Entity:
         """
         row = self._stored_row(record, "delete")
         now = self.store.clock_ms()
-        self._commit.writing(functools.partial(setattr, record, "_row", row))
+        self._commit.writing(record)
         self._database.execute(self._delete, (now, row[0]))
         if row[-2] is None:
             record._row = (*row[:-2], now, row[-1])
@@ -556,7 +397,7 @@ class Entity:
             RuntimeFault: FL510, it was never saved or is an old version.
         """
         row = self._stored_row(record, "restore")
-        self._commit.writing(functools.partial(setattr, record, "_row", row))
+        self._commit.writing(record)
         try:
             self._database.execute(self._restore, (row[0],))
         except UniqueViolation as violation:

@@ -16,7 +16,8 @@ from flinfast.store.schema import Row, Value, quote
 from flinfast.values import Time
 
 if TYPE_CHECKING:
-    from flinfast.store.entity import Entity, Record
+    from flinfast.store.entity import Entity
+    from flinfast.store.record import Record
 
 
 def versions(entity: Entity, id: int) -> list[Record]:

@@ -21,12 +21,11 @@ from flinfast.store.schema import Column, Value, quote, suggest
 from flinfast.values import Time
 
 if TYPE_CHECKING:
-    from flinfast.store.entity import Entity, Record
+    from flinfast.store.entity import Entity
+    from flinfast.store.record import Record
 
 # Query texts kept per entity; programs have few, orders made from user input could be many.
 STATEMENTS_MAX: Final = 1000
-# Ids per statement of an eager load (SQLite allows 32766 parameters).
-IDS_MAX: Final = 8192
 
 _BY_ID: Final[Tree] = ("eq", ("field", "id"), ("param", 0))
 _SIZES: Final = ("count", "len", "length", "size")
@@ -230,10 +229,7 @@ class Query:
                 target = self._entity.target(column)
                 index = column.index
                 ids = list({r._row[index] for r in records if r._row and r._row[index]})
-                found = {}
-                for start in range(0, len(ids), IDS_MAX):
-                    for item in target.find_many(ids[start : start + IDS_MAX]):
-                        found[item.id] = item
+                found = {item.id: item for item in target.find_many(ids)}
                 for record in records:
                     row = record._row
                     loaded = found.get(row[index]) if row else None

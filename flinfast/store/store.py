@@ -17,8 +17,9 @@ from typing import Any, Final, Literal
 from flinfast.errors import DurabilityError, RuntimeFault, StoreError
 from flinfast.store.commit import CallSoon, GroupCommit, RunInThread
 from flinfast.store.condition import FUNCTIONS
-from flinfast.store.entity import Entity, Record
+from flinfast.store.entity import Entity
 from flinfast.store.migrate import open_schema
+from flinfast.store.record import Record
 from flinfast.store.schema import EntitySpec, Value
 from flinfast.store.session import SessionTable
 from flinfast.store.sqlite import FILE_NAME, Database, LogSync, sync_folder
