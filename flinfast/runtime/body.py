@@ -88,7 +88,7 @@ def _json(raw: bytes) -> Any:
 def _is_shallow(value: Any) -> bool:
     """Whether lists and maps nest at most JSON_DEPTH_MAX deep; walks level by level."""
     level = [value]
-    for _ in range(JSON_DEPTH_MAX + 1):
+    for _ in range(JSON_DEPTH_MAX):
         below: list[Any] = []
         for item in level:
             if type(item) is dict:
