@@ -37,6 +37,10 @@ class StreamAdapter(asyncio.Protocol):
         self._site.hub.eof(self._connection)
         return False
 
+    def resume_writing(self) -> None:
+        """The transport's buffer is low again."""
+        self._site.hub.writable(self._connection)
+
     def connection_lost(self, error: Exception | None) -> None:
         """The transport is gone."""
         self._site.hub.lost(self._connection)
