@@ -7,24 +7,28 @@ that passed the function and never a Python error inside it.
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from types import FunctionType
 from typing import Final
 
 from flinfast.errors import RuntimeFault
 from flinfast.runtime.kinds import argument_fault, is_function
-from flinfast.runtime.registry import Function, Items, Value, call_checked
+from flinfast.runtime.registry import CO_VARARGS, Function, Items, Value, call_checked
 
 _UNBOUNDED: Final = 255
 
 
 def argument_range(function: Function) -> tuple[int, int]:
     """Fewest and most positional arguments that `function` takes."""
+    if type(function) is partial:  # a file-level function, its context bound
+        fewest, most = argument_range(function.func)
+        given = len(function.args)
+        return max(0, fewest - given), most if most == _UNBOUNDED else max(0, most - given)
     if type(function) is FunctionType:
         code = function.__code__
-        most = _UNBOUNDED if code.co_flags & inspect.CO_VARARGS else code.co_argcount
+        most = _UNBOUNDED if code.co_flags & CO_VARARGS else code.co_argcount
         return code.co_argcount - len(function.__defaults__ or ()), most
     return 0, _UNBOUNDED
 
@@ -57,7 +61,7 @@ def argument_count(name: str, position: int, function: Value, needed: int, offer
 def results(name: str, position: int, function: Value, items: Items) -> Iterator[Value]:
     """Results of `function(item)` or `function(item, index)` over a snapshot of the items."""
     count = argument_count(name, position, function, 1, 2)
-    if type(function) is not FunctionType:
+    if not _is_plain(function):
         return (call_checked(name, function, (item,), {}) for item in items[:])
     if count == 1:
         return map(function, items[:])
@@ -69,10 +73,17 @@ def results(name: str, position: int, function: Value, items: Items) -> Iterator
 def pairwise(name: str, position: int, function: Value) -> Function:
     """`function` as one of exactly two arguments, such as the step of a reduction."""
     count = argument_count(name, position, function, 2, 2)
-    if type(function) is not FunctionType:
+    if not _is_plain(function):
         return lambda first, second: call_checked(name, function, (first, second), {})
     if count == 2:
-        return function
+        step: Function = function
+        return step
     if count == 1:
         return lambda first, second: function(first)
     return lambda first, second: function()
+
+
+def _is_plain(function: Function) -> bool:
+    """Whether argument_range() is exact, so that calls need no protection."""
+    inner = function.func if type(function) is partial else function
+    return type(inner) is FunctionType

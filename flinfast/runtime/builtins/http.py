@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlencode
 
 from flinfast.runtime.encode import decode_json, encode_json, to_text
-from flinfast.runtime.http_client import Incoming, Outgoing, check_url, perform
 from flinfast.runtime.kinds import argument_fault, as_map, range_fault
 from flinfast.runtime.registry import Map, Value, builtin
 from flinfast.runtime.services import Services
+
+if TYPE_CHECKING:
+    from flinfast.runtime.http_client import Incoming, Outgoing
 
 TIMEOUT_MS: Final = 10_000  # the option is a duration: `timeout: 5.seconds`
 TIMEOUT_MS_MAX: Final = 300_000
@@ -67,6 +69,8 @@ def _request(
     services: Services, function: str, position: int, method: str, url: str, options: Map
 ) -> Map:
     """Make the request on a pool thread, up to `retries` times more when the network fails."""
+    from flinfast.runtime.http_client import Outgoing, check_url  # 30 ms that few programs need
+
     wrong = check_url(url)
     if wrong:
         raise range_fault(function, position, wrong, f"`{url[:80]}`")
@@ -86,6 +90,8 @@ def _request(
 
 def _attempts(outgoing: Outgoing, retries: int) -> Callable[[], Incoming]:
     def work() -> Incoming:
+        from flinfast.runtime.http_client import perform
+
         answer = perform(outgoing)
         for attempt in range(retries):
             if answer.status:

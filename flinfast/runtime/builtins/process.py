@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
-import uuid
 from typing import Final
 
 from flinfast.runtime import patch as patches
@@ -19,7 +19,11 @@ _STARTED: Final = time.monotonic()  # a property of the process, the same for ev
 @builtin("uuid")
 def generate_uuid() -> str:
     """Make a random UUID (version 4)."""
-    return str(uuid.uuid4())
+    number = secrets.randbits(128)
+    number = number & ~(0xF << 76) | 4 << 76  # RFC 9562 section 5.4: the version
+    number = number & ~(3 << 62) | 2 << 62  # and the variant
+    digits = f"{number:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 
 @builtin()

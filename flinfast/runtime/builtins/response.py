@@ -6,12 +6,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
+from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import range_fault
-from flinfast.runtime.registry import Map, Value, builtin
-from flinfast.runtime.response import Reply, ResponseState, error_reply, redirect_reply
+from flinfast.runtime.rate_limit import WINDOW_S_MAX
+from flinfast.runtime.registry import Map, Number, Value, builtin
+from flinfast.runtime.response import Reply, ResponseState, Stop, error_reply, redirect_reply
 from flinfast.runtime.services import Services
 
 REDIRECT_STATUS: Final = 302
+RATE_WINDOW_S: Final = 60
 
 
 @builtin()
@@ -52,6 +55,24 @@ def next_(services: Services) -> Callable[[Any], None]:
         run()
 
     return next_
+
+
+@builtin()
+def rate_limit(
+    services: Services, context: Any, key: Value, limit: int, window: Number = RATE_WINDOW_S
+) -> None:
+    """Allow `limit` calls with this key per `window` seconds; else the handler ends with a 429."""
+    from flinfast.runtime.guard import limited  # not at the top: it needs the compiled hub
+
+    if limit < 1:
+        raise range_fault("rate_limit", 2, "an int from 1", limit)
+    if not 0 < window <= WINDOW_S_MAX:
+        raise range_fault("rate_limit", 3, f"seconds up to {WINDOW_S_MAX}", window)
+    reply = limited(
+        services.limiter, f"rate_limit\0{to_text(key)}", limit, window, services.clock_ms()
+    )
+    if reply is not None:
+        raise Stop(reply)
 
 
 def _response(function: str, context: Any) -> ResponseState:

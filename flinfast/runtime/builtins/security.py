@@ -245,9 +245,10 @@ def _life_ms(function: str, value: Value) -> int:
 
 
 @builtin()
-def csrf_token() -> str:
-    """Make a random token for a form."""
-    return secrets.token_urlsafe(CSRF_BYTES)
+def csrf_token(context: Any) -> str:
+    """Give the session's token for forms, which `guard csrf` expects back."""
+    of_session = getattr(getattr(context, "session", None), "csrf_token", None)
+    return secrets.token_urlsafe(CSRF_BYTES) if of_session is None else of_session()
 
 
 @builtin("constant_time_equal")
