@@ -290,33 +290,30 @@ def specs() -> Mapping[str, Builtin]:
 def _read_signature(name: str, function: Callable[..., Any]) -> tuple[Variant, str]:
     """From the code object, not through `inspect`: this runs 200 times at start."""
     code = function.__code__
-    names = list(code.co_varnames[: code.co_argcount])
-    needs_services = names[:1] == ["services"]
-    context = "context" in names[:2]
+    names = code.co_varnames[: code.co_argcount]
     defaults = function.__defaults__ or ()
     required = len(names) - len(defaults)
-    read = [
-        Parameter(
-            parameter.rstrip("_"),
-            _kind(function, parameter),
-            optional=place >= required,
-            default=defaults[place - required] if place >= required else None,
-        )
-        for place, parameter in enumerate(names)
-    ][needs_services + context :]
+    needs_services = names[:1] == ("services",)
+    context = "context" in names[:2]
+    read = []
+    for place in range(needs_services + context, len(names)):
+        default = defaults[place - required] if place >= required else None
+        read.append(_read_parameter(function, names[place], place >= required, False, default))
     if code.co_flags & CO_VARARGS:
         rest = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
-        read.append(Parameter(rest.rstrip("_"), _kind(function, rest), rest=True))
+        read.append(_read_parameter(function, rest, False, True, None))
     family = read[0].kind.family if read and not read[0].rest else ""
     variant = Variant(name, function, tuple(read), family, needs_services, context)
     result = function.__annotations__["return"].removesuffix(" | None")
-    return variant, KINDS[
-        result
-    ].title if result in KINDS else "none" if result == "None" else "any"
+    title = KINDS[result].title if result in KINDS else "none" if result == "None" else "any"
+    return variant, title
 
 
-def _kind(function: Callable[..., Any], parameter: str) -> Kind:
-    return KINDS.get(function.__annotations__[parameter].removesuffix(" | None"), KINDS["Value"])
+def _read_parameter(
+    function: Callable[..., Any], name: str, optional: bool, rest: bool, default: Value
+) -> Parameter:
+    kind = KINDS[function.__annotations__[name].removesuffix(" | None")]
+    return Parameter(name.rstrip("_"), kind, optional, rest, default)
 
 
 def _read_factory(name: str, function: Callable[..., Any], names: tuple[str, ...]) -> Variant:
