@@ -6,17 +6,10 @@
  */
 #include "flin_message.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "flin_mask.h"
-
-/* Tests put an allocator here that fails on demand. */
-#ifdef FLIN_MESSAGE_REALLOC
-void *FLIN_MESSAGE_REALLOC(void *memory, size_t size);
-#else
-#define FLIN_MESSAGE_REALLOC realloc
-#endif
+#include "flin_memory.h"
 
 enum {
     IN_FRAME = 0x01,  /* a header was decoded, its payload is not complete */
@@ -34,7 +27,7 @@ static flin_status fail(flin_message_state *state, flin_status status) {
 }
 
 static void drop_buffer(flin_message_state *state) {
-    free(state->buffer);
+    flin_memory_free(state->buffer);
     state->buffer = NULL;
     state->size = 0;
     state->capacity = 0;
@@ -43,7 +36,7 @@ static void drop_buffer(flin_message_state *state) {
 void flin_message_init(flin_message_state *state) { memset(state, 0, sizeof *state); }
 
 void flin_message_free(flin_message_state *state) {
-    free(state->buffer);
+    flin_memory_free(state->buffer);
     flin_message_init(state);
 }
 
@@ -61,7 +54,7 @@ static void release_event(flin_message_state *state) {
 static bool grow(flin_message_state *state, size_t need, size_t ceiling) {
     size_t capacity = need > FLIN_MESSAGE_ALLOC_MIN / 2 ? 2 * need : FLIN_MESSAGE_ALLOC_MIN;
     if (capacity > ceiling) capacity = ceiling > need ? ceiling : need;
-    uint8_t *buffer = FLIN_MESSAGE_REALLOC(state->buffer, capacity);
+    uint8_t *buffer = flin_memory_resize(state->buffer, capacity);
     if (!buffer) return false;
     state->buffer = buffer;
     state->capacity = capacity;

@@ -9,8 +9,9 @@
  *   1. Nothing is allocated while a message lies whole in the receive buffer: it is unmasked in
  *      place and handed out in place. Only partial and fragmented messages are copied, once,
  *      into one growing buffer.
- *   2. Memory follows the bytes that arrived, never the length that was announced:
- *      capacity <= max(FLIN_MESSAGE_ALLOC_MIN, 2 * bytes held). A length bomb allocates nothing.
+ *   2. Memory follows the bytes that arrived, never the length that was announced: at most
+ *      max(FLIN_MESSAGE_ALLOC_MIN, 2 * (message bytes held + 125 for a control frame)).
+ *      A length bomb allocates nothing.
  *   3. A fault is found at the first byte that shows it; text is validated while it arrives, also
  *      inside an unfinished frame. What came before the fault has been handed out by then.
  *   4. How the stream is cut into buffers never changes the events or the fault.

@@ -60,7 +60,7 @@ static inline int flin_test_end(void) {
 
 /* A heap copy of exactly `size` bytes (at least one byte is allocated); free() it. */
 static inline uint8_t *flin_test_copy(const void *data, size_t size) {
-    uint8_t *copy = malloc(size > 0 ? size : 1);
+    uint8_t *copy = calloc(1, size > 0 ? size : 1);
     if (!copy) abort();
     if (size > 0) memcpy(copy, data, size);
     return copy;

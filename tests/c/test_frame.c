@@ -8,8 +8,7 @@ typedef struct {
     size_t size;
 } piece;
 
-#define PIECE(...)                                                                                 \
-    ((piece){(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})})
+#define PIECE(...) ((piece){(const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__})})
 
 /* Decode from a heap block that ends where the bytes end. */
 static flin_status decode(const uint8_t *bytes, size_t size, flin_role sender, bool allow_rsv1,
@@ -64,9 +63,9 @@ static void every_first_pair_of_bytes(void) {
             bool client = (mode & 1u) != 0;
             bool allow_rsv1 = (mode & 2u) != 0;
             flin_frame_header header;
-            FLIN_CHECK_EQ(decode(bytes, 2, client ? FLIN_ROLE_CLIENT : FLIN_ROLE_SERVER,
-                                 allow_rsv1, &header),
-                          expected_of_two(bytes[0], bytes[1], client, allow_rsv1));
+            FLIN_CHECK_EQ(
+                decode(bytes, 2, client ? FLIN_ROLE_CLIENT : FLIN_ROLE_SERVER, allow_rsv1, &header),
+                expected_of_two(bytes[0], bytes[1], client, allow_rsv1));
         }
     }
 }
@@ -241,7 +240,10 @@ static void a_close_frame_survives_a_round_trip(void) {
     uint8_t out[2 + FLIN_FRAME_CONTROL_MAX];
     size_t size = flin_frame_close_encode(out, 1001, "bye", 3);
     FLIN_CHECK_EQ(size, 7);
-    FLIN_CHECK(memcmp(out, "\x88\x05\x03\xE9" "bye", 7) == 0);
+    FLIN_CHECK(memcmp(out,
+                      "\x88\x05\x03\xE9"
+                      "bye",
+                      7) == 0);
     FLIN_CHECK_EQ(flin_frame_close_encode(out, 1000, NULL, 0), 4);
     FLIN_CHECK_EQ(flin_frame_close_encode(out, 1005, "dropped", 7), 2);
     FLIN_CHECK(memcmp(out, "\x88\x00", 2) == 0);
@@ -255,7 +257,8 @@ static void a_long_reason_is_cut_between_code_points(void) {
             for (size_t count = 0; count < 200 / width; count++) {
                 char reason[220];
                 memset(reason, 'x', lead);
-                for (size_t i = 0; i < count; i++) memcpy(reason + lead + i * width, UNITS[u], width);
+                for (size_t i = 0; i < count; i++)
+                    memcpy(reason + lead + i * width, UNITS[u], width);
                 size_t reason_size = lead + count * width;
                 uint8_t *copy = flin_test_copy(reason, reason_size);
                 uint8_t out[2 + FLIN_FRAME_CONTROL_MAX];

@@ -135,9 +135,9 @@ static void every_sequence_of_one_to_three_bytes(void) {
 }
 
 /* Both sides of every range boundary of a byte. */
-static const uint8_t EDGES[] = {0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xC1, 0xC2,
-                                0xDF, 0xE0, 0xE1, 0xEC, 0xED, 0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4,
-                                0xF5, 0xFF};
+static const uint8_t EDGES[] = {0x00, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF,
+                                0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED,
+                                0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xFF};
 #define EDGE_COUNT (sizeof EDGES)
 
 static void every_edge_of_four_bytes(void) {
@@ -183,8 +183,8 @@ static void check_whole(const uint8_t *data, size_t size) {
 /* Every four-byte combination of these lands on the edges of the first two 64-byte chunks. */
 static void edges_across_vector_boundaries(void) {
     static const uint8_t FEW[] = {'a', 0x80, 0x90, 0xBF, 0xC2, 0xE0, 0xED, 0xF0, 0xF4};
-    static const size_t PLACES[] = {13, 14, 15, 16, 28, 29, 30, 31, 32, 60, 61, 62, 63, 64, 124,
-                                    125, 126, 127, 128};
+    static const size_t PLACES[] = {13, 14, 15, 16, 28,  29,  30,  31,  32, 60,
+                                    61, 62, 63, 64, 124, 125, 126, 127, 128};
     enum { COUNT = sizeof FEW, SIZE = 200 };
     uint8_t data[SIZE];
     for (size_t width = 1; width <= 4; width++) {

@@ -1,0 +1,491 @@
+/*
+ * Life of a connection: delivery, waiting handlers, closing handshakes, slow consumers, the sweep.
+ */
+#include "flin_test_hub.h"
+
+#define TEXT (TEST_FIN | FLIN_OPCODE_TEXT)
+#define PING (TEST_FIN | FLIN_OPCODE_PING)
+#define CLOSE (TEST_FIN | FLIN_OPCODE_CLOSE)
+
+static test_hub test;
+
+static bool echo(test_hub *hub, test_peer *peer, flin_message_event *event) {
+    flin_payload payload = {event->data, event->size, NULL, 0, event->opcode};
+    FLIN_CHECK(flin_log_begin(&hub->hub, peer->conn));
+    FLIN_CHECK(flin_log_send(&hub->hub, peer->conn, &payload));
+    flin_log_commit(&hub->hub);
+    return true;
+}
+
+static bool wait_always(test_hub *hub, test_peer *peer, flin_message_event *event) {
+    (void)hub, (void)peer, (void)event;
+    return false;
+}
+
+/* --- delivery -------------------------------------------------------------------------------- */
+
+static void messages_come_in_order_and_replies_too(void) {
+    test_hub_start(&test);
+    test.on_message = echo;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_feed_text(&test, peer, "one");
+    test_feed_text(&test, peer, "two");
+    test_settle(&test);
+    CHECK_LOG(peer, "one|two|");
+    CHECK_RECEIVED(peer, "one|two|");
+    FLIN_CHECK_EQ(test.hub.stats.messages_in, 2);
+    FLIN_CHECK_EQ(test.hub.stats.deliveries, 2);
+    test_hub_end(&test);
+}
+
+static void pings_are_answered_while_a_handler_waits(void) {
+    test_hub_start(&test);
+    test.on_message = wait_always;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_feed_text(&test, peer, "one");
+    test_feed_frame(&test, peer, PING, "hey", 3);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "<10:hey>|");
+    test_hub_end(&test);
+}
+
+static void a_waiting_handler_queues_to_the_limit_and_reading_stops(void) {
+    test_bytes stream = {0};
+    test_hub_start(&test);
+    test.on_message = wait_always;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    for (unsigned i = 0; i < 40; i++) {
+        char text[8];
+        (void)snprintf(text, sizeof text, "%02u", i);
+        stream_text(&stream, TEXT, text);
+    }
+    test_feed(&test, peer, &stream);
+    FLIN_CHECK_EQ(peer->conn->extra->inbox_count, FLIN_INBOX_COUNT_MAX);
+    FLIN_CHECK((peer->conn->interest & FLIN_INTEREST_READ) == 0);
+    CHECK_LOG(peer, "00|");
+    for (unsigned i = 0; i < 20; i++) flin_conn_handler_done(&test.hub, peer->conn);
+    FLIN_CHECK((peer->conn->flags & FLIN_CONN_BUSY) != 0);
+    test.on_message = NULL;
+    flin_conn_handler_done(&test.hub, peer->conn);
+    FLIN_CHECK((peer->conn->interest & FLIN_INTEREST_READ) != 0);
+    FLIN_CHECK_EQ(peer->log.size, 40 * 3);
+    FLIN_CHECK(memcmp(peer->log.data + 39 * 3, "39|", 3) == 0);
+    FLIN_CHECK(flin_inbox_is_empty(peer->conn));
+    bytes_free(&stream);
+    test_hub_end(&test);
+}
+
+static void inbox_bytes_are_limited_too(void) {
+    char *large = calloc(1, 40000);
+    test_hub_start(&test);
+    test.on_message = wait_always;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    for (unsigned i = 0; i < 4; i++) test_feed_frame(&test, peer, TEXT, large, 40000);
+    /* One is with the handler, two exceed 64 KiB, the fourth waits unparsed. */
+    FLIN_CHECK_EQ(peer->conn->extra->inbox_count, 2);
+    FLIN_CHECK(peer->conn->extra->stash != NULL);
+    FLIN_CHECK_EQ(peer->conn->interest & FLIN_INTEREST_READ, 0);
+    free(large);
+    test_hub_end(&test);
+}
+
+static bool finish_within_the_call(test_hub *hub, test_peer *peer, flin_message_event *event) {
+    (void)event;
+    flin_conn_handler_done(&hub->hub, peer->conn);
+    return false;
+}
+
+static void a_handler_may_finish_before_it_returns(void) {
+    test_bytes stream = {0};
+    test_hub_start(&test);
+    test.on_message = finish_within_the_call;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    stream_text(&stream, TEXT, "a");
+    stream_text(&stream, TEXT, "b");
+    test_feed(&test, peer, &stream);
+    CHECK_LOG(peer, "a|b|");
+    FLIN_CHECK((peer->conn->flags & FLIN_CONN_BUSY) == 0);
+    bytes_free(&stream);
+    test_hub_end(&test);
+}
+
+/* --- closing handshakes ------------------------------------------------------------------------ */
+
+static void close_of_the_peer_is_echoed_and_runs_on_close_once(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_join(&test, peer, "room");
+    test_feed_frame(&test, peer, CLOSE, "\x0f\xa1why", 5);
+    FLIN_CHECK_EQ(test.hub.all->count, 0);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "<8:4001>|");
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    FLIN_CHECK_EQ(peer->close_code, 4001);
+    FLIN_CHECK_EQ(peer->rooms_at_close, 0);
+    FLIN_CHECK(peer->is_freed && peer->is_detached && !peer->is_reset);
+    test_check_empty(&test);
+    test_hub_end(&test);
+}
+
+static void an_empty_close_is_1005_and_echoed_empty(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_feed_frame(&test, peer, CLOSE, "", 0);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "<8:>|");
+    FLIN_CHECK_EQ(peer->close_code, 1005);
+    test_hub_end(&test);
+}
+
+static void our_close_waits_for_the_answer_and_drops_later_messages(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_send(&test, peer, "before");
+    flin_conn_close(&test.hub, peer->conn, 1000, "bye", 3);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "before|<8:1000>|");
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    FLIN_CHECK_EQ(peer->close_code, 1000);
+    FLIN_CHECK(!peer->is_detached);
+    test_feed_text(&test, peer, "too late");
+    CHECK_LOG(peer, "");
+    test_feed_frame(&test, peer, CLOSE, "\x03\xe8", 2);
+    test_settle(&test);
+    FLIN_CHECK(peer->is_freed && !peer->is_reset);
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    test_check_empty(&test);
+    test_hub_end(&test);
+}
+
+static void an_unanswered_close_is_reset_after_its_time(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    flin_conn_close(&test.hub, peer->conn, 1000, NULL, 0);
+    test_settle(&test);
+    test.hub.now_ms += 4999;
+    flin_hub_sweep(&test.hub);
+    test_settle(&test);
+    FLIN_CHECK(!peer->is_detached);
+    test.hub.now_ms += 1;
+    flin_hub_sweep(&test.hub);
+    test_settle(&test);
+    FLIN_CHECK(peer->is_freed && peer->is_reset);
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    test_check_empty(&test);
+    test_hub_end(&test);
+}
+
+static void a_fault_sends_earlier_replies_then_its_code(void) {
+    test_bytes stream = {0};
+    test_hub_start(&test);
+    test.on_message = echo;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    stream_text(&stream, TEXT, "fine");
+    stream_frame(&stream, TEXT, "\xff", 1);
+    stream_text(&stream, TEXT, "never seen");
+    test_feed(&test, peer, &stream);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "fine|<8:1007>|");
+    CHECK_LOG(peer, "fine|");
+    FLIN_CHECK_EQ(peer->close_code, 1007);
+    FLIN_CHECK(peer->is_detached && !peer->is_reset);
+    FLIN_CHECK_EQ(test.hub.stats.protocol_errors, 1);
+    bytes_free(&stream);
+    test_check_empty(&test);
+    test_hub_end(&test);
+}
+
+static void an_end_without_a_close_frame_is_1006(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    flin_conn_feed_end(&test.hub, peer->conn);
+    test_settle(&test);
+    FLIN_CHECK_EQ(peer->close_code, 1006);
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    FLIN_CHECK(peer->is_freed);
+    test_hub_end(&test);
+}
+
+static void queued_messages_run_before_on_close(void) {
+    test_hub_start(&test);
+    test.on_message = wait_always;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_feed_text(&test, peer, "one");
+    test_feed_text(&test, peer, "two");
+    test_feed_frame(&test, peer, CLOSE, "\x03\xe8", 2);
+    test_settle(&test);
+    FLIN_CHECK(peer->is_detached && !peer->is_freed);
+    FLIN_CHECK_EQ(peer->closed_count, 0);
+    flin_conn_handler_done(&test.hub, peer->conn);
+    CHECK_LOG(peer, "one|two|");
+    test_settle(&test);
+    FLIN_CHECK_EQ(peer->closed_count, 0);
+    flin_conn_handler_done(&test.hub, peer->conn);
+    test_settle(&test);
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    FLIN_CHECK(peer->is_freed);
+    test_check_empty(&test);
+    test_hub_end(&test);
+}
+
+static void stashed_messages_survive_a_lost_connection(void) {
+    test_bytes stream = {0};
+    test_hub_start(&test);
+    test.on_message = wait_always;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    for (unsigned i = 0; i < 30; i++) stream_text(&stream, TEXT, "x");
+    test_feed(&test, peer, &stream);
+    flin_conn_lost(&test.hub, peer->conn, false);
+    test_settle(&test);
+    FLIN_CHECK_EQ(peer->closed_count, 0);
+    test.on_message = NULL;
+    flin_conn_handler_done(&test.hub, peer->conn);
+    test_settle(&test);
+    FLIN_CHECK_EQ(peer->log.size, 60);
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    bytes_free(&stream);
+    test_check_empty(&test);
+    test_hub_end(&test);
+}
+
+static void a_waiting_on_close_keeps_the_slot(void) {
+    test_hub_start(&test);
+    test.on_closed = wait_always;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    flin_conn_lost(&test.hub, peer->conn, true);
+    test_settle(&test);
+    FLIN_CHECK(peer->is_detached && !peer->is_freed);
+    FLIN_CHECK_EQ(test.hub.slab.used_count, 1);
+    flin_conn_handler_done(&test.hub, peer->conn);
+    test_settle(&test);
+    FLIN_CHECK(peer->is_freed);
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    test_check_empty(&test);
+    test_hub_end(&test);
+}
+
+static void a_slot_gets_a_new_id_each_time(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    uint64_t id = flin_conn_id(peer->conn);
+    flin_conn_lost(&test.hub, peer->conn, false);
+    test_settle(&test);
+    FLIN_CHECK(flin_slab_find(&test.hub.slab, id) == NULL);
+    peer = test_open(&test, &test.endpoint, false);
+    FLIN_CHECK_EQ(peer->conn->slot, (uint32_t)id);
+    FLIN_CHECK(flin_conn_id(peer->conn) != id);
+    FLIN_CHECK(flin_slab_find(&test.hub.slab, id) == NULL);
+    FLIN_CHECK(flin_slab_find(&test.hub.slab, UINT64_MAX) == NULL);
+    test_hub_end(&test);
+}
+
+/* --- slow consumers ------------------------------------------------------------------------------ */
+
+static char *filler(size_t size) {
+    char *text = malloc(size + 1);
+    if (!text) abort();
+    memset(text, 'x', size);
+    text[size] = '\0';
+    return text;
+}
+
+static void a_stalled_peer_is_not_read_above_the_soft_mark(void) {
+    char *text = filler(70 << 10);
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_send(&test, peer, text);
+    test_settle_but(&test, peer);
+    FLIN_CHECK_EQ(peer->conn->interest, FLIN_INTEREST_WRITE);
+    FLIN_CHECK_EQ(peer->conn->backlog, (70 << 10) + 10);
+    test_take_all(&test, peer);
+    FLIN_CHECK_EQ(peer->conn->interest, FLIN_INTEREST_READ);
+    FLIN_CHECK_EQ(test.hub.backlog_bytes, 0);
+    free(text);
+    test_hub_end(&test);
+}
+
+static void pongs_to_a_stalled_peer_are_one(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_send(&test, peer, "stuck");
+    test_settle_but(&test, peer);
+    for (unsigned i = 0; i < 1000; i++) test_feed_frame(&test, peer, PING, i < 999 ? "a" : "z", 1);
+    test_settle_but(&test, peer);
+    FLIN_CHECK_EQ(peer->conn->backlog, 7);
+    test_take_all(&test, peer);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "stuck|<10:z>|");
+    test_hub_end(&test);
+}
+
+static void the_hard_limit_cuts_whole_frames_and_closes_1013(void) {
+    char *text = filler(600 << 10);
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_join(&test, peer, "room");
+    test_send(&test, peer, "first");
+    test_send(&test, peer, "second");
+    test_settle_but(&test, peer);
+    test_take(&test, peer, 4); /* in the middle of "first" */
+    test_send(&test, peer, text);
+    test_settle_but(&test, peer);
+    test_send(&test, peer, text);
+    test_settle_but(&test, peer);
+    FLIN_CHECK_EQ(peer->conn->state, FLIN_CONN_OPEN);
+    test_publish(&test, "room", NULL, "the drop too much");
+    test_settle_but(&test, peer);
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    FLIN_CHECK_EQ(peer->close_code, 1013);
+    FLIN_CHECK_EQ(test.hub.stats.slow_closed, 1);
+    FLIN_CHECK_EQ(test.hub.stats.dropped, 4);
+    test_take_all(&test, peer);
+    CHECK_RECEIVED(peer, "first|<8:1013>|");
+    test.hub.now_ms += 5000;
+    flin_hub_sweep(&test.hub);
+    test_settle(&test);
+    FLIN_CHECK(peer->is_reset && peer->is_freed);
+    test_check_empty(&test);
+    free(text);
+    test_hub_end(&test);
+}
+
+static void no_progress_for_the_stall_time_closes_1013(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_send(&test, peer, "stuck");
+    test_settle_but(&test, peer);
+    test.hub.now_ms += 9000;
+    test_take(&test, peer, 1); /* progress */
+    flin_conn_flushed(&test.hub, peer->conn, true);
+    test.hub.now_ms += 9999;
+    flin_hub_sweep(&test.hub);
+    FLIN_CHECK_EQ(peer->conn->state, FLIN_CONN_OPEN);
+    test.hub.now_ms += 1;
+    flin_hub_sweep(&test.hub);
+    test_settle_but(&test, peer);
+    FLIN_CHECK_EQ(peer->close_code, 1013);
+    test_hub_end(&test);
+}
+
+static void many_small_turns_to_a_stalled_peer_merge(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_peer *other = test_open(&test, &test.endpoint, false);
+    test_join(&test, peer, "room");
+    test_join(&test, other, "room");
+    for (unsigned i = 0; i < 2000; i++) {
+        test_publish(&test, "room", NULL, "tick");
+        test_settle_but(&test, peer);
+        if (i == 0) test_take(&test, peer, 3);
+    }
+    FLIN_CHECK(peer->conn->segment_count <= FLIN_SEGMENT_MAX);
+    FLIN_CHECK_EQ(peer->conn->backlog, 2000 * 6 - 3);
+    test_take_all(&test, peer);
+    FLIN_CHECK_EQ(peer->received.size, 2000 * 6);
+    FLIN_CHECK_EQ(other->received.size, 2000 * 6);
+    FLIN_CHECK(memcmp(peer->received.data, other->received.data, 2000 * 6) == 0);
+    test_hub_end(&test);
+}
+
+/* --- the sweep ----------------------------------------------------------------------------------- */
+
+static void silence_is_pinged_then_lost(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test.hub.now_ms += 14999;
+    flin_hub_sweep(&test.hub);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "");
+    test.hub.now_ms += 1;
+    flin_hub_sweep(&test.hub);
+    test.hub.now_ms += 1000;
+    flin_hub_sweep(&test.hub);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "<9:>|");
+    test.hub.now_ms += 14000;
+    flin_hub_sweep(&test.hub);
+    test_settle(&test);
+    FLIN_CHECK_EQ(peer->close_code, 1006);
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    FLIN_CHECK_EQ(test.hub.stats.timeouts, 1);
+    test_check_empty(&test);
+    test_hub_end(&test);
+}
+
+static void any_byte_counts_as_life(void) {
+    test_hub_start(&test);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_bytes half = {0};
+    stream_text(&half, TEXT, "a long message that dribbles in");
+    for (size_t i = 0; i < half.size; i++) {
+        test_bytes one = {half.data + i, 1, 1};
+        test.hub.now_ms += 14000;
+        flin_hub_sweep(&test.hub);
+        test_feed(&test, peer, &one);
+    }
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "");
+    CHECK_LOG(peer, "a long message that dribbles in|");
+    bytes_free(&half);
+    test_hub_end(&test);
+}
+
+static void a_peer_we_do_not_read_is_not_blamed(void) {
+    char *text = filler(70 << 10);
+    test_hub_start(&test);
+    test.on_message = wait_always;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    for (unsigned i = 0; i < 3; i++) test_feed_frame(&test, peer, TEXT, text, 60000);
+    for (unsigned i = 0; i < 10; i++) {
+        test.hub.now_ms += 29000;
+        flin_hub_sweep(&test.hub);
+    }
+    FLIN_CHECK_EQ(peer->conn->state, FLIN_CONN_OPEN);
+    free(text);
+    test_hub_end(&test);
+}
+
+static void the_clock_may_wrap(void) {
+    test_hub_start(&test);
+    test.hub.now_ms = UINT32_MAX - 5000;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test.hub.now_ms += 14999;
+    flin_hub_sweep(&test.hub);
+    FLIN_CHECK_EQ(test.hub.stats.pings, 0);
+    test.hub.now_ms += 1;
+    flin_hub_sweep(&test.hub);
+    FLIN_CHECK_EQ(test.hub.stats.pings, 1);
+    flin_conn_close(&test.hub, peer->conn, 1000, NULL, 0);
+    flin_hub_sweep(&test.hub);
+    test_settle(&test);
+    FLIN_CHECK(!peer->is_detached);
+    test_hub_end(&test);
+}
+
+int main(void) {
+    FLIN_RUN(messages_come_in_order_and_replies_too);
+    FLIN_RUN(pings_are_answered_while_a_handler_waits);
+    FLIN_RUN(a_waiting_handler_queues_to_the_limit_and_reading_stops);
+    FLIN_RUN(inbox_bytes_are_limited_too);
+    FLIN_RUN(a_handler_may_finish_before_it_returns);
+    FLIN_RUN(close_of_the_peer_is_echoed_and_runs_on_close_once);
+    FLIN_RUN(an_empty_close_is_1005_and_echoed_empty);
+    FLIN_RUN(our_close_waits_for_the_answer_and_drops_later_messages);
+    FLIN_RUN(an_unanswered_close_is_reset_after_its_time);
+    FLIN_RUN(a_fault_sends_earlier_replies_then_its_code);
+    FLIN_RUN(an_end_without_a_close_frame_is_1006);
+    FLIN_RUN(queued_messages_run_before_on_close);
+    FLIN_RUN(stashed_messages_survive_a_lost_connection);
+    FLIN_RUN(a_waiting_on_close_keeps_the_slot);
+    FLIN_RUN(a_slot_gets_a_new_id_each_time);
+    FLIN_RUN(a_stalled_peer_is_not_read_above_the_soft_mark);
+    FLIN_RUN(pongs_to_a_stalled_peer_are_one);
+    FLIN_RUN(the_hard_limit_cuts_whole_frames_and_closes_1013);
+    FLIN_RUN(no_progress_for_the_stall_time_closes_1013);
+    FLIN_RUN(many_small_turns_to_a_stalled_peer_merge);
+    FLIN_RUN(silence_is_pinged_then_lost);
+    FLIN_RUN(any_byte_counts_as_life);
+    FLIN_RUN(a_peer_we_do_not_read_is_not_blamed);
+    FLIN_RUN(the_clock_may_wrap);
+    return flin_test_end();
+}
