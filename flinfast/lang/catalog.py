@@ -78,6 +78,8 @@ CATALOG: Final[dict[str, str]] = {
     "FL505": "unknown method",
     "FL506": "bad index",
     "FL507": "value is read-only",
+    "FL508": "result or value beyond a limit",
+    "FL509": "call of what is not a function, or with the wrong arguments",
     "FL510": "save of something that is not an entity",
     "FL511": "unknown field at run time",
     "FL512": "query failed",
