@@ -8,12 +8,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from flinfast.runtime.guard import BUILTIN_GUARDS
 
 from flinfast.errors import CompileError
 from flinfast.lang.program import compile_project
 from flinfast.lang.source import Source
 from flinfast.runtime.builtins import REGISTRY
+from flinfast.runtime.guard import BUILTIN_GUARDS
 from flinfast.server.config import keys
 
 ROOT = Path(__file__).resolve().parent.parent
