@@ -114,6 +114,7 @@ class Variant:
         factory: Whether `function(services)` returns the callable, which checks by itself.
         mutates: Whether it changes its first argument in place; never a property then.
         is_method: Whether it belongs to the kind of its first parameter, see `method`.
+        result: Name of the FLIN type of the result, or "any".
     """
 
     name: str
@@ -125,6 +126,7 @@ class Variant:
     factory: bool = False
     mutates: bool = False
     is_method: bool = False
+    result: str = "any"
     _pure: Callable[..., Value] | None = None
 
     @property
@@ -216,13 +218,13 @@ def builtin(
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         own = name or function.__name__.rstrip("_")
         if parameters is None:
-            variant, result = _read_signature(own, function)
+            variant = _read_signature(own, function)
         else:
-            variant, result = _read_factory(own, function, parameters), "any"
+            variant = _read_factory(own, function, parameters)
             variant.context = context
         variant.mutates = mutates
         variant.is_method = is_method
-        flags.setdefault("result", result)
+        variant.result = flags.setdefault("result", variant.result)
         summary = (function.__doc__ or "").strip().partition("\n")[0]
         spec = Builtin(
             name=own,
@@ -287,7 +289,7 @@ def specs() -> Mapping[str, Builtin]:
 # --- reading a signature ----------------------------------------
 
 
-def _read_signature(name: str, function: Callable[..., Any]) -> tuple[Variant, str]:
+def _read_signature(name: str, function: Callable[..., Any]) -> Variant:
     """From the code object, not through `inspect`: this runs 200 times at start."""
     code = function.__code__
     names = code.co_varnames[: code.co_argcount]
@@ -305,8 +307,11 @@ def _read_signature(name: str, function: Callable[..., Any]) -> tuple[Variant, s
     family = read[0].kind.family if read and not read[0].rest else ""
     variant = Variant(name, function, tuple(read), family, needs_services, context)
     result = function.__annotations__["return"].removesuffix(" | None")
-    title = KINDS[result].title if result in KINDS else "none" if result == "None" else "any"
-    return variant, title
+    variant.result = KINDS[result].title if result in KINDS else _RESULTS.get(result, "any")
+    return variant
+
+
+_RESULTS: Final = {"None": "none", "Reply": "response"}
 
 
 def _read_parameter(

@@ -27,25 +27,25 @@ def _make(name: str, level: LogLevel, services: Services) -> Callable[..., None]
     return write
 
 
-@builtin("print", parameters=("value", "fields?"))
+@builtin("print", parameters=("value", "fields?"), result="none")
 def log_info(services: Services) -> Callable[..., None]:
     """Write an information line to the log."""
     return _make("log_info", "info", services)
 
 
-@builtin(parameters=("value", "fields?"))
+@builtin(parameters=("value", "fields?"), result="none")
 def log_debug(services: Services) -> Callable[..., None]:
     """Write a debugging line to the log."""
     return _make("log_debug", "debug", services)
 
 
-@builtin(parameters=("value", "fields?"))
+@builtin(parameters=("value", "fields?"), result="none")
 def log_warn(services: Services) -> Callable[..., None]:
     """Write a warning to the log."""
     return _make("log_warn", "warn", services)
 
 
-@builtin(parameters=("value", "fields?"))
+@builtin(parameters=("value", "fields?"), result="none")
 def log_error(services: Services) -> Callable[..., None]:
     """Write an error to the log."""
     return _make("log_error", "error", services)

@@ -44,7 +44,7 @@ def delete_cookie(context: Any, name: str, options: Map | None = None) -> None:
     _response("delete_cookie", context).delete_cookie(name, options or {})
 
 
-@builtin(parameters=(), context=True, name="next")
+@builtin(parameters=(), context=True, name="next", result="none")
 def next_(services: Services) -> Callable[[Any], None]:
     """Go on with the next middleware, the guards and the handler; middleware only."""
 

@@ -42,7 +42,7 @@ _WRITERS: Final[dict[str, Callable[[datetime], str]]] = {
 }
 
 
-@builtin(parameters=())
+@builtin(parameters=(), result="time")
 def now(services: Services) -> Callable[[], Time]:
     """Give the current time."""
     clock_ms = services.clock_ms

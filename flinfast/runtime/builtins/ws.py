@@ -19,7 +19,7 @@ _CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *ra
 _NAMES: Final = frozenset({int, float, bool, Time})  # scalars that become room names as text
 
 
-@builtin(parameters=("room", "data"))
+@builtin(parameters=("room", "data"), result="int")
 def broadcast(services: Services) -> Callable[..., int]:
     """Send `data` to every member of `room`; give their number."""
     send = services.hub.broadcast
@@ -30,13 +30,13 @@ def broadcast(services: Services) -> Callable[..., int]:
     return broadcast
 
 
-@builtin(parameters=("data",))
+@builtin(parameters=("data",), result="int")
 def broadcast_all(services: Services) -> Callable[..., int]:
     """Send `data` to every open connection; give their number."""
     return services.hub.broadcast_all
 
 
-@builtin(parameters=("room", "data"), context=True, ws_only=True)
+@builtin(parameters=("room", "data"), context=True, ws_only=True, result="int")
 def broadcast_others(services: Services) -> Callable[..., int]:
     """Send `data` to the other members of `room`; give their number."""
     send = services.hub.broadcast_others
@@ -48,7 +48,7 @@ def broadcast_others(services: Services) -> Callable[..., int]:
     return broadcast_others
 
 
-@builtin(parameters=("target", "data"))
+@builtin(parameters=("target", "data"), result="int")
 def ws_send(services: Services) -> Callable[..., int]:
     """Send `data` to a connection, else to the members of a room; give the number of recipients."""
     send = services.hub.send
@@ -59,13 +59,13 @@ def ws_send(services: Services) -> Callable[..., int]:
     return ws_send
 
 
-@builtin(parameters=("data",), context=True, ws_only=True, name="_ws_send_current")
+@builtin(parameters=("data",), context=True, ws_only=True, name="_ws_send_current", result="int")
 def ws_send_current(services: Services) -> Callable[..., int]:
     """Send `data` to the current connection."""
     return services.hub.send_to
 
 
-@builtin(parameters=("room",), context=True, ws_only=True, joins=True)
+@builtin(parameters=("room",), context=True, ws_only=True, joins=True, result="bool")
 def ws_join(services: Services) -> Callable[..., bool]:
     """Let the current connection join `room`."""
     join = services.hub.join
@@ -77,7 +77,7 @@ def ws_join(services: Services) -> Callable[..., bool]:
     return ws_join
 
 
-@builtin(parameters=("room",), context=True, ws_only=True)
+@builtin(parameters=("room",), context=True, ws_only=True, result="bool")
 def ws_leave(services: Services) -> Callable[..., bool]:
     """Let the current connection leave `room`; tell whether it was a member."""
     leave = services.hub.leave
@@ -89,7 +89,7 @@ def ws_leave(services: Services) -> Callable[..., bool]:
     return ws_leave
 
 
-@builtin(parameters=("reason?", "text?"), context=True, ws_only=True)
+@builtin(parameters=("reason?", "text?"), context=True, ws_only=True, result="none")
 def ws_close(services: Services) -> Callable[..., None]:
     """Close the current connection with a reason; `ws_close(code, reason)` also gives the code."""
     close = services.hub.close
