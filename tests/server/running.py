@@ -152,8 +152,8 @@ class FakeHub:
     ) -> None:
         link = socket.socket(fileno=fd)
         assert not os.get_blocking(fd)
-        link.send(response)
         self.opened.append(Opened("fd", early, protocol, deflate, link))
+        link.send(response)
 
     def open_transport(
         self,
@@ -166,8 +166,8 @@ class FakeHub:
         protocol: str = "",
         deflate: bool = False,
     ) -> None:
-        transport.write(response)
         self.opened.append(Opened("transport", early, protocol, deflate, transport))
+        transport.write(response)
 
     def feed(self, connection: object, data: bytes) -> None:
         self.fed += data
@@ -183,6 +183,9 @@ class FakeHub:
 
     def abort_all(self) -> None:
         self.events.append("abort")
+        for one in self.opened:
+            if one.kind == "fd":
+                one.link.close()
 
     def stats(self) -> dict[str, int]:
         return {"opened": len(self.opened), "queued_bytes": 7}
