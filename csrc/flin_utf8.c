@@ -88,9 +88,14 @@ static inline uint64_t load_64(const uint8_t *data) {
 /* Walk bytes with the automaton, eight ASCII bytes at a time where it can. */
 static bool walk(flin_utf8_state *state, const uint8_t *data, size_t size) {
     unsigned current = *state;
-    for (; size >= 8; data += 8, size -= 8) {
-        if ((current & STATE_BITS) == START && !(load_64(data) & HIGH_BITS)) continue;
-        for (unsigned i = 0; i < 8; i++) current = step(current, data[i]);
+    if (size >= 8) {
+        const uint8_t *last = data + size - 8;
+        for (; size >= 8; data += 8, size -= 8) {
+            if ((current & STATE_BITS) == START && !(load_64(data) & HIGH_BITS)) continue;
+            for (unsigned i = 0; i < 8; i++) current = step(current, data[i]);
+        }
+        /* The last word again, with what is left behind it. */
+        if ((current & STATE_BITS) == START && !(load_64(last) & HIGH_BITS)) size = 0;
     }
     for (; size > 0; data++, size--) current = step(current, *data);
     current &= STATE_BITS;
@@ -99,8 +104,9 @@ static bool walk(flin_utf8_state *state, const uint8_t *data, size_t size) {
 }
 
 /* --- vectors ----------------------------------------------------------------------------------
- * A scan starts at a code point boundary and consumes whole vectors; `*scanned` is how far it
- * came, again at a boundary, and what follows is for walk(). False: a fault was seen.
+ * A scan is given 32 bytes or more that start at a code point boundary; `*scanned` is how far it
+ * came, again at a boundary, and what follows is for walk(). False: a fault was seen. ASCII at the
+ * end is seen in a last vector that overlaps what was seen before.
  *
  * The classification of long runs is a lookup per nibble, the method published by J. Keiser and
  * D. Lemire ("Validating UTF-8 in less than one instruction per byte", 2021): every two-byte fault
@@ -179,13 +185,30 @@ static const uint8_t SECOND_HIGH[16] = {SHORT,
                                         SHORT,
                                         SHORT};
 
-/* Where the code point that is unfinished at data[size] begins, or `size` when none is: walk()
- * looks at it again. The bytes before are known to be valid, `size` is at least 3. */
+/* Where the code point that may be unfinished at data[size] begins, or `size`: from there on
+ * walk() judges. `size` is 0 or at least 3. */
 static size_t last_boundary(const uint8_t *data, size_t size) {
+    if (size == 0) return 0;
     if (data[size - 1] >= 0xC0) return size - 1;
     if (data[size - 2] >= 0xE0) return size - 2;
     if (data[size - 3] >= 0xF0) return size - 3;
     return size;
+}
+
+/* Fewer bytes are walked faster than copied. */
+#define REST_MIN 16u
+
+/* What is left at data[offset], less than a chunk, up to a boundary; NUL pads it to a chunk, which
+ * is as good as the end of a text. False when it is not worth it: `*end` is where walk() starts. */
+static bool take_rest(uint8_t *rest, const uint8_t *data, size_t offset, size_t size, size_t *end) {
+    *end = last_boundary(data, size);
+    if (*end < offset + REST_MIN) {
+        *end = last_boundary(data, offset);
+        return false;
+    }
+    memset(rest, 0, CHUNK);
+    memcpy(rest, data + offset, *end - offset);
+    return true;
 }
 
 #endif
@@ -201,9 +224,13 @@ static bool scan_sse2(const uint8_t *data, size_t size, size_t *scanned) {
     size_t offset = 0;
     for (; size - offset >= 32; offset += 32) {
         __m128i both = _mm_or_si128(load_128(data + offset), load_128(data + offset + 16));
-        if (_mm_movemask_epi8(both) != 0) break;
+        if (_mm_movemask_epi8(both) != 0) {
+            *scanned = offset;
+            return true;
+        }
     }
-    *scanned = offset;
+    __m128i last = _mm_or_si128(load_128(data + size - 32), load_128(data + size - 16));
+    *scanned = _mm_movemask_epi8(last) == 0 ? size : offset;
     return true;
 }
 
@@ -212,6 +239,11 @@ static bool scan_sse2(const uint8_t *data, size_t size, size_t *scanned) {
 AVX2 static inline __m256i load_256(const uint8_t *data) {
     return _mm256_loadu_si256((const __m256i *)(const void *)data);
 }
+
+/* The largest bytes that leave no code point open, by place in a vector. */
+static const uint8_t OPEN_ENDS[32] = {
+    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xEF, 0xDF, 0xBF};
 
 AVX2 static inline __m256i table_256(const uint8_t *table) {
     return _mm256_broadcastsi128_si256(load_128(table));
@@ -238,30 +270,36 @@ AVX2 static inline __m256i faults_256(__m256i now, __m256i before) {
     return _mm256_xor_si256(fault, wanted);
 }
 
+/* Check a chunk that follows `before`, which becomes its second half. */
+AVX2 static inline bool check_chunk(const uint8_t *chunk, __m256i *before) {
+    __m256i low = load_256(chunk);
+    __m256i high = load_256(chunk + 32);
+    __m256i fault;
+    if (_mm256_movemask_epi8(_mm256_or_si256(low, high)) == 0) {
+        /* All ASCII: at fault only behind an unfinished code point. */
+        fault = _mm256_subs_epu8(*before, load_256(OPEN_ENDS));
+    } else {
+        fault = _mm256_or_si256(faults_256(low, *before), faults_256(high, low));
+    }
+    *before = high;
+    return _mm256_testz_si256(fault, fault) != 0;
+}
+
 AVX2 static bool scan_avx2(const uint8_t *data, size_t size, size_t *scanned) {
     size_t offset = 0;
     for (; size - offset >= 32; offset += 32) {
         if (_mm256_movemask_epi8(load_256(data + offset)) != 0) break;
     }
-    if (size - offset < CHUNK) {
-        *scanned = offset;
+    if (size - offset < 32 && _mm256_movemask_epi8(load_256(data + size - 32)) == 0) {
+        *scanned = size;
         return true;
     }
     __m256i before = _mm256_setzero_si256();
     for (; size - offset >= CHUNK; offset += CHUNK) {
-        __m256i low = load_256(data + offset);
-        __m256i high = load_256(data + offset + 32);
-        if (_mm256_movemask_epi8(_mm256_or_si256(low, high)) == 0) {
-            if (offset >= CHUNK && last_boundary(data, offset) != offset) return false;
-            before = high;
-            continue;
-        }
-        __m256i fault = _mm256_or_si256(faults_256(low, before), faults_256(high, low));
-        if (!_mm256_testz_si256(fault, fault)) return false;
-        before = high;
+        if (!check_chunk(data + offset, &before)) return false;
     }
-    *scanned = last_boundary(data, offset);
-    return true;
+    uint8_t rest[CHUNK];
+    return !take_rest(rest, data, offset, size, scanned) || check_chunk(rest, &before);
 }
 
 typedef bool scan_function(const uint8_t *data, size_t size, size_t *scanned);
@@ -289,28 +327,36 @@ static inline uint8x16_t faults_128(uint8x16_t now, uint8x16_t before) {
     return veorq_u8(fault, wanted);
 }
 
+/* Check a chunk that follows `before`, which becomes its last vector. */
+static inline bool check_chunk(const uint8_t *chunk, uint8x16_t *before) {
+    uint8x16_t fault = vdupq_n_u8(0);
+    for (size_t i = 0; i < CHUNK; i += 16) {
+        uint8x16_t now = vld1q_u8(chunk + i);
+        fault = vorrq_u8(fault, faults_128(now, *before));
+        *before = now;
+    }
+    return vmaxvq_u8(fault) == 0;
+}
+
 static bool scan(const uint8_t *data, size_t size, size_t *scanned) {
     size_t offset = 0;
     for (; size - offset >= 32; offset += 32) {
         uint8x16_t both = vorrq_u8(vld1q_u8(data + offset), vld1q_u8(data + offset + 16));
         if (vmaxvq_u8(both) >= 0x80) break;
     }
-    if (size - offset < CHUNK) {
-        *scanned = offset;
-        return true;
+    if (size - offset < 32) {
+        uint8x16_t last = vorrq_u8(vld1q_u8(data + size - 32), vld1q_u8(data + size - 16));
+        if (vmaxvq_u8(last) < 0x80) {
+            *scanned = size;
+            return true;
+        }
     }
     uint8x16_t before = vdupq_n_u8(0);
     for (; size - offset >= CHUNK; offset += CHUNK) {
-        uint8x16_t fault = vdupq_n_u8(0);
-        for (size_t i = 0; i < CHUNK; i += 16) {
-            uint8x16_t now = vld1q_u8(data + offset + i);
-            fault = vorrq_u8(fault, faults_128(now, before));
-            before = now;
-        }
-        if (vmaxvq_u8(fault) != 0) return false;
+        if (!check_chunk(data + offset, &before)) return false;
     }
-    *scanned = last_boundary(data, offset);
-    return true;
+    uint8_t rest[CHUNK];
+    return !take_rest(rest, data, offset, size, scanned) || check_chunk(rest, &before);
 }
 
 #else
