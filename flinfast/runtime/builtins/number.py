@@ -62,6 +62,8 @@ def round_(number: Number, digits: int = 0) -> Value:
     _check_digits("round", digits)
     if type(number) is int or not math.isfinite(number):
         return number
+    if number.is_integer():
+        return number if digits else int(number)
     rounded = _rounded(number, digits)
     return float(rounded) if digits else int(rounded)
 
