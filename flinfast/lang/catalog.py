@@ -53,6 +53,13 @@ CATALOG: Final[dict[str, str]] = {
     "FL208": "break or continue outside a loop",
     "FL209": "unknown loop label",
     "FL210": "assignment to a file constant",
+    "FL211": "duplicate function",
+    "FL212": "duplicate guard",
+    "FL213": "unused variable",
+    "FL214": "unreachable code",
+    "FL215": "unknown enum variant",
+    "FL216": "name declared twice",
+    "FL217": "field hides a name",
     # --- routes and handlers
     "FL301": "two ws blocks in one file",
     "FL302": "two routes for one method",
@@ -60,6 +67,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL304": "two handlers for one event",
     "FL305": "two validate blocks in one route",
     "FL306": "route path differs from the file path",
+    "FL307": "two middleware blocks in one file",
     "FL310": "context name not available here",
     "FL311": "ws function outside ws",
     # --- entities and validation
@@ -69,6 +77,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL404": "field name reserved by entities",
     "FL405": "duplicate entity",
     "FL406": "bad argument of a modifier",
+    "FL407": "enum variant with a payload or value",
     # --- run time
     "FL500": "run-time failure",
     "FL501": "operator used on the wrong types",

@@ -1,0 +1,205 @@
+"""What handlers may do: write, wait, read, send, join rooms (design D3 and D4).
+
+Conservative: a handler is said to do whatever some path through it, or through a function it uses,
+could do. A function value that is called counts as every lambda of the file; a lambda counts where
+it is written. Handlers for which all is false run without any ceremony, so what the common ones do
+(reading `data`, `session`, `params`, broadcasting) must be seen through exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from flinfast.lang import ast
+from flinfast.lang.abi import Builtin
+from flinfast.lang.program import Effects
+from flinfast.lang.symbol import (
+    ContextSymbol,
+    EntitySymbol,
+    FunctionSymbol,
+    ProjectTable,
+    Variable,
+    code_nodes,
+    walk,
+)
+from flinfast.lang.types import MAP, Kinds, entity_of
+
+NOTHING: Final = Effects()
+_READS: Final = Effects(reads=True)
+_WRITES: Final = Effects(writes=True, reads=True)
+_SENDERS: Final = frozenset(
+    {"ws_send", "broadcast", "broadcast_all", "broadcast_others", "ws_close"}
+)
+# Methods of entities, queries and records that change stored data.
+_WRITING: Final = frozenset({"create", "update", "save", "delete", "destroy", "restore"})
+# Members of the session and request that may be records, which load references when read.
+_RECORD_MEMBERS: Final = frozenset({"user"})
+
+
+@dataclass(slots=True)
+class _Node:
+    """A piece of code, its own effects, and what it calls."""
+
+    effects: Effects
+    calls: list[FunctionSymbol]
+
+
+class EffectAnalysis:
+    """Effects of every function and handler of a project."""
+
+    def __init__(self, readers: Iterable[Kinds]) -> None:
+        self._functions: dict[FunctionSymbol, Effects] = {}
+        self._readers = list(readers)
+        self._lambdas: dict[str, _Node] = {}
+        for reader in self._readers:
+            self._lambdas[reader.file.source.path] = self._all_lambdas(reader)
+        self._settle()
+
+    def of(self, reader: Kinds, node: ast.Node) -> Effects:
+        """Effects of a piece of code, functions it uses included."""
+        return self._total(self._scan(reader, node))
+
+    def _settle(self) -> None:
+        """Effects of functions, whoever calls whom."""
+        nodes = {
+            symbol: self._scan(reader, symbol.declaration)
+            for reader in self._readers
+            for symbol in (*reader.file.functions.values(), *reader.file.guards.values())
+        }
+        self._functions = dict.fromkeys(nodes, NOTHING)
+        changed = True
+        while changed:
+            changed = False
+            for symbol, node in nodes.items():
+                total = self._total(node)
+                if total != self._functions[symbol]:
+                    self._functions[symbol], changed = total, True
+
+    def _total(self, node: _Node) -> Effects:
+        total = node.effects
+        for symbol in node.calls:
+            total |= self._functions.get(symbol, NOTHING)
+        return total
+
+    def _all_lambdas(self, reader: Kinds) -> _Node:
+        """What a call of an unknown function of the file can come to."""
+        found = _Node(NOTHING, [])
+        for node in walk(reader.file.tree):
+            if isinstance(node, ast.Lambda):
+                scanned = self._scan(reader, node, dynamic=False)
+                found.effects |= scanned.effects
+                found.calls += scanned.calls
+        return found
+
+    def _scan(self, reader: Kinds, root: ast.Node, *, dynamic: bool = True) -> _Node:
+        found = _Node(NOTHING, [])
+        scan = _Scan(reader, found)
+        for node in code_nodes(reader.file, root):
+            scan.node(node)
+        if scan.is_dynamic and dynamic:
+            lambdas = self._lambdas[reader.file.source.path]
+            found.effects |= lambdas.effects
+            found.calls += lambdas.calls
+        return found
+
+
+class _Scan:
+    """Looks at the nodes of one piece of code."""
+
+    def __init__(self, reader: Kinds, found: _Node) -> None:
+        self.reader = reader
+        self.file = reader.file
+        self.table: ProjectTable = reader.table
+        self.found = found
+        self.is_dynamic = False
+        self._has_references = any(_references(self.table, name) for name in self.table.entities)
+
+    def node(self, node: ast.Node) -> None:
+        """Add what one node does by itself."""
+        if isinstance(node, ast.Call):
+            self._call(node)
+        elif isinstance(node, ast.Member):
+            self._member(node)
+        elif isinstance(node, ast.Name):
+            self._name(node)
+        elif isinstance(node, ast.SaveExpr):
+            self._add(_WRITES)
+        elif isinstance(node, ast.VersionAt) or (
+            isinstance(node, ast.EntityLiteral) and _references(self.table, node.entity)
+        ):
+            self._add(_READS)
+
+    def _add(self, effects: Effects) -> None:
+        self.found.effects |= effects
+
+    def _name(self, node: ast.Name) -> None:
+        symbol = self.file.symbols.get(id(node))
+        if isinstance(symbol, FunctionSymbol):
+            self.found.calls.append(symbol)
+        elif isinstance(symbol, Builtin):
+            self._add(effects_of(symbol))
+        elif isinstance(symbol, EntitySymbol):
+            self._add(_READS)
+        elif isinstance(symbol, Variable) and symbol.role == "shared" and self._has_references:
+            self._add(_READS)  # it may keep a record that another handler put there
+
+    def _member(self, node: ast.Member) -> None:
+        target = node.target
+        if isinstance(target, ast.Name):
+            symbol = self.file.symbols.get(id(target))
+            if isinstance(symbol, ContextSymbol) and node.name in _RECORD_MEMBERS:
+                if symbol.name in ("session", "request"):
+                    self._add(_READS)
+                return
+        kind = self.reader.of(target)
+        record = entity_of(kind, "record")
+        if entity_of(kind, "handle", "query") or (record and _references(self.table, record)):
+            self._add(_READS)
+        if record and node.name == "history":
+            self._add(_READS)
+
+    def _call(self, node: ast.Call) -> None:
+        callee = node.callee
+        symbol = self.file.symbols.get(id(callee))
+        if isinstance(callee, ast.Name):
+            self.is_dynamic |= isinstance(symbol, Variable)
+            return  # functions and builtins are counted as names
+        if isinstance(symbol, Builtin):
+            self._add(effects_of(symbol))
+        elif isinstance(callee, ast.Member):
+            self._method(callee)
+        else:
+            self.is_dynamic = True
+
+    def _method(self, callee: ast.Member) -> None:
+        kind = self.reader.of(callee.target)
+        if entity_of(kind, "handle", "query", "record"):
+            self._add(_WRITES if callee.name in _WRITING else _READS)
+        builtin = self.table.builtins.get(callee.name)
+        if builtin is not None and not callee.name.startswith("_"):
+            self._add(effects_of(builtin))
+        # A map may hold functions; nothing else that is called by name is code of this project.
+        self.is_dynamic |= builtin is None and kind in ("any", MAP)
+
+
+def effects_of(symbol: Builtin) -> Effects:
+    """Effects of a builtin."""
+    return Effects(
+        writes=symbol.writes,
+        waits=symbol.waits,
+        reads=symbol.reads,
+        sends=symbol.name in _SENDERS,
+        joins=symbol.joins,
+    )
+
+
+def _references(table: ProjectTable, entity: str) -> bool:
+    """Whether an entity refers to others, so that reading a record may read the database."""
+    symbol = table.entities.get(entity)
+    if symbol is None:
+        return True
+    kinds = [info.type for info in symbol.fields.values()]
+    kinds += [argument for kind in kinds for argument in kind.arguments]
+    return any(kind.name in table.entities for kind in kinds)

@@ -1,0 +1,423 @@
+"""The writer that all of `lower` shares: positions, temporaries, bindings, statement lists.
+
+`Lowering` turns the resolved tree of one file into a Python tree. Rules for node types live in
+`lower_expr`, `lower_operator`, `lower_call`, `lower_query`, `lower_pattern`, `lower_statement` and
+`lower_function`, and are looked up in two tables that `lower` puts together.
+
+Rules: every Python node carries the position of the FLIN node it comes from; everything that is
+not a user's name contains `$`; operands are evaluated once and from left to right. An expression
+may need statements before it: those go to `body`, and `operands` keeps the order right.
+"""
+
+from __future__ import annotations
+
+import ast as py
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Literal, TypedDict
+
+from flinfast.lang import ast
+from flinfast.lang.abi import Value
+from flinfast.lang.program import TypeInfo
+from flinfast.lang.source import Span
+from flinfast.lang.symbol import FileNames, FunctionScope, Variable
+from flinfast.lang.types import Kinds
+
+CONTEXT: Final = "$ctx"
+MESSAGE: Final = "$message"
+
+
+class Place(TypedDict):
+    """Position of a Python node; columns are 0-based UTF-8 bytes, as Python counts them."""
+
+    lineno: int
+    col_offset: int
+    end_lineno: int
+    end_col_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What becomes of the value of a statement.
+
+    Attributes:
+        kind: "discard" it, "return" it, or "assign" it.
+        name: Python name to assign.
+    """
+
+    kind: Literal["discard", "return", "assign"]
+    name: str = ""
+
+
+DISCARD: Final = Target("discard")
+RETURN: Final = Target("return")
+
+
+@dataclass(slots=True, eq=False)
+class Loop:
+    """A loop that is being lowered.
+
+    Attributes:
+        label: Its label.
+        wants_value: Whether somebody looks at its value (`break value`).
+        result: Python name of its value, once there is one.
+        flag: Python name that says which jump to it is under way in an inner loop, once there is
+            one.
+        crossed: Loops further out that a jump inside this one goes to.
+    """
+
+    label: str | None
+    wants_value: bool
+    result: str = ""
+    flag: str = ""
+    crossed: list[Loop] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Frame:
+    """The function that is being lowered.
+
+    Attributes:
+        scope: Its scope.
+        mode: "route" when no value means NO_VALUE, "value" when it means none, "ignored" when
+            nobody looks at the result.
+        title: As shown to people.
+        result: Type its results are checked against.
+        loops: Loops around the present statement.
+        relays: Whether `data` may be passed on as the message it came in.
+    """
+
+    scope: FunctionScope
+    mode: Literal["route", "value", "ignored"]
+    title: str = ""
+    result: TypeInfo | None = None
+    loops: list[Loop] = field(default_factory=list)
+    relays: bool = False
+
+
+Rule = Callable[[Any, Any], py.expr]
+StatementRule = Callable[[Any, Any, Target], None]
+
+
+class Lowering:
+    """Lowers one file.
+
+    Attributes:
+        file: Its names.
+        kinds: Evident kinds of its expressions.
+        body: Statements written so far in the present block.
+        frame: The function that is being lowered.
+        place: Position of the node that is being lowered.
+        bindings: Names that the factory binds before anything else, with their values.
+        rows: Entity -> Python name of the row, in conditions that run per row.
+        given: `id(node)` -> Python name, for expressions evaluated beforehand.
+    """
+
+    def __init__(
+        self,
+        file: FileNames,
+        kinds: Kinds,
+        expressions: Mapping[type, Rule],
+        statements: Mapping[type, StatementRule],
+    ) -> None:
+        self.file = file
+        self.kinds = kinds
+        self.body: list[py.stmt] = []
+        self.frame = Frame(file.file_scope, "ignored")
+        self.place = Place(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0)
+        self.bindings: dict[str, py.expr] = {}
+        self.rows: dict[str, str] = {}
+        self.given: dict[int, str] = {}
+        self.templates: dict[tuple[str, tuple[Any, ...]], str] = {}
+        self._expressions = expressions
+        self._statements = statements
+        self._count = 0
+        self._places: dict[tuple[int, int], Place] = {}
+
+    # --- dispatch ----------------------------------------
+
+    def expr(self, node: ast.Expr) -> py.expr:
+        """Lower an expression; its statements, if any, go to `body`."""
+        given = self.given.get(id(node))
+        if given is not None:
+            return self.load(given)
+        outer = self.place
+        self.place = self.place_of(node.span)
+        lowered = self._expressions[type(node)](self, node)
+        self.place = outer
+        return lowered
+
+    def statement(self, node: ast.Statement, target: Target) -> None:
+        """Lower a statement into `body`."""
+        outer = self.place
+        self.place = self.place_of(node.span)
+        self._statements[type(node)](self, node, target)
+        self.place = outer
+
+    def place_of(self, span: Span) -> Place:
+        """Python position of a span."""
+        key = (span.start, span.end)
+        known = self._places.get(key)
+        if known is None:
+            line, column = self._position(span.start)
+            end_line, end_column = self._position(span.end)
+            known = self._places[key] = Place(
+                lineno=line, col_offset=column, end_lineno=end_line, end_col_offset=end_column
+            )
+        return known
+
+    def _position(self, offset: int) -> tuple[int, int]:
+        source = self.file.source
+        line, column = source.position(offset)
+        text = source.line_text(line)
+        if text.isascii():
+            return line, column - 1
+        return line, len(text[: column - 1].encode("utf-8", "surrogatepass"))
+
+    @contextmanager
+    def at(self, span: Span) -> Iterator[None]:
+        """Give what is written inside the position of `span`."""
+        outer, self.place = self.place, self.place_of(span)
+        yield
+        self.place = outer
+
+    # --- pieces of Python ----------------------------------------
+
+    def load(self, name: str) -> py.Name:
+        """`name`."""
+        return py.Name(name, py.Load(), **self.place)
+
+    def store(self, name: str) -> py.Name:
+        """`name` as the target of an assignment."""
+        return py.Name(name, py.Store(), **self.place)
+
+    def const(self, value: Value) -> py.Constant:
+        """A constant; tuples of constants are constants too."""
+        return py.Constant(value, **self.place)
+
+    def attr(self, value: py.expr, name: str) -> py.Attribute:
+        """`value.name`."""
+        return py.Attribute(value, name, py.Load(), **self.place)
+
+    def item(self, value: py.expr, key: py.expr) -> py.Subscript:
+        """`value[key]`."""
+        return py.Subscript(value, key, py.Load(), **self.place)
+
+    def call(self, function: py.expr, *args: py.expr) -> py.Call:
+        """`function(*args)`."""
+        return py.Call(function, list(args), [], **self.place)
+
+    def row(self, items: Sequence[py.expr]) -> py.expr:
+        """`(items)`; a constant when all items are."""
+        if all(isinstance(item, py.Constant) for item in items):
+            return self.const(tuple(item.value for item in items if isinstance(item, py.Constant)))
+        return py.Tuple(list(items), py.Load(), **self.place)
+
+    def mapping(self, entries: Mapping[str, py.expr]) -> py.Dict:
+        """`{"name": value, ...}`."""
+        keys: list[py.expr | None] = [self.const(name) for name in entries]
+        return py.Dict(keys, list(entries.values()), **self.place)
+
+    def walrus(self, name: str, value: py.expr) -> py.NamedExpr:
+        """`(name := value)`."""
+        return py.NamedExpr(self.store(name), value, **self.place)
+
+    def compare(self, left: py.expr, operator: py.cmpop, right: py.expr) -> py.Compare:
+        """`left operator right`."""
+        return py.Compare(left, [operator], [right], **self.place)
+
+    def is_none(self, value: py.expr) -> py.Compare:
+        """`value is None`."""
+        return self.compare(value, py.Is(), self.const(None))
+
+    def choose(self, test: py.expr, then: py.expr, otherwise: py.expr) -> py.IfExp:
+        """`then if test else otherwise`."""
+        return py.IfExp(test, then, otherwise, **self.place)
+
+    def is_exactly(self, value: py.expr, python_type: str) -> py.Compare:
+        """`type(value) is python_type`."""
+        of_value = self.call(self.support("py_type"), value)
+        return self.compare(of_value, py.Is(), self.support(f"py_{python_type}"))
+
+    def negate(self, value: py.expr) -> py.UnaryOp:
+        """`not value`."""
+        return py.UnaryOp(py.Not(), value, **self.place)
+
+    def emit(self, statement: py.stmt) -> None:
+        """Add a statement to the present block."""
+        self.body.append(statement)
+
+    def emit_assign(self, name: str, value: py.expr) -> None:
+        """`name = value`."""
+        self.emit(py.Assign([self.store(name)], value, **self.place))
+
+    def emit_expr(self, value: py.expr) -> None:
+        """`value` for its effects; nothing for a constant or name."""
+        if not isinstance(value, py.Constant | py.Name):
+            self.emit(py.Expr(value, **self.place))
+
+    def define(self, name: str, parameters: Sequence[str], body: list[py.stmt]) -> py.FunctionDef:
+        """`def name(parameters): body`."""
+        args = [py.arg(p, **self.place) for p in parameters]
+        arguments = py.arguments(
+            posonlyargs=[], args=args, kwonlyargs=[], kw_defaults=[], defaults=[]
+        )
+        return self.define_with(name, arguments, body)
+
+    def define_with(
+        self, name: str, arguments: py.arguments, body: list[py.stmt]
+    ) -> py.FunctionDef:
+        """`def name(arguments): body`."""
+        statements = body or [py.Pass(**self.place)]
+        node = py.FunctionDef(name, arguments, statements, [], **self.place)
+        if "type_params" in py.FunctionDef._fields:  # Python 3.12
+            node.type_params = []  # type: ignore[attr-defined, unused-ignore]
+        return node
+
+    # --- temporaries ----------------------------------------
+
+    def temp(self) -> str:
+        """A name that nothing else in the file has."""
+        self._count += 1
+        return f"${self._count}"
+
+    def once(self, value: py.expr) -> tuple[py.expr, Callable[[], py.expr]]:
+        """A value that is needed several times: its first use, and a maker of the others."""
+        if isinstance(value, py.Name):
+            name = value.id
+            return value, lambda: self.load(name)
+        if isinstance(value, py.Constant):
+            constant = value.value
+            return value, lambda: self.const(constant)
+        name = self.temp()
+        return self.walrus(name, value), lambda: self.load(name)
+
+    def kept(self, value: py.expr) -> py.expr:
+        """A value that later statements cannot change: assigned to a temporary if need be."""
+        if isinstance(value, py.Constant):
+            return value
+        if isinstance(value, py.Name) and value.id.startswith("$"):
+            return value
+        name = self.temp()
+        self.emit_assign(name, value)
+        return self.load(name)
+
+    @contextmanager
+    def captured(self) -> Iterator[list[py.stmt]]:
+        """Collect the statements written inside."""
+        outer, self.body = self.body, []
+        yield self.body
+        self.body = outer
+
+    def operands(self, nodes: Sequence[ast.Expr]) -> list[py.expr]:
+        """Lower expressions so that they are evaluated from left to right."""
+        return self.in_order([partial(self.expr, node) for node in nodes])
+
+    def in_order(self, makers: Sequence[Callable[[], py.expr]]) -> list[py.expr]:
+        """Run makers of expressions so that what they make is evaluated from left to right."""
+        found: list[tuple[list[py.stmt], py.expr]] = []
+        for make in makers:
+            with self.captured() as statements:
+                value = make()
+            found.append((statements, value))
+        last = max((place for place, (made, _) in enumerate(found) if made), default=-1)
+        values: list[py.expr] = []
+        for place, (statements, value) in enumerate(found):
+            self.body.extend(statements)
+            values.append(self.kept(value) if place < last else value)
+        return values
+
+    def branch(
+        self, test: py.expr, then: Callable[[], py.expr], otherwise: Callable[[], py.expr]
+    ) -> py.expr:
+        """`then if test else otherwise`, as a statement when one of them needs statements."""
+        with self.captured() as then_body:
+            then_value = then()
+        with self.captured() as other_body:
+            other_value = otherwise()
+        if not then_body and not other_body:
+            return self.choose(test, then_value, other_value)
+        name = self.temp()
+        then_body.append(py.Assign([self.store(name)], then_value, **self.place))
+        other_body.append(py.Assign([self.store(name)], other_value, **self.place))
+        self.emit(py.If(test, then_body, other_body, **self.place))
+        return self.load(name)
+
+    # --- what the factory binds ----------------------------------------
+
+    def bind(self, name: str, value: Callable[[], py.expr]) -> py.Name:
+        """A name of the factory; `value` is asked for its value the first time."""
+        if name not in self.bindings:
+            outer, self.place = (
+                self.place,
+                Place(lineno=1, col_offset=0, end_lineno=1, end_col_offset=0),
+            )
+            made = value()  # may bind what it needs itself, before this one
+            self.bindings[name] = made
+            self.place = outer
+        return self.load(name)
+
+    def abi(self, name: str) -> py.Name:
+        """A member of the Abi."""
+        return self.bind(f"${name}", lambda: self.attr(self.load("$abi"), name))
+
+    def op(self, name: str) -> py.Name:
+        """An operator of the Abi."""
+        return self.bind(f"$op_{name}", lambda: self.attr(self.abi("ops"), name))
+
+    def support(self, name: str) -> py.Name:
+        """Something of `lang.support`."""
+        return self.bind(f"$s_{name}", lambda: self.attr(self.load("$support"), name))
+
+    def support_of_ops(self, name: str) -> py.Name:
+        """A function that `lang.support` makes from the operators."""
+        return self.bind(
+            f"$s_{name}",
+            lambda: self.call(self.attr(self.load("$support"), name), self.abi("ops")),
+        )
+
+    def builtin(self, name: str) -> py.Name:
+        """A builtin."""
+        return self.bind(f"$b_{name}", lambda: self.item(self.abi("builtins"), self.const(name)))
+
+    def handle(self, entity: str) -> py.Name:
+        """The handle of an entity."""
+        return self.bind(
+            f"$e_{entity}", lambda: self.item(self.abi("entities"), self.const(entity))
+        )
+
+    def handle_method(self, entity: str, name: str) -> py.Name:
+        """A method of the handle of an entity."""
+        return self.bind(f"$e_{entity}_{name}", lambda: self.attr(self.handle(entity), name))
+
+    # --- variables ----------------------------------------
+
+    def read(self, variable: Variable) -> py.expr:
+        """The value of a variable."""
+        if variable.is_boxed:
+            return self.item(self.load(variable.python), self.const(0))
+        constant = folded(variable)
+        if constant is not None:
+            return self.const(constant.value)
+        return self.load(variable.python)
+
+    def write(self, variable: Variable, value: py.expr, *, declares: bool) -> None:
+        """Assign to a variable; a boxed one gets a new box where it is declared."""
+        if not variable.is_boxed:
+            self.emit_assign(variable.python, value)
+        elif declares:
+            box = py.List([value], py.Load(), **self.place)
+            self.emit_assign(variable.python, box)
+        else:
+            cell = py.Subscript(self.load(variable.python), self.const(0), py.Store(), **self.place)
+            self.emit(py.Assign([cell], value, **self.place))
+
+
+def folded(variable: Variable) -> ast.Literal | None:
+    """The literal that a file-level variable always is, if it is one."""
+    if not variable.is_file_level or variable.writes != 1 or variable.is_late or variable.in_loop:
+        return None
+    origin = variable.sources[0]
+    return origin if isinstance(origin, ast.Literal) else None

@@ -1,0 +1,110 @@
+"""Lowering of blocks, and of the way their values take."""
+
+from __future__ import annotations
+
+import ast as py
+
+from flinfast.lang import ast
+from flinfast.lang.abi import Builtin
+from flinfast.lang.lower_base import DISCARD, Lowering, Target
+from flinfast.lang.program import TypeInfo
+from flinfast.lang.types import NONE, annotated
+
+
+def block(self: Lowering, node: ast.Block, target: Target) -> list[py.stmt]:
+    """The statements of a block; the value of the last one goes to `target`."""
+    with self.captured() as body:
+        statements(self, node, target)
+    return body
+
+
+def statements(self: Lowering, node: ast.Block, target: Target) -> None:
+    """Write the statements of a block into the present one."""
+    for statement in node.statements[:-1]:
+        self.statement(statement, DISCARD)
+    if node.statements:
+        self.statement(node.statements[-1], target)
+    else:
+        no_value(self, target)
+
+
+def deliver(self: Lowering, value: py.expr, node: ast.Expr, target: Target) -> None:
+    """Give the value of `node` to the target."""
+    if target.kind == "discard":
+        self.emit_expr(value)
+    elif target.kind == "assign":
+        self.emit_assign(target.name, value)
+    elif self.frame.mode == "ignored":
+        self.emit_expr(value)  # this is the end of the function
+    else:
+        self.emit(py.Return(checked_result(self, value, node), **self.place))
+
+
+def no_value(self: Lowering, target: Target) -> None:
+    """The target gets what stands for no value."""
+    if target.kind == "assign":
+        self.emit_assign(target.name, self.const(None))
+    elif target.kind == "return" and (self.frame.mode == "route" or self.frame.result):
+        return_nothing(self)  # elsewhere the end of the function does
+
+
+def return_nothing(self: Lowering) -> None:
+    """Return what stands for no value."""
+    if self.frame.mode == "route":
+        self.emit(py.Return(self.support("no_value"), **self.place))
+        return
+    value = None
+    if self.frame.mode == "value":
+        value = checked_result(self, self.const(None), None)
+    self.emit(py.Return(value, **self.place))
+
+
+def checked_result(self: Lowering, value: py.expr, node: ast.Expr | None) -> py.expr:
+    """A result of the present function, checked against its declared type."""
+    declared = self.frame.result
+    kind = NONE if node is None else self.kinds.of(node)
+    return checked(self, value, kind, declared, f"result of `{self.frame.title}`")
+
+
+def checked(
+    self: Lowering, value: py.expr, kind: str, declared: TypeInfo | None, what: str
+) -> py.expr:
+    """A value of an evident kind, checked against a declared type."""
+    if declared is None or declared.name in ("any", "union") or annotated(declared) == kind != "":
+        return value
+    if kind == NONE and declared.optional:
+        return value
+    optional, text = self.const(declared.optional), self.const(what)
+    enum = self.file.table.enums.get(declared.name)
+    if enum is not None:
+        variants = self.const(enum.variants)
+        return self.call(self.support("check_variant"), value, variants, optional, text)
+    check = self.support_of_ops("type_check")
+    return self.call(check, value, self.const(declared.name), optional, text)
+
+
+def has_value(self: Lowering, node: ast.Block | ast.IfExpr | None) -> bool:
+    """Whether a block at the end of a route handler answers with something."""
+    if isinstance(node, ast.IfExpr):
+        return has_value(self, node.then) or has_value(self, node.otherwise)
+    if node is None or not node.statements:
+        return False
+    last = node.statements[-1]
+    return isinstance(last, ast.ExprStatement) and expr_has_value(self, last.value)
+
+
+def expr_has_value(self: Lowering, node: ast.Expr) -> bool:
+    """Whether an expression statement at the end of a route handler is an answer."""
+    if isinstance(node, ast.IfExpr):
+        return has_value(self, node)
+    if isinstance(node, ast.Match):
+        return any(
+            has_value(self, arm.body)
+            if isinstance(arm.body, ast.Block)
+            else expr_has_value(self, arm.body)
+            for arm in node.arms
+        )
+    if isinstance(node, ast.Call) and isinstance(node.callee, ast.Name):
+        symbol = self.file.symbols.get(id(node.callee))
+        return not (isinstance(symbol, Builtin) and symbol.result == "none")
+    return not isinstance(node, ast.SaveExpr)

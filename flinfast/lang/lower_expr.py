@@ -1,0 +1,306 @@
+"""Lowering of names, members, literals and conditional expressions."""
+
+from __future__ import annotations
+
+import ast as py
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from flinfast.lang import ast
+from flinfast.lang.abi import Builtin
+from flinfast.lang.lower_base import CONTEXT, Lowering, Rule, Target
+from flinfast.lang.lower_operator import condition
+from flinfast.lang.scope import python_name
+from flinfast.lang.symbol import (
+    ContextSymbol,
+    EntitySymbol,
+    FieldSymbol,
+    FunctionSymbol,
+    Symbol,
+    Variable,
+    VariantSymbol,
+)
+from flinfast.lang.types import (
+    INT,
+    LIST,
+    MAP,
+    QUERY_RESULTS,
+    SIZE_NAMES,
+    TEXT,
+    entity_of,
+)
+
+# Builtins that need no parentheses (flin-reference 13.4).
+BARE_CALLS: Final = frozenset({"now", "today", "yesterday", "tomorrow"})
+_OBJECTS: Final = frozenset({"session", "request", "response", "ws"})  # never plain maps
+
+
+def literal(self: Lowering, node: ast.Literal) -> py.expr:
+    """`42`, `"text"`, `none`."""
+    return self.const(node.value)
+
+
+def name(self: Lowering, node: ast.Name) -> py.expr:
+    """A plain name where a value is wanted."""
+    return symbol_value(self, self.file.symbols[id(node)])
+
+
+def symbol_value(self: Lowering, symbol: Symbol) -> py.expr:
+    """The value of what a name stands for."""
+    if isinstance(symbol, Variable):
+        return self.read(symbol)
+    if isinstance(symbol, ContextSymbol):
+        return self.attr(self.load(CONTEXT), symbol.name)
+    if isinstance(symbol, EntitySymbol):
+        return self.handle(symbol.name)
+    if isinstance(symbol, FieldSymbol):
+        row = self.rows[symbol.entity]
+        return self.call(self.op("member"), self.load(row), self.const(symbol.name))
+    if isinstance(symbol, VariantSymbol):
+        return self.const(symbol.name)
+    if isinstance(symbol, FunctionSymbol):
+        return self.call(self.support("bound"), function(self, symbol), self.load(CONTEXT))
+    assert isinstance(symbol, Builtin)
+    value = self.builtin(symbol.name)
+    context = [self.load(CONTEXT)] if symbol.context else []
+    if symbol.name in BARE_CALLS:
+        return self.call(value, *context)
+    return self.call(self.support("bound"), value, *context) if context else value
+
+
+def function(self: Lowering, symbol: FunctionSymbol) -> py.expr:
+    """The closure of a function, which takes the context first."""
+    if self.file.functions.get(symbol.name) is symbol:
+        return self.load(python_name(symbol.name))
+    shared = self.abi("shared_functions")
+    if self.file.kind in ("lib", "entities"):
+        # Files of functions may use each other, so look it up when it is called.
+        return self.item(shared, self.const(symbol.name))
+    return self.bind(f"$f_{symbol.name}", lambda: self.item(shared, self.const(symbol.name)))
+
+
+# --- members ----------------------------------------
+
+
+def member(self: Lowering, node: ast.Member) -> py.expr:
+    """`target.name`."""
+    symbol = self.file.symbols.get(id(node))
+    if symbol is not None:
+        return symbol_value(self, symbol)
+    target = node.target
+    if isinstance(target, ast.Name):
+        context = self.file.symbols.get(id(target))
+        if isinstance(context, ContextSymbol):
+            return _context_member(self, context, node)
+    return read_member(self, self.expr(target), self.kinds.of(target), node.name, node.optional)
+
+
+def read_member(
+    self: Lowering, value: py.expr, kind: str, name: str, optional: bool = False
+) -> py.expr:
+    """`value.name` of a lowered value."""
+    if kind == MAP:
+        return self.call(self.attr(value, "get"), self.const(name))
+    if kind in (TEXT, LIST) and name in SIZE_NAMES:
+        return self.call(self.support("py_len"), value)
+    if entity_of(kind, "handle", "query") and name in QUERY_RESULTS:
+        return self.call(self.attr(value, "flin_get"), self.const(name))
+    operator = self.op("member_optional" if optional else "member")
+    if kind in (TEXT, LIST):
+        return self.call(operator, value, self.const(name))
+    first, again = self.once(value)
+    slow = self.call(operator, again(), self.const(name))
+    if entity_of(kind, "record"):
+        fast = self.call(self.attr(again(), "flin_get"), self.const(name))
+        return self.choose(self.is_none(first), slow, fast)
+    fast = self.call(self.attr(again(), "get"), self.const(name))
+    return self.choose(self.is_exactly(first, "dict"), fast, slow)
+
+
+def _context_member(self: Lowering, symbol: ContextSymbol, node: ast.Member) -> py.expr:
+    context = self.load(CONTEXT)
+    key = self.const(node.name)
+    if symbol.name == "params":
+        values = self.attr(context, "params")
+        if self.kinds.is_path_parameter(symbol, node.name):
+            return self.item(values, key)
+        return self.call(self.attr(values, "get"), key)
+    if symbol.name == "ws" and node.name == "connection_id":
+        return self.attr(context, "connection_id")  # the context is the connection
+    value = self.attr(context, symbol.name)
+    if symbol.name in _OBJECTS:
+        operator = self.op("member_optional" if node.optional else "member")
+        return self.call(operator, value, key)
+    return read_member(self, value, "any", node.name, node.optional)
+
+
+def index(self: Lowering, node: ast.Index) -> py.expr:
+    """`target[key]`."""
+    value, key = self.operands([node.target, node.key])
+    kind = self.kinds.of(node.target)
+    is_name = isinstance(node.key, ast.Literal) and isinstance(node.key.value, str)
+    if is_name and kind == MAP:
+        return self.call(self.attr(value, "get"), key)
+    operator = self.op("index")
+    if is_name:
+        first, again = self.once(value)
+        fast = self.call(self.attr(again(), "get"), key)
+        slow = self.call(operator, again(), key)
+        return self.choose(self.is_exactly(first, "dict"), fast, slow)
+    if kind == LIST and self.kinds.of(node.key) == INT and isinstance(value, py.Name):
+        first, again = self.once(key)
+        size = self.call(self.support("py_len"), value)
+        inside = py.Compare(self.const(0), [py.LtE(), py.Lt()], [first, size], **self.place)
+        return self.choose(inside, self.item(value, again()), self.call(operator, value, again()))
+    return self.call(operator, value, key)
+
+
+def slice_(self: Lowering, node: ast.Slice) -> py.expr:
+    """`target[start:stop:step]`."""
+    none = ast.Literal(node.span, None)
+    bounds = [node.start or none, node.stop or none, node.step or none]
+    value, start, stop, step = self.operands([node.target, *bounds])
+    plain = all(isinstance(b, ast.Literal) and type(b.value) is not float for b in bounds)
+    if plain and node.step is None and self.kinds.of(node.target) in (TEXT, LIST):
+        between = py.Slice(_bound(start), _bound(stop), None, **self.place)
+        return self.item(value, between)
+    return self.call(self.op("slice"), value, start, stop, step)
+
+
+def _bound(value: py.expr) -> py.expr | None:
+    return None if isinstance(value, py.Constant) and value.value is None else value
+
+
+def version_at(self: Lowering, node: ast.VersionAt) -> py.expr:
+    """`target@reference`."""
+    return self.call(self.op("version_at"), *self.operands([node.target, node.reference]))
+
+
+# --- literals of several values ----------------------------------------
+
+
+def list_literal(self: Lowering, node: ast.ListLiteral) -> py.expr:
+    """`[a, ...b]`."""
+    values = self.operands([item.value for item in node.items])
+    items = [
+        _spread_items(self, item.value, value) if item.spread else value
+        for item, value in zip(node.items, values, strict=True)
+    ]
+    return py.List(items, py.Load(), **self.place)
+
+
+def _spread_items(self: Lowering, node: ast.Expr, value: py.expr) -> py.expr:
+    if self.kinds.of(node) != LIST:
+        value = self.call(self.support_of_ops("list_items"), value)
+    return py.Starred(value, py.Load(), **self.place)
+
+
+def map_literal(self: Lowering, node: ast.MapLiteral) -> py.expr:
+    """`{ k: v, ...m }`."""
+    return entries(self, node.entries)
+
+
+def entries(self: Lowering, items: tuple[ast.MapEntry, ...]) -> py.expr:
+    """Map entries as a dict display."""
+    makers: list[Callable[[], py.expr]] = []
+    for entry in items:
+        if isinstance(entry.key, ast.Expr):
+            makers.append(partial(_computed_key, self, entry.key))
+        makers.append(partial(self.expr, entry.value))
+    values = iter(self.in_order(makers))
+    keys: list[py.expr | None] = []
+    found: list[py.expr] = []
+    for entry in items:
+        if entry.key is None:
+            value = next(values)
+            if self.kinds.of(entry.value) != MAP:
+                value = self.call(self.support_of_ops("map_entries"), value)
+            keys.append(None)
+            found.append(value)
+            continue
+        keys.append(self.const(entry.key) if isinstance(entry.key, str) else next(values))
+        found.append(next(values))
+    return py.Dict(keys, found, **self.place)
+
+
+def _computed_key(self: Lowering, key: ast.Expr) -> py.expr:
+    value = self.expr(key)
+    if self.kinds.of(key) == TEXT:
+        return value
+    return self.call(self.op("map_key"), value)
+
+
+def entity_literal(self: Lowering, node: ast.EntityLiteral) -> py.expr:
+    """`Name { field: value, ...map }`."""
+    construct = self.handle_method(node.entity, "construct")
+    values = self.operands([entry.value for entry in node.entries])
+    named = zip(node.entries, values, strict=True)
+    fields = {e.key: value for e, value in named if isinstance(e.key, str)}
+    spread = [v for e, v in zip(node.entries, values, strict=True) if e.key is None]
+    if spread:
+        return self.call(construct, self.mapping(fields), self.row(spread))
+    return self.call(construct, self.mapping(fields))
+
+
+def response_literal(self: Lowering, node: ast.ResponseLiteral) -> py.expr:
+    """`response { status: 201, body: x }`."""
+    return self.call(self.abi("make_response"), entries(self, node.entries))
+
+
+def save(self: Lowering, node: ast.SaveExpr) -> py.expr:
+    """`save e`, `delete e`, `restore e`, `destroy e`."""
+    return self.call(self.abi(node.verb), self.expr(node.value))
+
+
+# --- choices ----------------------------------------
+
+
+def conditional(self: Lowering, node: ast.Conditional) -> py.expr:
+    """`c ? a : b`."""
+    test = condition(self, node.condition)
+    return self.branch(test, lambda: self.expr(node.then), lambda: self.expr(node.otherwise))
+
+
+def if_expr(self: Lowering, node: ast.IfExpr) -> py.expr:
+    """`if` where a value is wanted."""
+    then, otherwise = _single(node.then), node.otherwise
+    last = _single(otherwise) if isinstance(otherwise, ast.Block) else None
+    if then is not None and last is not None:
+        test = condition(self, node.condition)
+        return self.branch(test, lambda: self.expr(then), lambda: self.expr(last))
+    return value_of_statement(self, node)
+
+
+def value_of_statement(self: Lowering, node: ast.IfExpr | ast.Match) -> py.expr:
+    """The value of something that is written as statements."""
+    result = self.temp()
+    statement = ast.ExprStatement(node.span, node)
+    self.statement(statement, Target("assign", result))
+    return self.load(result)
+
+
+def _single(block: ast.Block) -> ast.Expr | None:
+    """The only expression of a block that has nothing else."""
+    if len(block.statements) != 1:
+        return None
+    statement = block.statements[0]
+    return statement.value if isinstance(statement, ast.ExprStatement) else None
+
+
+RULES: Final[dict[type, Rule]] = {
+    ast.Literal: literal,
+    ast.Name: name,
+    ast.Member: member,
+    ast.Index: index,
+    ast.Slice: slice_,
+    ast.VersionAt: version_at,
+    ast.ListLiteral: list_literal,
+    ast.MapLiteral: map_literal,
+    ast.EntityLiteral: entity_literal,
+    ast.ResponseLiteral: response_literal,
+    ast.SaveExpr: save,
+    ast.Conditional: conditional,
+    ast.IfExpr: if_expr,
+    ast.Match: value_of_statement,
+}

@@ -1,0 +1,223 @@
+"""Lowering of code that becomes a Python function: functions, lambdas, handlers, defaults."""
+
+from __future__ import annotations
+
+import ast as py
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from flinfast.lang import ast, lower_block
+from flinfast.lang.lower_base import CONTEXT, MESSAGE, RETURN, Frame, Lowering, Rule
+from flinfast.lang.message import MessageUse
+from flinfast.lang.scope import python_name
+from flinfast.lang.source import Span
+from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable
+from flinfast.lang.types import annotated
+
+_PYTHON_TYPES: Final = {
+    "text": "str",
+    "int": "int",
+    "number": "float",
+    "bool": "bool",
+    "list": "list",
+    "map": "dict",
+}
+
+
+@contextmanager
+def inside(self: Lowering, frame: Frame) -> Iterator[list[py.stmt]]:
+    """Write the body of a function."""
+    outer, self.frame = self.frame, frame
+    with self.captured() as body:
+        yield body
+    self.frame = outer
+
+
+def _nonlocal(self: Lowering, scope: FunctionScope) -> list[py.stmt]:
+    names = sorted({v.python for v in scope.outer_written if not v.is_boxed})
+    return [py.Nonlocal(names, **self.place)] if names else []
+
+
+# --- handlers and functions ----------------------------------------
+
+
+def handler(
+    self: Lowering,
+    name: str,
+    node: ast.Node,
+    body: ast.Block,
+    frame: Frame,
+    first: Sequence[str] = (CONTEXT,),
+    message: tuple[Variable, MessageUse] | None = None,
+) -> py.FunctionDef:
+    """A closure for the runtime.
+
+    Args:
+        self: The file.
+        name: Python name of the function, shown in tracebacks.
+        node: Key of its scope.
+        body: Its statements.
+        frame: How it is lowered.
+        first: Its parameters.
+        message: The parameter of `on message`, and how it is used.
+    """
+    scope = self.file.scopes[id(node)]
+    with self.at(_head(node.span)), inside(self, frame) as statements:
+        statements += _nonlocal(self, scope)
+        if message is not None:
+            variable, use = message
+            frame.relays = use.relays
+            if use.reads:
+                value = self.attr(self.load(MESSAGE), "value")
+                self.write(variable, value, declares=True)
+        with self.at(body.span):
+            lower_block.statements(self, body, RETURN)
+        return self.define(name, first, statements)
+
+
+def function(self: Lowering, symbol: FunctionSymbol, first: str = CONTEXT) -> py.FunctionDef:
+    """A `fn` or `guard_definition`."""
+    declaration = symbol.declaration
+    scope = self.file.scopes[id(declaration)]
+    frame = Frame(scope, "value", title=symbol.name, result=symbol.result)
+    with self.at(declaration.name_span), inside(self, frame) as statements:
+        statements += _nonlocal(self, scope)
+        arguments = _parameters(self, declaration.parameters, symbol.name, [first])
+        with self.at(declaration.body.span):
+            lower_block.statements(self, declaration.body, RETURN)
+        return self.define_with(python_name(symbol.name), arguments, statements)
+
+
+def value_function(self: Lowering, name: str, node: ast.Node, value: ast.Expr) -> py.FunctionDef:
+    """A function without parameters that gives a value: the default of a field."""
+    frame = Frame(self.file.scopes[id(node)], "value")
+    with self.at(value.span), inside(self, frame) as statements:
+        result = self.expr(value)
+        statements.append(py.Return(result, **self.place))
+        return self.define(name, (), statements)
+
+
+def _head(span: Span) -> Span:
+    return Span(span.start, span.start)
+
+
+# --- parameters ----------------------------------------
+
+
+def _parameters(
+    self: Lowering, parameters: Sequence[ast.Parameter], title: str, before: Sequence[str]
+) -> py.arguments:
+    """Python parameters; defaults and checks are written into the body."""
+    args = [py.arg(name, **self.place) for name in before]
+    defaults: list[py.expr] = []
+    vararg: py.arg | None = None
+    for parameter in parameters:
+        variables = self.file.bindings[id(parameter)]
+        variable = variables[0]
+        with self.at(parameter.span):
+            if parameter.rest:
+                vararg = py.arg(variable.python, **self.place)
+                as_list = self.call(self.support("py_list"), self.load(variable.python))
+                self.emit_assign(variable.python, as_list)
+                continue
+            args.append(py.arg(variable.python, **self.place))
+            defaults.append(_default(self, parameter, variable))
+            _check(self, variable, title)
+    return py.arguments(
+        posonlyargs=[],
+        args=args,
+        vararg=vararg,
+        kwonlyargs=[],
+        kw_defaults=[],
+        defaults=defaults,
+    )
+
+
+def _default(self: Lowering, parameter: ast.Parameter, variable: Variable) -> py.expr:
+    """What stands for a missing argument."""
+    default = parameter.default
+    if default is None:
+        return self.const(None)
+    if isinstance(default, ast.Literal):
+        return self.const(default.value)
+    missing = self.support("missing")
+    is_missing = self.compare(self.load(variable.python), py.Is(), missing)
+    with self.captured() as body:
+        self.emit_assign(variable.python, self.expr(default))
+    self.emit(py.If(is_missing, body, [], **self.place))
+    return missing
+
+
+def _check(self: Lowering, variable: Variable, title: str) -> None:
+    """Check an argument against the parameter's declared type."""
+    declared = variable.annotation
+    value = self.load(variable.python)
+    what = f"argument `{variable.name}` of `{title}`"
+    value_checked = lower_block.checked(self, value, "any", declared, what)
+    if value_checked is value:
+        return
+    kind = annotated(declared)
+    with self.captured() as body:
+        self.emit_assign(variable.python, value_checked)
+    if not kind:
+        self.body.extend(body)
+        return
+    exact = self.is_exactly(value, _PYTHON_TYPES[kind])
+    self.emit(py.If(self.negate(exact), body, [], **self.place))
+
+
+# --- lambdas ----------------------------------------
+
+
+def lambda_(self: Lowering, node: ast.Lambda) -> py.expr:
+    """`x => e`, `(a, b) => { ... }`: a Python lambda where that can say it."""
+    scope = self.file.scopes[id(node)]
+    frame = Frame(scope, "value", title="lambda", relays=self.frame.relays)
+    result: py.expr | None = None
+    with inside(self, frame) as statements:
+        statements += _nonlocal(self, scope)
+        arguments = _parameters(self, node.parameters, "lambda", [])
+        if isinstance(node.body, ast.Block):
+            lower_block.statements(self, node.body, RETURN)
+        else:
+            result = self.expr(node.body)
+    boxes = sorted({v.python for v in scope.captured if v.is_boxed})
+    if result is not None and not statements:
+        made: py.expr = py.Lambda(arguments, result, **self.place)
+        return _with_boxes(self, boxes, made)
+    if result is not None:
+        statements.append(py.Return(result, **self.place))
+    definition = self.define_with("lambda", arguments, statements)
+    return _defined(self, boxes, definition)
+
+
+def _with_boxes(self: Lowering, boxes: list[str], made: py.expr) -> py.expr:
+    """A lambda that keeps the boxes of this turn of a loop."""
+    if not boxes:
+        return made
+    arguments = py.arguments(
+        posonlyargs=[],
+        args=[py.arg(name, **self.place) for name in boxes],
+        kwonlyargs=[],
+        kw_defaults=[],
+        defaults=[],
+    )
+    maker = py.Lambda(arguments, made, **self.place)
+    return self.call(maker, *(self.load(name) for name in boxes))
+
+
+def _defined(self: Lowering, boxes: list[str], definition: py.FunctionDef) -> py.expr:
+    name = self.temp()
+    if not boxes:
+        self.emit(definition)
+        self.emit_assign(name, self.load(definition.name))
+        return self.load(name)
+    returned = py.Return(self.load(definition.name), **self.place)
+    maker = self.define(self.temp(), boxes, [definition, returned])
+    self.emit(maker)
+    self.emit_assign(name, self.call(self.load(maker.name), *(self.load(b) for b in boxes)))
+    return self.load(name)
+
+
+RULES: Final[dict[type, Rule]] = {ast.Lambda: lambda_}

@@ -1,0 +1,284 @@
+"""Lowering of operators: inline Python where kinds are evident, `Operators` elsewhere."""
+
+from __future__ import annotations
+
+import ast as py
+from typing import Final
+
+from flinfast.lang import ast
+from flinfast.lang.lower_base import Lowering, Rule
+from flinfast.lang.lower_text import join_texts
+from flinfast.lang.support import INT_SMALL
+from flinfast.lang.types import BOOL, INT, LIST, MAP, NUMBER, TEXT
+
+_ARITHMETIC: Final = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "**": "pow"}
+_ORDER: Final[dict[str, tuple[str, type[py.cmpop]]]] = {
+    "<": ("lt", py.Lt),
+    "<=": ("le", py.LtE),
+    ">": ("greater", py.Gt),
+    ">=": ("greater_equal", py.GtE),
+}
+_NUMERIC: Final = frozenset({INT, NUMBER})
+_TYPE_TESTS: Final = {"text": "str", "string": "str", "bool": "bool", "boolean": "bool"}
+
+
+# --- truth ----------------------------------------
+
+
+def condition(self: Lowering, node: ast.Expr) -> py.expr:
+    """An expression whose Python truth is the FLIN truth of `node`."""
+    if isinstance(node, ast.Binary) and node.operator in ("&&", "||"):
+        with self.at(node.span):
+            return _both(self, node)
+    if isinstance(node, ast.Unary) and node.operator == "!":
+        with self.at(node.span):
+            return self.negate(condition(self, node.operand))
+    return truth(self, self.expr(node), self.kinds.of(node))
+
+
+def truth(self: Lowering, value: py.expr, kind: str) -> py.expr:
+    """The truth of a lowered value."""
+    # An empty list or map is true, and NaN is not: Python's truth only fits these kinds.
+    if kind in (BOOL, TEXT, INT):
+        return value
+    return self.call(self.op("truthy"), value)
+
+
+def _both(self: Lowering, node: ast.Binary) -> py.expr:
+    left = condition(self, node.left)
+    with self.captured() as made:
+        right = condition(self, node.right)
+    operator: py.boolop = py.And() if node.operator == "&&" else py.Or()
+    if not made:
+        return py.BoolOp(operator, [left, right], **self.place)
+    result = self.temp()
+    self.emit_assign(result, left)
+    test: py.expr = self.load(result)
+    if node.operator == "||":
+        test = self.negate(test)
+    made.append(py.Assign([self.store(result)], right, **self.place))
+    self.emit(py.If(test, made, [], **self.place))
+    return self.load(result)
+
+
+def unary(self: Lowering, node: ast.Unary) -> py.expr:
+    """`!x`, `-x`."""
+    if node.operator == "!":
+        return self.negate(condition(self, node.operand))
+    operand = node.operand
+    if isinstance(operand, ast.Literal) and type(operand.value) in (int, float):
+        return self.const(-operand.value)  # type: ignore[operator]  # a number, see above
+    value = self.expr(operand)
+    if self.kinds.of(operand) in _NUMERIC:
+        return py.UnaryOp(py.USub(), value, **self.place)
+    return self.call(self.op("neg"), value)
+
+
+# --- binary operators ----------------------------------------
+
+
+def binary(self: Lowering, node: ast.Binary) -> py.expr:
+    """All operators with two operands."""
+    operator = node.operator
+    if operator in ("&&", "||"):
+        return _logical(self, node)
+    if operator == "??":
+        first, again = self.once(self.expr(node.left))
+        return self.branch(self.is_none(first), lambda: self.expr(node.right), again)
+    if operator == "++" or (operator == "+" and self.kinds.of(node) == TEXT):
+        return join_texts(self, node)
+    if operator in ("==", "!="):
+        return _equality(self, node)
+    left, right = self.operands([node.left, node.right])
+    kinds = (self.kinds.of(node.left), self.kinds.of(node.right))
+    if operator in _ORDER:
+        return _order(self, operator, left, right, kinds)
+    if operator in ("in", "not_in"):
+        found = _contains(self, node, left, right, kinds)
+        return self.negate(found) if operator == "not_in" else found
+    return _arithmetic(self, operator, left, right, kinds)
+
+
+def _logical(self: Lowering, node: ast.Binary) -> py.expr:
+    """`a || b`, `a && b` as values: one of the operands."""
+    kind = self.kinds.of(node.left)
+    left = self.expr(node.left)
+    with self.captured() as made:
+        right = self.expr(node.right)
+    if kind in (BOOL, TEXT, INT) and not made:
+        operator: py.boolop = py.And() if node.operator == "&&" else py.Or()
+        return py.BoolOp(operator, [left, right], **self.place)
+    first, again = self.once(left)
+    test = truth(self, first, kind)
+
+    def other() -> py.expr:
+        self.body.extend(made)
+        return right
+
+    if node.operator == "&&":
+        return self.branch(test, other, again)
+    return self.branch(test, again, other)
+
+
+def _equality(self: Lowering, node: ast.Binary) -> py.expr:
+    left_node, right_node = node.left, node.right
+    is_equal = node.operator == "=="
+    for side, other in ((right_node, left_node), (left_node, right_node)):
+        if isinstance(side, ast.Literal) and (side.value is None or type(side.value) is bool):
+            value = self.expr(other)
+            operator: py.cmpop = py.Is() if is_equal else py.IsNot()
+            return self.compare(value, operator, self.const(side.value))
+    left, right = self.operands([left_node, right_node])
+    kinds = {self.kinds.of(left_node), self.kinds.of(right_node)}
+    # Python's == is FLIN's when one side is text, or both are numbers; true == 1 must not happen.
+    inline = (
+        TEXT in kinds
+        or kinds <= _NUMERIC
+        or kinds == {BOOL}
+        or _is_plain_number(left_node)
+        or _is_plain_number(right_node)
+    )
+    if inline:
+        return self.compare(left, py.Eq() if is_equal else py.NotEq(), right)
+    found = self.call(self.op("eq"), left, right)
+    return found if is_equal else self.negate(found)
+
+
+def _is_plain_number(node: ast.Expr) -> bool:
+    """A number literal that no bool is equal to in Python."""
+    return (
+        isinstance(node, ast.Literal)
+        and type(node.value) in (int, float)
+        and node.value not in (0, 1)
+    )
+
+
+def _order(
+    self: Lowering, operator: str, left: py.expr, right: py.expr, kinds: tuple[str, str]
+) -> py.expr:
+    name, inline = _ORDER[operator]
+    if kinds == (TEXT, TEXT) or (kinds[0] in _NUMERIC and kinds[1] in _NUMERIC):
+        return self.compare(left, inline(), right)
+    if operator in ("<", "<="):
+        return self.call(self.op(name), left, right)
+    both_names = isinstance(left, py.Name) and isinstance(right, py.Name)
+    if both_names or isinstance(left, py.Constant) or isinstance(right, py.Constant):
+        # Swapping is fine: neither can notice.
+        return self.call(self.op("lt" if operator == ">" else "le"), right, left)
+    return self.call(self.support_of_ops(name), left, right)
+
+
+def _contains(
+    self: Lowering, node: ast.Binary, item: py.expr, container: py.expr, kinds: tuple[str, str]
+) -> py.expr:
+    kind, inside = kinds
+    if kind == TEXT and inside in (TEXT, MAP):
+        return self.compare(item, py.In(), container)
+    texts = _text_literals(node.right)
+    if texts is not None:
+        return self.compare(item, py.In(), self.const(texts))
+    if kind == TEXT and inside == LIST:
+        return self.compare(item, py.In(), container)
+    return self.call(self.op("contains"), item, container)
+
+
+def _text_literals(node: ast.Expr) -> tuple[str, ...] | None:
+    """The items of a list literal that holds only texts, which every value can be compared to."""
+    if not isinstance(node, ast.ListLiteral):
+        return None
+    texts: list[str] = []
+    for item in node.items:
+        value = item.value
+        if item.spread or not isinstance(value, ast.Literal) or not isinstance(value.value, str):
+            return None
+        texts.append(value.value)
+    return tuple(texts)
+
+
+def _arithmetic(
+    self: Lowering, operator: str, left: py.expr, right: py.expr, kinds: tuple[str, str]
+) -> py.expr:
+    exact = kinds[0] == kinds[1] and kinds[0] in _NUMERIC
+    small = _is_small(left, kinds[0]) or _is_small(right, kinds[1])
+    numeric = kinds[0] in _NUMERIC and kinds[1] in _NUMERIC
+    if operator in ("+", "-") and (exact or (numeric and small)):
+        python: py.operator = py.Add() if operator == "+" else py.Sub()
+        return py.BinOp(left, python, right, **self.place)
+    if operator == "*" and numeric and (kinds == (NUMBER, NUMBER) or small):
+        return py.BinOp(left, py.Mult(), right, **self.place)
+    if operator == "*" and kinds == (INT, INT):
+        return _int_product(self, left, right)
+    if operator == "%" and kinds == (INT, INT):
+        inline = _int_remainder(self, left, right)
+        if inline is not None:
+            return inline
+    return self.call(self.op(_ARITHMETIC[operator]), left, right)
+
+
+def _is_small(value: py.expr, kind: str) -> bool:
+    """Whether it is an int literal that converts to a number and cannot make ints explode."""
+    if kind != INT or not isinstance(value, py.Constant):
+        return False
+    return isinstance(value.value, int) and abs(value.value) < 1 << 31
+
+
+def _int_product(self: Lowering, left: py.expr, right: py.expr) -> py.expr:
+    """Small products inline; `mul` judges large ones."""
+    name = self.temp()
+    product = self.walrus(name, py.BinOp(left, py.Mult(), right, **self.place))
+    inside = py.Compare(
+        self.const(-INT_SMALL),
+        [py.Lt(), py.Lt()],
+        [product, self.const(INT_SMALL)],
+        **self.place,
+    )
+    checked = self.call(self.op("mul"), self.load(name), self.const(1))
+    return self.choose(inside, self.load(name), checked)
+
+
+def _int_remainder(self: Lowering, left: py.expr, right: py.expr) -> py.expr | None:
+    """`x % 7`: the sign is that of `x`, so Python's operator serves for positive ones."""
+    if not isinstance(right, py.Constant) or not isinstance(right.value, int) or right.value <= 0:
+        return None
+    first, again = self.once(left)
+    is_positive = self.compare(first, py.GtE(), self.const(0))
+    fast = py.BinOp(again(), py.Mod(), right, **self.place)
+    return self.choose(is_positive, fast, self.call(self.op("mod"), again(), right))
+
+
+# --- ranges and type tests ----------------------------------------
+
+
+def range_expr(self: Lowering, node: ast.RangeExpr) -> py.expr:
+    """`a..b`."""
+    start, stop = self.operands([node.start, node.stop])
+    if self.kinds.of(node.start) == self.kinds.of(node.stop) == INT:
+        if node.inclusive:
+            stop = py.BinOp(stop, py.Add(), self.const(1), **self.place)
+        return self.call(self.support("py_range"), start, stop)
+    return self.call(self.op("range"), start, stop, self.const(node.inclusive))
+
+
+def type_test(self: Lowering, node: ast.TypeTest) -> py.expr:
+    """`value is text`."""
+    value = self.expr(node.value)
+    name = node.type_name
+    if name in _TYPE_TESTS:
+        return self.is_exactly(value, _TYPE_TESTS[name])
+    if name in ("none", "null", "nil"):
+        return self.is_none(value)
+    enum = self.file.table.enums.get(name)
+    if enum is not None:
+        return self.compare(value, py.In(), self.const(enum.variants))
+    alias = self.file.table.aliases.get(name)
+    if alias is not None:
+        name = alias[0].type.name
+    return self.call(self.op("is_type"), value, self.const(name))
+
+
+RULES: Final[dict[type, Rule]] = {
+    ast.Unary: unary,
+    ast.Binary: binary,
+    ast.RangeExpr: range_expr,
+    ast.TypeTest: type_test,
+}

@@ -1,0 +1,283 @@
+"""Lowering of statements, blocks and loops.
+
+Where the value of a statement goes is decided from outside (`Target`): the last statement of a
+block passes it on, so `if` and `match` at the end of a function return from their branches.
+"""
+
+from __future__ import annotations
+
+import ast as py
+from typing import Final
+
+from flinfast.lang import ast, lower_expr, lower_pattern
+from flinfast.lang.lower_base import DISCARD, RETURN, Loop, Lowering, StatementRule, Target
+from flinfast.lang.lower_block import (
+    block,
+    checked,
+    deliver,
+    expr_has_value,
+    has_value,
+    no_value,
+    return_nothing,
+    statements,
+)
+from flinfast.lang.lower_operator import condition
+from flinfast.lang.symbol import Variable
+from flinfast.lang.types import ANY
+
+_BREAK, _CONTINUE = 1, 2  # values of a loop's flag
+
+
+# --- expression statements ----------------------------------------
+
+
+def expr_statement(self: Lowering, node: ast.ExprStatement, target: Target) -> None:
+    """An expression, whose value is the target's if it has one."""
+    value = node.value
+    if isinstance(value, ast.IfExpr):
+        _if(self, value, target)
+    elif isinstance(value, ast.Match):
+        lower_pattern.match(self, value, target)
+    else:
+        plain_value(self, value, target)
+
+
+def plain_value(self: Lowering, value: ast.Expr, target: Target) -> None:
+    """A value that is not written as statements."""
+    is_answer = target.kind == "return" and self.frame.mode == "route"
+    if is_answer and not expr_has_value(self, value):
+        self.emit_expr(self.expr(value))
+        return_nothing(self)
+        return
+    deliver(self, self.expr(value), value, target)
+
+
+def _if(self: Lowering, node: ast.IfExpr, target: Target) -> None:
+    test = condition(self, node.condition)
+    then = block(self, node.then, target)
+    branch = node.otherwise
+    with self.captured() as otherwise:
+        if isinstance(branch, ast.IfExpr):
+            with self.at(branch.span):
+                _if(self, branch, target)
+        elif branch is not None:
+            statements(self, branch, target)
+        elif target.kind != "discard":
+            _missing_else(self, node, target)
+    self.emit(py.If(test, then or [py.Pass(**self.place)], otherwise, **self.place))
+
+
+def _missing_else(self: Lowering, node: ast.IfExpr, target: Target) -> None:
+    """A branch that is not there is none, or no answer where no branch answers."""
+    if target.kind == "return" and self.frame.mode == "route" and has_value(self, node):
+        self.emit(py.Return(self.const(None), **self.place))
+    else:
+        no_value(self, target)
+
+
+# --- assignment ----------------------------------------
+
+
+def assign(self: Lowering, node: ast.Assign, target: Target) -> None:
+    """`name = value`, `a.b += value`."""
+    place = node.target
+    if isinstance(place, ast.Name):
+        _assign_name(self, node, self.file.targets[id(node)])
+    elif isinstance(place, ast.Member):
+        _assign_member(self, node, place)
+    elif isinstance(place, ast.Index):
+        _assign_index(self, node, place)
+    no_value(self, target)
+
+
+def _assign_name(self: Lowering, node: ast.Assign, variable: Variable) -> None:
+    declares = id(node) in self.file.declares
+    origin: ast.Expr = self.file.compounds.get(id(node), node.value)
+    if declares and variable.is_boxed and isinstance(origin, ast.Lambda):
+        self.write(variable, self.const(None), declares=True)  # the lambda may call itself
+        declares = False
+    value = self.expr(origin)
+    what = f"variable `{variable.name}`"
+    value = checked(self, value, self.kinds.of(origin), variable.annotation, what)
+    self.write(variable, value, declares=declares)
+
+
+def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
+    if node.operator == "=":
+        owner, value = self.operands([place.target, node.value])
+    else:
+        owner = self.kept(self.expr(place.target))
+        before = lower_expr.read_member(self, owner, "any", place.name)
+        value = _compound(self, node, before)
+    if self.kinds.of(place.target) == "map":
+        cell = py.Subscript(owner, self.const(place.name), py.Store(), **self.place)
+        self.emit(py.Assign([cell], value, **self.place))
+    else:
+        self.emit_expr(self.call(self.op("set_member"), owner, self.const(place.name), value))
+
+
+def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
+    if node.operator == "=":
+        owner, key, value = self.operands([place.target, place.key, node.value])
+    else:
+        owner, key = (self.kept(e) for e in self.operands([place.target, place.key]))
+        before = self.call(self.op("index"), owner, key)
+        value = _compound(self, node, before)
+    if self.kinds.of(place.target) == "map" and self.kinds.of(place.key) == "text":
+        cell = py.Subscript(owner, key, py.Store(), **self.place)
+        self.emit(py.Assign([cell], value, **self.place))
+    else:
+        self.emit_expr(self.call(self.op("set_index"), owner, key, value))
+
+
+def _compound(self: Lowering, node: ast.Assign, before: py.expr) -> py.expr:
+    """`before + value` of `a.b += value`."""
+    name = {"+=": "add", "-=": "sub", "*=": "mul", "/=": "div"}[node.operator]
+    kept = self.kept(before)
+    return self.call(self.op(name), kept, self.expr(node.value))
+
+
+# --- loops ----------------------------------------
+
+
+def for_(self: Lowering, node: ast.For, target: Target) -> None:
+    """`for x in xs { }`."""
+    iterable = _iterable(self, node)
+    variables = self.file.bindings[id(node)]
+    names = [self.temp() if v.is_boxed else v.python for v in variables]
+    place: py.expr = self.store(names[0])
+    if len(names) > 1:
+        place = py.Tuple([self.store(name) for name in names], py.Store(), **self.place)
+    loop = _enter(self, node, target)
+    with self.captured() as body:
+        for variable, name in zip(variables, names, strict=True):
+            if variable.is_boxed:
+                self.write(variable, self.load(name), declares=True)
+        statements(self, node.body, DISCARD)
+    _leave(self, loop, py.For(place, iterable, body, [], **self.place), target)
+
+
+def _iterable(self: Lowering, node: ast.For) -> py.expr:
+    value = self.expr(node.iterable)
+    if len(node.names) > 1:
+        return self.call(self.op("iterate_pairs"), value, self.const(node.key_first))
+    if isinstance(node.iterable, ast.RangeExpr):
+        return value  # a Python range either way
+    return self.call(self.op("iterate"), value)
+
+
+def while_(self: Lowering, node: ast.While, target: Target) -> None:
+    """`while c { }`, `while let p = e { }`."""
+    loop = _enter(self, node, target)
+    test: py.expr = self.const(True)
+    with self.captured() as body:
+        if node.pattern is not None:
+            value = self.kept(self.expr(node.condition))
+            _stop_unless(self, lower_pattern.test(self, node.pattern, value))
+            lower_pattern.bind_names(self, node.pattern, value)
+        else:
+            with self.captured() as head:
+                wanted = condition(self, node.condition)
+            if head:
+                self.body.extend(head)
+                _stop_unless(self, wanted)
+            else:
+                test = wanted
+        statements(self, node.body, DISCARD)
+    _leave(self, loop, py.While(test, body, [], **self.place), target)
+
+
+def _stop_unless(self: Lowering, wanted: py.expr) -> None:
+    self.emit(py.If(self.negate(wanted), [py.Break(**self.place)], [], **self.place))
+
+
+def _enter(self: Lowering, node: ast.For | ast.While, target: Target) -> Loop:
+    loop = Loop(node.label, wants_value=target.kind != "discard")
+    self.frame.loops.append(loop)
+    return loop
+
+
+def _leave(self: Lowering, loop: Loop, statement: py.For | py.While, target: Target) -> None:
+    """Write a loop, what comes after jumps to loops further out, and its value."""
+    self.frame.loops.pop()
+    if not statement.body:
+        statement.body.append(py.Pass(**self.place))
+    if loop.flag:
+        zero = self.const(0)
+        statement.body.insert(0, py.Assign([self.store(loop.flag)], zero, **self.place))
+    if loop.result:
+        self.emit_assign(loop.result, self.const(None))
+    self.emit(statement)
+    for goal in loop.crossed:
+        _go_on(self, goal)
+    if not loop.result:
+        no_value(self, target)
+    elif target.kind == "assign":
+        self.emit_assign(target.name, self.load(loop.result))
+    elif target.kind == "return":
+        result = checked(self, self.load(loop.result), ANY, self.frame.result, "result")
+        self.emit(py.Return(result, **self.place))
+
+
+def _go_on(self: Lowering, goal: Loop) -> None:
+    """After an inner loop: if it was left by a jump to `goal`, go on with that jump."""
+    jump: py.stmt = py.Break(**self.place)
+    if self.frame.loops[-1] is goal:
+        is_continue = self.compare(self.load(goal.flag), py.Eq(), self.const(_CONTINUE))
+        jump = py.If(is_continue, [py.Continue(**self.place)], [jump], **self.place)
+    self.emit(py.If(self.load(goal.flag), [jump], [], **self.place))
+
+
+def jump(self: Lowering, node: ast.Break | ast.Continue, target: Target) -> None:
+    """`break`, `continue`, with a label perhaps."""
+    loops = self.frame.loops
+    goal = loops[-1]
+    if node.label is not None:
+        goal = next(loop for loop in reversed(loops) if loop.label == node.label)
+    if isinstance(node, ast.Break) and node.value is not None:
+        value = self.expr(node.value)
+        if goal.wants_value:
+            goal.result = goal.result or self.temp()
+            self.emit_assign(goal.result, value)
+        else:
+            self.emit_expr(value)
+    is_break = isinstance(node, ast.Break)
+    if goal is not loops[-1]:
+        goal.flag = goal.flag or self.temp()
+        self.emit_assign(goal.flag, self.const(_BREAK if is_break else _CONTINUE))
+        for loop in loops[loops.index(goal) + 1 :]:
+            if goal not in loop.crossed:
+                loop.crossed.append(goal)
+        is_break = True
+    self.emit(py.Break(**self.place) if is_break else py.Continue(**self.place))
+
+
+def return_(self: Lowering, node: ast.Return, target: Target) -> None:
+    """`return`, `return value`."""
+    if isinstance(node.value, ast.IfExpr):
+        _if(self, node.value, RETURN)
+    elif isinstance(node.value, ast.Match):
+        lower_pattern.match(self, node.value, RETURN)
+    elif node.value is not None:
+        deliver(self, self.expr(node.value), node.value, RETURN)
+    if not self.body or not isinstance(self.body[-1], py.Return):
+        return_nothing(self)
+
+
+def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
+    """`[a, b] = list`, `{ a, b } = map`."""
+    value = self.kept(self.expr(node.value))
+    lower_pattern.take_apart(self, node.pattern, value)
+    no_value(self, target)
+
+
+RULES: Final[dict[type, StatementRule]] = {
+    ast.ExprStatement: expr_statement,
+    ast.Assign: assign,
+    ast.Destructure: destructure,
+    ast.For: for_,
+    ast.While: while_,
+    ast.Break: jump,
+    ast.Continue: jump,
+    ast.Return: return_,
+}

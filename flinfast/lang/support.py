@@ -1,0 +1,162 @@
+"""What generated code needs besides the `Abi`: a few functions, and Python's own types by name.
+
+Reached as `$support` by the factories that `lower` writes. Nothing here knows FLIN trees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from flinfast.errors import RuntimeFault
+from flinfast.lang.abi import Operators, Value
+from flinfast.values import NO_VALUE
+
+py_type: Final = type
+py_str: Final = str
+py_int: Final = int
+py_float: Final = float
+py_bool: Final = bool
+py_list: Final = list
+py_dict: Final = dict
+py_len: Final = len
+py_range: Final = range
+bound: Final = partial  # a FLIN function as a value: its context is the first argument
+no_value: Final = NO_VALUE
+
+
+class Missing:
+    """Stands for an argument that was not given, where none may be given."""
+
+
+missing: Final = Missing()
+INT_SMALL: Final = 1 << 62  # products beyond it are checked against the runtime's limit
+
+_EXACT: Final[dict[str, type]] = {
+    "text": str,
+    "int": int,
+    "duration": int,
+    "number": float,
+    "bool": bool,
+    "list": list,
+    "map": dict,
+}
+
+
+def list_items(ops: Operators) -> Callable[[Value], list[Value]]:
+    """`[...value]` as a function that gives the items to add."""
+    spread_list = ops.spread_list
+
+    def items(value: Value) -> list[Value]:
+        found: list[Value] = []
+        spread_list(found, value)
+        return found
+
+    return items
+
+
+def map_entries(ops: Operators) -> Callable[[Value], dict[str, Value]]:
+    """`{ ...value }` as a function that gives the entries to add."""
+    spread_map = ops.spread_map
+
+    def entries(value: Value) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        spread_map(found, value)
+        return found
+
+    return entries
+
+
+def map_rest(ops: Operators) -> Callable[[Value, tuple[str, ...]], dict[str, Value]]:
+    """`{ a, b, ...rest } = value`: all entries but the named ones."""
+    spread_map = ops.spread_map
+
+    def rest(value: Value, names: tuple[str, ...]) -> dict[str, Value]:
+        found: dict[str, Value] = {}
+        spread_map(found, value)
+        for name in names:
+            found.pop(name, None)
+        return found
+
+    return rest
+
+
+def map_fields(ops: Operators) -> Callable[[Value, tuple[str, ...]], bool]:
+    """Whether a map pattern with these keys can match: a map that has them, or a record."""
+    is_type = ops.is_type
+
+    def fields(value: Value, names: tuple[str, ...]) -> bool:
+        if type(value) is dict:
+            return all(name in value for name in names)
+        if value is None or not hasattr(value, "flin_get") or is_type(value, "list"):
+            return False
+        try:
+            for name in names:
+                value.flin_get(name)
+        except RuntimeFault:
+            return False
+        return True
+
+    return fields
+
+
+def greater(ops: Operators) -> Callable[[Value, Value], bool]:
+    """`left > right`, operands evaluated in that order."""
+    lt = ops.lt
+    return lambda left, right: lt(right, left)
+
+
+def greater_equal(ops: Operators) -> Callable[[Value, Value], bool]:
+    """`left >= right`, operands evaluated in that order."""
+    le = ops.le
+    return lambda left, right: le(right, left)
+
+
+def type_check(ops: Operators) -> Callable[[Value, str, bool, str], Value]:
+    """Check of a value against a declared type."""
+    is_type = ops.is_type
+
+    def check(value: Value, expected: str, optional: bool, what: str) -> Value:
+        """The value, an int widened to number; `what` such as "argument `n` of `f`".
+
+        Raises:
+            RuntimeFault: FL501 when it is of another type.
+        """
+        if value is None and optional:
+            return value
+        if type(value) is _EXACT.get(expected):
+            return value
+        if expected == "number" and type(value) is int:
+            try:
+                return float(value)
+            except OverflowError:
+                raise RuntimeFault(f"{what}: int is too large for number", code="FL501") from None
+        if expected == "int" and type(value) is float and value.is_integer():
+            return int(value)
+        if expected not in _EXACT and is_type(value, expected):
+            return value
+        or_none = " or none" if optional else ""
+        raise RuntimeFault(
+            f"{what}: expected {expected}{or_none}, got {_kind(is_type, value)}", code="FL501"
+        )
+
+    return check
+
+
+def check_variant(value: Value, variants: tuple[str, ...], optional: bool, what: str) -> Value:
+    """The value, if it is a variant of an enum.
+
+    Raises:
+        RuntimeFault: FL501 when it is not.
+    """
+    if (value is None and optional) or (type(value) is str and value in variants):
+        return value
+    raise RuntimeFault(f"{what}: expected one of {', '.join(variants)}", code="FL501")
+
+
+def _kind(is_type: Callable[[Value, str], bool], value: Value) -> str:
+    if value is None:
+        return "none"
+    names = ("text", "bool", "int", "number", "list", "map", "time", "bytes", "function")
+    return next((name for name in names if is_type(value, name)), "another type")

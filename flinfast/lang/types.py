@@ -1,0 +1,395 @@
+"""Evident kinds of values: what an expression is, when the source alone shows it.
+
+A kind is a text: "text", "int", "number", "bool", "none", "list" and "map" promise the exact
+Python type (str, int, float, bool, NoneType, list, dict), so `lower` may emit Python operators.
+"handle E", "query E" and "record E" name an entity; a record may also be none. "function" and
+"range" are what they say. "any" promises nothing, and "" means not known yet.
+
+No unification, no generics: one pass over assignments until nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from flinfast.lang import ast
+from flinfast.lang.abi import Builtin
+from flinfast.lang.program import TypeInfo
+from flinfast.lang.symbol import (
+    AUTO_FIELDS,
+    ContextSymbol,
+    EntitySymbol,
+    EnumSymbol,
+    FieldSymbol,
+    FileNames,
+    FunctionSymbol,
+    ItemOf,
+    Origin,
+    ProjectTable,
+    Variable,
+    VariantSymbol,
+)
+
+UNSEEN: Final = ""
+ANY: Final = "any"
+TEXT: Final = "text"
+INT: Final = "int"
+NUMBER: Final = "number"
+BOOL: Final = "bool"
+NONE: Final = "none"
+LIST: Final = "list"
+MAP: Final = "map"
+RANGE: Final = "range"
+FUNCTION: Final = "function"
+CHECKED: Final = frozenset({TEXT, INT, NUMBER, BOOL, LIST, MAP})  # annotations that are enforced
+_NUMERIC: Final = frozenset({INT, NUMBER})
+_COUNTED: Final = frozenset({TEXT, LIST})
+_PLAIN: Final = frozenset({TEXT, LIST, INT, NUMBER})  # `value.f()` is the builtin `f` on these
+SIZE_NAMES: Final = frozenset({"len", "length", "count", "size"})  # flin-reference 3.5
+
+# Results of builtins that are of that exact kind for every argument, never none.
+_RESULTS: Final = frozenset({TEXT, INT, BOOL})
+
+# What a method or property of an entity or query gives; see flin-reference 6.1.
+QUERY_RESULTS: Final[dict[str, str]] = {
+    **dict.fromkeys(("all", "where", "order", "limit", "offset", "skip"), "query"),
+    **dict.fromkeys(("with_deleted", "with"), "query"),
+    **dict.fromkeys(("first", "last", "find", "create"), "record"),
+    **dict.fromkeys(("count", "exists", "sum", "avg", "min", "max"), ANY),
+    **dict.fromkeys(("group_by", "distinct", "history"), ANY),
+}
+
+
+def record(entity: str) -> str:
+    """Kind of the records of an entity."""
+    return f"record {entity}"
+
+
+def entity_of(kind: str, *families: str) -> str:
+    """Entity of a kind such as "query Post" if it is of one of the families, else ""."""
+    family, _, entity = kind.partition(" ")
+    return entity if entity and family in families else ""
+
+
+def join(left: str, right: str) -> str:
+    """The kind that covers both."""
+    if left == right or not right:
+        return left
+    if not left:
+        return right
+    if left.startswith("record ") and right == NONE:
+        return left
+    if right.startswith("record ") and left == NONE:
+        return right
+    return ANY
+
+
+class Kinds:
+    """Kinds of the expressions of one file.
+
+    Reads the kinds of variables and functions as they are known at the time, so it serves while
+    names are being resolved as well as afterwards. `freeze()` makes answers final and remembered.
+    """
+
+    def __init__(self, file: FileNames) -> None:
+        self.file = file
+        self.table: ProjectTable = file.table
+        self._known: dict[int, str] | None = None
+
+    def freeze(self) -> None:
+        """From now on variables keep their kinds."""
+        self._known = {}
+
+    def of(self, node: ast.Expr) -> str:
+        """Kind of an expression."""
+        if self._known is not None:
+            known = self._known.get(id(node))
+            if known is not None:
+                return known
+        rule = _RULES.get(type(node))
+        kind = ANY if rule is None else rule(self, node)
+        if self._known is not None:
+            self._known[id(node)] = kind
+        return kind
+
+    def of_origin(self, origin: Origin) -> str:
+        """Kind of what an origin gives."""
+        if isinstance(origin, str):
+            return origin
+        if isinstance(origin, ItemOf):
+            return self._item(origin)
+        return self.of(origin)
+
+    def of_block(self, block: ast.Block) -> str:
+        """Kind of a block's value: that of its last statement."""
+        if not block.statements:
+            return NONE
+        last = block.statements[-1]
+        if isinstance(last, ast.ExprStatement):
+            return self.of(last.value)
+        return NONE if isinstance(last, ast.Assign | ast.Destructure) else ANY
+
+    # --- rules ----------------------------------------
+
+    def _literal(self, node: ast.Literal) -> str:
+        return _LITERALS[type(node.value)]
+
+    def _name(self, node: ast.Name) -> str:
+        symbol = self.file.symbols.get(id(node))
+        if isinstance(symbol, Variable):
+            return symbol.kind
+        if isinstance(symbol, EntitySymbol):
+            return f"handle {symbol.name}"
+        if isinstance(symbol, VariantSymbol):
+            return TEXT
+        if isinstance(symbol, FunctionSymbol):
+            return FUNCTION
+        if isinstance(symbol, FieldSymbol):
+            return self.field(symbol.entity, symbol.name)
+        return ANY
+
+    def field(self, entity: str, name: str) -> str:
+        """Kind of a record's field: only references are evident, everything else may be none."""
+        symbol = self.table.entities.get(entity)
+        info = symbol.fields.get(name) if symbol is not None else None
+        if info is not None and info.type.name in self.table.entities:
+            return record(info.type.name)
+        return ANY
+
+    def _member(self, node: ast.Member) -> str:
+        if isinstance(node.target, ast.Name):
+            symbol = self.file.symbols.get(id(node.target))
+            if isinstance(symbol, EnumSymbol):
+                return TEXT
+            if isinstance(symbol, ContextSymbol):
+                return TEXT if self.is_path_parameter(symbol, node.name) else ANY
+        kind = self.of(node.target)
+        if not kind:
+            return UNSEEN
+        if kind in _COUNTED and node.name in SIZE_NAMES and not node.optional:
+            return INT
+        entity = entity_of(kind, "handle", "query")
+        if entity:
+            return self._query_result(entity, node.name)
+        entity = entity_of(kind, "record")
+        return self.field(entity, node.name) if entity else ANY
+
+    def is_path_parameter(self, symbol: ContextSymbol, name: str) -> bool:
+        """Whether `params.name` is certainly there."""
+        return symbol.name == "params" and name in self.file.parameters
+
+    def _query_result(self, entity: str, name: str) -> str:
+        result = QUERY_RESULTS.get(name, ANY)
+        return result if result == ANY else f"{result} {entity}"
+
+    def _index(self, node: ast.Index) -> str:
+        entity = entity_of(self.of(node.target), "query")
+        return record(entity) if entity else ANY
+
+    def _call(self, node: ast.Call) -> str:
+        callee = node.callee
+        if isinstance(callee, ast.Member):
+            target = self.of(callee.target)
+            if not target:
+                return UNSEEN
+            entity = entity_of(target, "handle", "query")
+            if entity:
+                return self._query_result(entity, callee.name)
+            if target in _COUNTED and callee.name in SIZE_NAMES and not node.arguments:
+                return INT
+            builtin = self.table.builtins.get(callee.name)
+            if target in _PLAIN and builtin is not None:
+                return self._builtin_result(builtin)
+            return ANY
+        if isinstance(callee, ast.Name):
+            symbol = self.file.symbols.get(id(callee))
+            if isinstance(symbol, FunctionSymbol):
+                return symbol.kind
+            if isinstance(symbol, Builtin):
+                return self._builtin_result(symbol)
+        return ANY
+
+    def _builtin_result(self, symbol: Builtin) -> str:
+        return symbol.result if symbol.result in _RESULTS else ANY
+
+    def _unary(self, node: ast.Unary) -> str:
+        if node.operator == "!":
+            return BOOL
+        kind = self.of(node.operand)
+        return kind if kind in _NUMERIC or not kind else ANY
+
+    def _binary(self, node: ast.Binary) -> str:
+        operator = node.operator
+        if operator in _BOOLEAN_OPERATORS:
+            return BOOL
+        if operator == "++":
+            return TEXT
+        left, right = self.of(node.left), self.of(node.right)
+        if operator in ("&&", "||"):
+            return join(left, right)
+        if operator == "??":
+            return self._coalesce(left, right)
+        if operator == "+" and TEXT in (left, right):
+            return TEXT
+        if not left or not right:
+            return UNSEEN
+        if left not in _NUMERIC or right not in _NUMERIC:
+            return LIST if operator == "+" and left == right == LIST else ANY
+        if operator in ("+", "-", "*"):
+            return INT if left == right == INT else NUMBER
+        return INT if operator == "%" and left == right == INT else ANY
+
+    def _coalesce(self, left: str, right: str) -> str:
+        if left == NONE:
+            return right
+        never_none = left in CHECKED
+        return left if never_none else join(left, right)
+
+    def _conditional(self, node: ast.Conditional) -> str:
+        return join(self.of(node.then), self.of(node.otherwise))
+
+    def _if(self, node: ast.IfExpr) -> str:
+        kind = UNSEEN
+        branch: ast.Block | ast.IfExpr | None = node
+        while isinstance(branch, ast.IfExpr):
+            kind = join(kind, self.of_block(branch.then))
+            branch = branch.otherwise
+        return join(kind, NONE if branch is None else self.of_block(branch))
+
+    def _match(self, node: ast.Match) -> str:
+        kind = UNSEEN
+        for arm in node.arms:
+            body = arm.body
+            kind = join(kind, self.of_block(body) if isinstance(body, ast.Block) else self.of(body))
+        return kind if _is_total(node) else join(kind, NONE)
+
+    def _entity_literal(self, node: ast.EntityLiteral) -> str:
+        return record(node.entity)
+
+    def _save(self, node: ast.SaveExpr) -> str:
+        return self.of(node.value) if node.verb == "save" else NONE
+
+    def _pipe(self, node: ast.Pipe) -> str:
+        call = self.file.pipes.get(id(node))
+        return ANY if call is None else self.of(call)
+
+    def _item(self, origin: ItemOf) -> str:
+        """Kind of a loop variable."""
+        iterable = origin.iterable
+        kind = self.of(iterable)
+        if not kind:
+            return UNSEEN
+        if origin.place == 1:
+            return INT if kind in (LIST, TEXT, RANGE) and not origin.key_first else ANY
+        if origin.key_first:
+            return ANY
+        if kind == RANGE:
+            return INT
+        if kind == TEXT:
+            return TEXT
+        entity = entity_of(kind, "query")
+        return record(entity) if entity else ANY
+
+
+def _is_total(node: ast.Match) -> bool:
+    return any(
+        isinstance(pattern, ast.WildcardPattern) for arm in node.arms for pattern in arm.patterns
+    )
+
+
+_LITERALS: Final[dict[type, str]] = {
+    str: TEXT,
+    int: INT,
+    float: NUMBER,
+    bool: BOOL,
+    type(None): NONE,
+}
+_BOOLEAN_OPERATORS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "not_in"})
+
+
+def _always(kind: str) -> Callable[[Kinds, Any], str]:
+    return lambda _kinds, _node: kind
+
+
+_RULES: Final[dict[type, Callable[[Kinds, Any], str]]] = {
+    ast.Literal: Kinds._literal,
+    ast.Interpolation: _always(TEXT),
+    ast.Name: Kinds._name,
+    ast.Member: Kinds._member,
+    ast.Index: Kinds._index,
+    ast.Call: Kinds._call,
+    ast.Unary: Kinds._unary,
+    ast.Binary: Kinds._binary,
+    ast.TypeTest: _always(BOOL),
+    ast.RangeExpr: _always(RANGE),
+    ast.Pipe: Kinds._pipe,
+    ast.Conditional: Kinds._conditional,
+    ast.ListLiteral: _always(LIST),
+    ast.MapLiteral: _always(MAP),
+    ast.EntityLiteral: Kinds._entity_literal,
+    ast.Lambda: _always(FUNCTION),
+    ast.Match: Kinds._match,
+    ast.IfExpr: Kinds._if,
+    ast.SaveExpr: Kinds._save,
+}
+
+
+def annotated(declared: TypeInfo | None) -> str:
+    """Kind that a declared type enforces, or ""."""
+    if declared is None or declared.optional:
+        return UNSEEN
+    name = INT if declared.name == "duration" else declared.name
+    return name if name in CHECKED else UNSEEN
+
+
+def infer(files: Iterable[FileNames]) -> dict[str, Kinds]:
+    """Settle the kinds of all variables and functions of a project.
+
+    Returns:
+        Path of each file -> the kinds of its expressions, frozen.
+    """
+    readers = {file.source.path: Kinds(file) for file in files}
+    variables = [(reader, v) for reader in readers.values() for v in reader.file.variables]
+    functions = [
+        (reader, function)
+        for reader in readers.values()
+        for function in (*reader.file.functions.values(), *reader.file.guards.values())
+    ]
+    holders: list[tuple[Kinds, Variable | FunctionSymbol, list[Any]]] = [
+        *((reader, v, v.sources) for reader, v in variables),
+        *((reader, f, f.results) for reader, f in functions),
+    ]
+    for _, holder, _ in holders:
+        holder.kind = _declared_kind(holder)
+    changed = True
+    while changed:
+        changed = False
+        for reader, holder, origins in holders:
+            if holder.kind == ANY or _declared_kind(holder):
+                continue
+            kind = holder.kind
+            for origin in origins:
+                kind = join(kind, reader.of_origin(origin))
+            if kind != holder.kind:
+                holder.kind, changed = kind, True
+    for _, holder, _ in holders:
+        holder.kind = holder.kind or ANY
+    for reader in readers.values():
+        reader.freeze()
+    return readers
+
+
+def _declared_kind(holder: Variable | FunctionSymbol) -> str:
+    if isinstance(holder, Variable):
+        return annotated(holder.annotation)
+    if isinstance(holder.declaration, ast.FunctionDecl):
+        return annotated(holder.result)
+    return ANY
+
+
+def known_members(table: ProjectTable, entity: str) -> set[str]:
+    """Names that a record of the entity answers to."""
+    symbol = table.entities.get(entity)
+    names = {*AUTO_FIELDS, "history"}
+    return names if symbol is None else names | set(symbol.fields)
