@@ -28,6 +28,8 @@ _SIGN: Final = {"RBRACE": "}", "RPAREN": ")", "RBRACKET": "]", "INTERP_CLOSE": "
 _WALLS: Final = frozenset({"TEXT_OPEN", "INTERP_OPEN"})  # nothing closes across one
 _DECLARING: Final = frozenset({"route", "ws", "middleware", "guard_definition", "on"})
 _NOTES_MAX: Final = 3  # openers shown when several are unclosed at one place
+_HEADS: Final = frozenset({"IF", "FOR", "WHILE", "MATCH", "ELSE", "ENTITY", "ENUM", "FN"})
+_HEAD_ENDS: Final = OPERAND_ENDS | {"ELSE"}
 _INDENT_MAX = 200  # columns; a bracket further right is not judged by its indentation
 
 _Make = Callable[[str, Any, int, int], Any]
@@ -82,6 +84,11 @@ def _is_forced(token: Any) -> bool:
     return token.type == "TEXT_CLOSE" and type(token.value) is int
 
 
+def _is_word(tokens: list[Any], word: str) -> bool:
+    """Whether a list of at most one token holds this name."""
+    return bool(tokens) and tokens[0].type == "NAME" and tokens[0].value == word
+
+
 class _Repair:
     """Adds and removes closers until the tokens balance, with a diagnostic for each place.
 
@@ -97,7 +104,7 @@ class _Repair:
         make_token: _Make,
         report: _Report,
         early: frozenset[int] | set[int] = frozenset(),
-        drop_strays: bool = False,
+        mends: bool = False,
     ) -> None:
         self.unclosed: set[int] = set()
         self.has_strays = False
@@ -106,7 +113,9 @@ class _Repair:
         self._make_token = make_token
         self._report = report
         self._early = early  # offsets of openers known to be unclosed: `(` ends with its line
-        self._drop_strays = drop_strays
+        self._mends = mends  # some `}` has no opener: look for the `{` that is missing
+        self._line = 0  # index of the first token of the current line
+        self._maps: set[int] = set()  # offsets of the `{` that open entries
         self._out: list[Any] = []
         self._stack: list[Any] = []
 
@@ -114,12 +123,16 @@ class _Repair:
         """The balanced tokens."""
         for index, token in enumerate(self._tokens):
             kind = token.type
-            if self._stack and self._starts_line(token):
+            if self._starts_line(token):
                 self._line_start(token, index)
+            elif self._mends and _is_word([token], "on") and _is_word(self._out[-1:], "ws"):
+                self._open(self._out[-1])
             if kind in _CLOSER_OF:
                 if len(self._stack) == NESTING_MAX:
                     self._too_deep(token)
                     break
+                if kind == "LBRACE" and self._is_entry(index + 1):
+                    self._maps.add(token.index)
                 self._stack.append(token)
                 self._out.append(token)
             elif kind in _CLOSERS:
@@ -129,26 +142,29 @@ class _Repair:
         if self._stack:
             last = self._out[-1]
             span = Span(last.index, last.end)
-            self._close(len(self._stack), last.end, span, "found the end of the file")
+            self._close(len(self._stack), last.end, span, "before the end of the file")
         return self._out
 
     # --- places
 
     def _indent(self, token: Any) -> int:
         """Column of the first character of the token's line, or -1 when it is too far right."""
-        line, column = self._source.position(token.index)
+        _, column = self._source.position(token.index)
         if column > _INDENT_MAX:
             return -1
-        text = self._source.line_text(line)[:column]
-        return len(text) - len(text.lstrip()) if text.strip() else column - 1
+        text = self._source.text[token.index - column + 1 : token.index]
+        return len(text) - len(text.lstrip())
 
     def _starts_line(self, token: Any) -> bool:
         previous = self._out[-1].end if self._out else 0
         return self._source.text.find("\n", previous, token.index) >= 0
 
     def _line_start(self, token: Any, index: int) -> None:
-        """A line starts inside brackets: it may show that some should be closed by now."""
-        if self._declares(token, index):
+        """A line starts: it may show that a bracket should be open, or closed, by now."""
+        if self._mends and self._lacks_opener(token):
+            self._open(self._out[-1])
+        self._line = index
+        if self._stack and self._declares(token, index):
             indent = self._indent(token)
             count = 0
             while count < len(self._stack):
@@ -156,17 +172,47 @@ class _Repair:
                 if opener.type in _WALLS or self._indent(opener) < indent:
                     break
                 count += 1
-            word = self._source.text[token.index : token.end]
-            self._close(count, self._out[-1].end, Span(token.index, token.end), f"found `{word}`")
+            self._close(count, self._out[-1].end, Span(token.index, token.end), "before this")
         while (
             self._stack
             and self._stack[-1].index in self._early
-            and self._stack[-1].type in ("LPAREN", "LBRACKET")
-            and token.type in LINE_STARTERS
-            and self._out[-1].type in OPERAND_ENDS
+            and self._ends_with_line(self._stack[-1], token, index)
         ):
             end = self._out[-1].end
-            self._close(1, end, Span(end, end), "found the end of the line")
+            self._close(1, end, Span(end, end), "here")
+
+    def _ends_with_line(self, opener: Any, token: Any, index: int) -> bool:
+        """Whether an opener that has no closer ends before the line of this token."""
+        if token.type not in LINE_STARTERS or self._out[-1].type not in OPERAND_ENDS:
+            return False
+        if opener.type in ("LPAREN", "LBRACKET"):
+            return True
+        return opener.index in self._maps and not self._is_entry(index)
+
+    def _is_entry(self, index: int) -> bool:
+        """Whether `key:` or `...` stands here."""
+        kinds = [token.type for token in self._tokens[index : index + 2]]
+        return kinds[:1] == ["ELLIPSIS"] or kinds[1:] == ["COLON"]
+
+    def _lacks_opener(self, token: Any) -> bool:
+        """Whether the line before was the head of a block without its `{`."""
+        if not self._out or self._out[-1].type not in _HEAD_ENDS:
+            return False
+        first = self._tokens[self._line]
+        if first.type == "RBRACE" and self._tokens[self._line + 1].type == "ELSE":
+            pass
+        elif first.type not in _HEADS and not (first.type == "NAME" and first.value in _DECLARING):
+            return False
+        return 0 <= self._indent(first) < self._indent(token)
+
+    def _open(self, previous: Any) -> None:
+        """Add the `{` that should follow a token."""
+        word = self._source.text[previous.index : previous.end]
+        span = Span(previous.end, previous.end)
+        self._report("FL102", f"expected `{{` after `{word}`", span, "expected `{` here", "", ())
+        opener = self._make_token("LBRACE", "{", previous.end, previous.end)
+        self._stack.append(opener)
+        self._out.append(opener)
 
     def _declares(self, token: Any, index: int) -> bool:
         """Whether a declaration starts here that never stands inside the open brackets."""
@@ -188,7 +234,7 @@ class _Repair:
             self._force(token)
             return
         count = self._reach(token)
-        if count < 0 or (self._drop_strays and self._is_stray(token)):
+        if count < 0 or (self._mends and self._is_stray(token)):
             self.has_strays = self.has_strays or token.type == "RBRACE"
             sign = _SIGN[token.type]
             self._report(
@@ -198,10 +244,11 @@ class _Repair:
                 "",
                 "delete it, or open the bracket it should close",
             )
+            if self._out and self._out[-1].type not in OPERAND_ENDS:  # something is missing here
+                self._out.append(self._make_token("NONE", "none", token.index, token.index))
             return
-        sign = _SIGN.get(token.type, "")
         end = self._out[-1].end
-        self._close(count, end, Span(token.index, token.end), f"found `{sign}`")
+        self._close(count, end, Span(token.index, token.end), "before this")
         self._stack.pop()
         self._out.append(token)
 
@@ -243,7 +290,7 @@ class _Repair:
             remaining -= opener.type == "TEXT_OPEN"
             self._add(_CLOSER_OF[opener.type], token.index)
 
-    def _close(self, count: int, offset: int, span: Span, found: str) -> None:
+    def _close(self, count: int, offset: int, span: Span, where: str) -> None:
         """Close the innermost `count` groups at an offset, with one diagnostic for all."""
         if not count:
             return
@@ -252,18 +299,19 @@ class _Repair:
             self.unclosed.add(opener.index)
             self._add(_CLOSER_OF[opener.type], offset)
         sign = _SIGN[_CLOSER_OF[openers[0].type]]
+        opened = _open_sign(openers[0])
+        message = f"`{opened}` is not closed"
+        if count > 1:
+            message = f"{count} brackets are not closed, the innermost is `{opened}`"
         notes = tuple(
             Note(
-                f"this `{_open_sign(opener)}` is not closed",
+                f"`{_open_sign(opener)}` is opened here",
                 self._source,
                 Span(opener.index, opener.end),
             )
             for opener in openers[:_NOTES_MAX]
         )
-        more = f" ({count} are missing)" if count > 1 else ""
-        self._report(
-            "FL103", f"expected `{sign}`, {found}", span, f"expected `{sign}`{more}", "", notes
-        )
+        self._report("FL103", message, span, f"expected `{sign}` {where}", "", notes)
 
     def _add(self, kind: str, offset: int) -> None:
         self._out.append(self._make_token(kind, _SIGN.get(kind, '"'), offset, offset))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final, TypeVar
 
 from flinfast.lang import ast
@@ -128,9 +129,9 @@ def assign(
     span: Span, target: ast.Expr, operator: str, value: ast.Expr, report: Report
 ) -> ast.Statement:
     """`target op value`."""
-    if isinstance(target, ast.Name | ast.Member | ast.Index):
-        if not (isinstance(target, ast.Member) and target.optional):
-            return ast.Assign(span, target, operator, value)
+    optional = isinstance(target, ast.Member) and target.optional
+    if isinstance(target, ast.Name | ast.Member | ast.Index) and not optional:
+        return ast.Assign(span, target, operator, value)
     help = "only a name, `a.b` and `a[b]` can be assigned to"
     report("FL106", "cannot assign to this", target.span, "", help)
     return ast.ExprStatement(span, value)
@@ -159,20 +160,18 @@ def step(p: Any, operator: str, report: Report) -> ast.Statement:
 
 def member(span: Span, target: ast.Expr, name: str, name_span: Span, optional: bool) -> ast.Expr:
     """`target.name`; a unit after a number literal makes a duration in ms."""
-    if (
-        not optional
-        and isinstance(target, ast.Literal)
-        and type(target.value) in (int, float)
-        and name in _DURATIONS
-    ):
-        ms = target.value * _DURATIONS[name]  # type: ignore[operator]  # int or float, see above
-        return ast.Literal(span, ms if isinstance(ms, int) else _whole(ms))
+    if isinstance(target, ast.Literal) and name in _DURATIONS and not optional:
+        amount = target.value
+        if isinstance(amount, int | float) and not isinstance(amount, bool):
+            return ast.Literal(span, _milliseconds(amount, _DURATIONS[name]))
     return ast.Member(span, target, name, name_span, optional)
 
 
-def _whole(ms: float) -> int | float:
-    """The nearest whole number of ms; infinity stays, the resolver reports it."""
-    return round(ms) if abs(ms) != float("inf") else ms
+def _milliseconds(amount: int | float, unit_ms: int) -> int:
+    """A duration as the nearest whole number of ms, exact however large."""
+    if isinstance(amount, int):
+        return amount * unit_ms
+    return round(Fraction(amount) * unit_ms)
 
 
 def interpolation(span: Span, parts: Iterable[str | ast.Expr]) -> ast.Expr:

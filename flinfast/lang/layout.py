@@ -137,6 +137,8 @@ _DIRECT: Final = frozenset(
     ["ROUTE", "WS", "MIDDLEWARE", "VALIDATE", "ELSE_BLOCK", "FN", "ON", "TEST", "MATCH"]
 )
 
+_RESERVED: Final = frozenset({"try", "catch"})
+_DECLARABLE: Final = _WORDS | {"LBRACE", "LBRACKET"}
 # Contextual keyword -> (token, construct, what must follow); only where a statement starts.
 _CONTEXTUAL: Final = {
     "route": ("ROUTE", "block", _WORDS | {"LBRACE", "TEXT", "PATH"}),
@@ -148,9 +150,9 @@ _CONTEXTUAL: Final = {
     "validate": ("VALIDATE", "entity", frozenset({"LBRACE"})),
     "on": ("ON", "block", _WORDS),
     "test": ("TEST", "block", frozenset({"TEXT"})),
-    "let": ("DECLARE", "", frozenset({"NAME", "TYPE_NAME", "LBRACE", "LBRACKET"})),
-    "const": ("DECLARE", "", frozenset({"NAME", "TYPE_NAME", "LBRACE", "LBRACKET"})),
-    "var": ("DECLARE", "", frozenset({"NAME", "TYPE_NAME", "LBRACE", "LBRACKET"})),
+    "let": ("DECLARE", "", _DECLARABLE),
+    "const": ("DECLARE", "", _DECLARABLE),
+    "var": ("DECLARE", "", _DECLARABLE),
     "shared": ("DECLARE", "", frozenset({"NAME", "TYPE_NAME"})),
     "server": ("FN_PREFIX", "", frozenset({"FN"})),
     "async": ("FN_PREFIX", "", frozenset({"FN"})),
@@ -317,7 +319,7 @@ class Layout:
 
     def _adjacency_separates(self, kind: str) -> bool:
         """Reference 1.3.5: whether this token cannot continue the operand before it."""
-        if not self._complete:
+        if not self._complete or self._belongs(kind):
             return False
         after_block = self._closed is not None and self._closed.opener in ("LBRACE", "LDO")
         if kind in ("LPAREN", "LBRACKET"):
@@ -327,6 +329,13 @@ class Layout:
         if kind == "LBRACE":
             return not (self._takes_body() or self._last == "TYPE_NAME")
         return kind in _STARTERS and not self._continues(kind)
+
+    def _belongs(self, kind: str) -> bool:
+        """Whether a word completes the one or two before it: `continue 'a`, `route GET "/a"`."""
+        if kind == "LABEL":
+            return self._last == "CONTINUE"
+        before = self.out[-2].type if len(self.out) > 1 else ""
+        return before == "ROUTE" if kind == "TEXT" else before == "BREAK" and self._last == "LABEL"
 
     def _continues(self, kind: str) -> bool:
         """Whether a word continues an operand: `x is text`, `x not in xs`, `if c then ...`."""
@@ -361,7 +370,7 @@ class Layout:
             self._emit(
                 token, "TYPE_NAME" if kind == "TYPE_NAME" and self._last == "ROUTE" else "NAME"
             )
-        elif frame.fresh and following == "COLON" and frame.kind in _KEYED:
+        elif frame.fresh and self._is_key(following):
             self._emit(token, "KEY")
         elif kind == "NAME":
             self._name(token, following)
@@ -378,10 +387,19 @@ class Layout:
                 frame.pending.append(_OWNERS[kind])
             self._emit(token, kind)
 
+    def _is_key(self, following: str) -> bool:
+        """Reference 1.5: before `:` in a body every word is a plain key."""
+        kind = self._frame.kind
+        return kind in _KEYED_ONLY or (following == "COLON" and kind in _KEYED)
+
     def _name(self, token: Any, following: str) -> None:
         frame, word = self._frame, token.value
         if following == "FAT_ARROW" and not frame.in_pattern:
             self._emit(token, "BINDER")
+        elif word in _RESERVED:
+            help = "a failing handler leaves no trace; its caller gets an error"
+            self._report("FL112", f"`{word}` is a reserved word", token, "", help)
+            self._emit(token, "NAME")
         elif word == "then" and self._complete and self._continues("NAME"):
             frame.pending[-1] = "then"
             self._emit(token, "THEN")
@@ -511,6 +529,10 @@ class Layout:
             self._frame.kind in _PATTERNS and self._last == "TYPE_NAME"
         )
 
+    def _plain_text(self, token: Any, kind: str) -> None:
+        frame = self._frame
+        self._emit(token, "KEY" if frame.fresh and frame.kind in _KEYED_ONLY else kind)
+
     def _text_part(self, token: Any, kind: str) -> None:
         self._open(token, kind, _TEXT)
 
@@ -525,6 +547,8 @@ class Layout:
         else:
             self._emit(token, kind)
             frame.fresh = frame.kind not in _STATEMENTS
+            # Outside `for a, b in` a comma is a fault; it does not hide the end of the statement.
+            self._complete = frame.kind in _STATEMENTS and not self._in_header()
 
     def _semicolon(self, token: Any, kind: str) -> None:
         frame = self._frame
@@ -546,7 +570,7 @@ class Layout:
                 "this assigns instead of comparing",
                 "use `==` to compare",
             )
-            kind = "EQ"
+            kind, token.value = "EQ", "=="
         frame.in_default = True
         self._emit(token, kind)
 
@@ -597,11 +621,13 @@ class Layout:
         self._emit(token, kind)
 
 
-_KEYED: Final = frozenset({_ENTRIES, _FIELDS, _CALL, _PATTERN_MAP})
+_KEYED_ONLY: Final = frozenset({_ENTRIES, _FIELDS})  # nothing but `name: ...` stands in these
+_KEYED: Final = _KEYED_ONLY | {_CALL, _PATTERN_MAP}
 
 _RULES: Final[dict[str, Callable[[Layout, Any, str], None]]] = {
     **dict.fromkeys(_WORDS, Layout._word),
     **dict.fromkeys(_CLOSERS, Layout._close),
+    "TEXT": Layout._plain_text,
     "LBRACE": Layout._brace,
     "LBRACKET": Layout._bracket,
     "LPAREN": Layout._paren,

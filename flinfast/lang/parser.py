@@ -41,7 +41,11 @@ def parse(source: Source) -> tuple[ast.Program, list[Diagnostic]]:
     tokens = Layout(source.text, tokens, partners, make_token, lexer.fault).run()
     items = FlinParser(source, tokens, lexer.report).run()
     program = ast.Program(Span(0, len(source.text)), check_depth(items, lexer.report))
-    return program, sorted(lexer.diagnostics, key=lambda found: found.span.start)
+    diagnostics = sorted(lexer.diagnostics, key=lambda found: found.span.start)
+    for number, found in enumerate(diagnostics):
+        if found.code == "FL117":  # what looks like a fault in page markup is none
+            return program, diagnostics[: number + 1]
+    return program, diagnostics
 
 
 class FlinParser(Recovery, CachedParser):

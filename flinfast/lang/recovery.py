@@ -1,8 +1,8 @@
 """What happens at a syntax error: the words for it, and where reading goes on.
 
 A mixin for the parser. Reading goes on at the end of the innermost statement, member, argument or
-item, so that one slip costs one of them. Rules: every call makes progress, so parsing ends; brackets
-are balanced already (`lang.brackets`), so nothing here looks for a missing one.
+item, so that one slip costs one of them. Rules: every call makes progress, so parsing ends;
+brackets are balanced already (`lang.brackets`), so nothing here looks for a missing one.
 """
 
 from __future__ import annotations
@@ -12,17 +12,81 @@ from dataclasses import fields
 from typing import Any, Final
 
 from flinfast.lang import ast
+from flinfast.lang.diagnostic import DIAGNOSTICS_MAX
+from flinfast.lang.layout import KEYWORDS
 from flinfast.lang.lexer import make_token
 from flinfast.lang.source import Source, Span
 
 DEPTH_MAX: Final = 150  # nodes from the file down to the deepest one; later passes recurse
 
 _OPENERS: Final = frozenset(
-    "LBRACE LDO LMAP LPAT LPATLIST LBRACKET LINDEX LPAREN LCALL LPARAM TEXT_OPEN INTERP_OPEN".split()
+    {"LBRACE", "LDO", "LMAP", "LPAT", "LPATLIST", "LBRACKET", "LINDEX", "LPAREN", "LCALL"}
+    | {"LPARAM", "TEXT_OPEN", "INTERP_OPEN"}
 )
 _CLOSERS: Final = frozenset({"RBRACE", "RBRACKET", "RPAREN", "TEXT_CLOSE", "INTERP_CLOSE"})
 _COMMA_GROUPS: Final = frozenset({"LCALL", "LPARAM", "LBRACKET", "LPAT", "LPATLIST"})
 _SEPARATED_GROUPS: Final = frozenset({"LBRACE", "LDO", "LMAP"})
+
+_CLOSER_OF: Final = {
+    "LCALL": "RPAREN",
+    "LPARAM": "RPAREN",
+    "LPAREN": "RPAREN",
+    "LBRACKET": "RBRACKET",
+    "LINDEX": "RBRACKET",
+    "LPATLIST": "RBRACKET",
+    "LPAT": "RBRACE",
+    "LMAP": "RBRACE",
+    "INTERP_OPEN": "INTERP_CLOSE",
+}
+_GROUP_ENDS: Final = {
+    "LCALL": "`,` or `)`",
+    "LPARAM": "`,` or `)`",
+    "LPAREN": "`)`",
+    "LBRACKET": "`,` or `]`",
+    "LINDEX": "`]`",
+    "LPATLIST": "`,` or `]`",
+    "LPAT": "`,` or `}`",
+    "LMAP": "`,` or `}`",
+    "INTERP_OPEN": "`}`",
+}
+_BEFORE_STATEMENT: Final = frozenset({"SEP", "LBRACE", "LDO"})
+_EXPRESSION: Final = frozenset({"NUMBER", "TEXT", "NAME", "LPAREN"})
+_PATTERN: Final = frozenset({"NAME", "LPATLIST", "LPAT"})
+_TYPE: Final = frozenset({"NAME", "TYPE_NAME", "LBRACKET", "LPAREN", "SEMANTIC"})
+_AFTER_OPERAND: Final = frozenset(
+    {"AND", "AT", "COALESCE", "CONCAT", "DIVIDE", "DOT", "EQ", "GE", "GT", "IS", "LCALL", "LE"}
+    | {"IN", "LINDEX", "LT", "MINUS", "MOD", "NE", "NOT_IN", "OPTIONAL_DOT", "OR", "PIPE", "PLUS"}
+    | {"POWER", "QUESTION", "RANGE", "TIMES"}
+)
+_NAMED_MAX: Final = 3  # more possibilities than this do not help anybody
+_QUOTED_MAX: Final = 24  # characters of source text quoted in a message
+_WORDS: Final = {
+    "NAME": "a name",
+    "TYPE_NAME": "a capitalised name",
+    "KEY": "a name",
+    "NUMBER": "a number",
+    "TEXT": "a text",
+    "ARROW": "`->`",
+    "FAT_ARROW": "`=>`",
+    "ASSIGN": "`=`",
+    "ASSIGN_OP": "`=`",
+    "COLON": "`:`",
+    "COMMA": "`,`",
+    "IN": "`in`",
+    "BAR": "`|`",
+    "ELSE": "`else`",
+    "THEN": "`then`",
+    "FN": "`fn`",
+    "FOR": "`for`",
+    "WHILE": "`while`",
+    "LPARAM": "`(`",
+    "LCALL": "`(`",
+    "LMAP": "`{`",
+    "RPAREN": "`)`",
+    "RBRACKET": "`]`",
+    "RBRACE": "`}`",
+    "GT": "`>`",
+}
 
 Report = Callable[..., None]
 
@@ -31,6 +95,7 @@ class Recovery:
     """Put this before `sly.Parser` among the bases."""
 
     _lrtable: Any
+    _grammar: Any
     statestack: list[int]
     symstack: list[Any]
     state: int
@@ -42,10 +107,13 @@ class Recovery:
         self._tokens = tokens
         self._next = 0  # index of the token after the lookahead
         self._failed_at = -1  # index of the last token an error was met at
+        self._faults = 0
+        self._salvaged: list[Any] = []  # the items of a file whose end could not be read
 
     def run(self) -> list[Any]:
         """Items of the file; what could not be read is left out."""
-        return self.parse(self._stream()) or []
+        items = self.parse(self._stream())
+        return items if items is not None else self._salvaged
 
     def _stream(self) -> Any:
         tokens = self._tokens
@@ -56,6 +124,8 @@ class Recovery:
     def error(self, token: Any) -> Any:
         """SLY calls this at a token that no production takes; gives the token to go on with."""
         index = self._next - 1 if token is not None else len(self._tokens)
+        if index == self._failed_at == len(self._tokens):
+            return self._give_up()
         self._describe(index)
         depth, opener = self._unwind()
         if self._failed_at == index:
@@ -75,19 +145,23 @@ class Recovery:
             How many open groups were dropped, and the opener of the group that is innermost now.
         """
         actions = self._lrtable.lr_action
-        depth = 0
-        while "error" not in actions[self.statestack[-1]]:
+        depth = 0  # below zero inside a group that is closed but not reduced yet
+        while depth < 0 or "error" not in actions[self.statestack[-1]]:
             self.statestack.pop()
-            depth += self.symstack.pop().type in _OPENERS
+            kind = self.symstack.pop().type
+            depth += (kind in _OPENERS) - (kind in _CLOSERS)
         place = self.symstack[-1].end if hasattr(self.symstack[-1], "end") else 0
         symbol = make_token("error", None, place, place)
         self.state = actions[self.statestack[-1]]["error"]
         self.statestack.append(self.state)
         self.symstack.append(symbol)
-        for symbol in reversed(self.symstack[:-1]):
-            if symbol.type in _OPENERS:
-                return depth, symbol.type
-        return depth, ""
+        return depth, self._innermost()
+
+    def _give_up(self) -> None:
+        """End the parse at the end of the file, with the items read so far."""
+        bottom = self.symstack[1] if len(self.symstack) > 1 else None
+        if bottom is not None and bottom.type == "items":
+            self._salvaged = bottom.value
 
     def _skip(self, index: int, depth: int, opener: str) -> int:
         """Index of the token that ends the faulty construct, `depth` groups further out."""
@@ -111,16 +185,137 @@ class Recovery:
     # --- words
 
     def _describe(self, index: int) -> None:
-        """Report the fault at the token with this index."""
-        token = self._tokens[index] if index < len(self._tokens) else None
-        previous = self._tokens[index - 1] if index else None
-        if token is None:
-            end = previous.end if previous is not None else 0
+        """Report the fault at the token with this index, unless it follows from an earlier one."""
+        tokens = self._tokens
+        if index == self._failed_at or self._faults >= DIAGNOSTICS_MAX:
+            return
+        self._faults += 1
+        if index < len(tokens):
+            token = tokens[index]
+        else:
+            end = tokens[-1].end if tokens else 0
             token = make_token("$end", "", end, end)
-        expected = frozenset(self._lrtable.lr_action[self.state]) - {"error"}
-        self.report(
-            "FL101", f"unexpected {token.type} {sorted(expected)}", Span(token.index, token.end), ""
-        )
+        if token.type in _CLOSERS and token.index == token.end:
+            return  # a closer that was missing, and is reported
+        if token.type == "SEP" and not token.value and index + 1 < len(tokens):
+            following = tokens[index + 1]
+            if "\n" not in self.source.text[token.index : following.index]:
+                token = following  # a statement ends here only because this cannot continue it
+        previous = tokens[index - 1] if index else None
+        if previous is not None and previous.type in KEYWORDS and token.type == "ASSIGN":
+            token = previous  # `match = 1`: the fault is the name, not the `=`
+            fault = self._reserved(previous)
+        else:
+            fault = self._words(token, previous, self._expected())
+        code, message, label, help = fault
+        self.report(code, message, Span(token.index, token.end), label, help)
+
+    def _expected(self) -> frozenset[str]:
+        """Every type of token that could be read here, besides operators after an operand.
+
+        The actions of one LALR state promise more than the states below it allow, so each
+        candidate is followed through the reductions it would cause.
+        """
+        candidates = self._lrtable.lr_action[self.state]
+        accepted = {kind for kind in candidates if self._accepts(kind)}
+        if "PLUS" in accepted:  # an operand is complete
+            accepted -= _AFTER_OPERAND
+        return frozenset(accepted)
+
+    def _accepts(self, kind: str) -> bool:
+        if kind == "error":
+            return False
+        table = self._lrtable
+        stack = self.statestack[:]
+        while True:
+            state = stack[-1]
+            action = table.defaulted_states.get(state) or table.lr_action[state].get(kind)
+            if action is None:
+                return False
+            if action >= 0:
+                return True
+            production = self._grammar.Productions[-action]
+            if production.len:
+                del stack[-production.len :]
+            stack.append(table.lr_goto[stack[-1]][production.name])
+
+    def _reserved(self, token: Any) -> tuple[str, str, str, str]:
+        found = self._quote(token)
+        return "FL112", f"{found} is a reserved word", "expected a name", "choose another name"
+
+    def _words(
+        self, token: Any, previous: Any, expected: frozenset[str]
+    ) -> tuple[str, str, str, str]:
+        """Code, message, label and help for a token that does not fit."""
+        found = self._quote(token)
+        label = f"found {found}"
+        after = ""
+        if previous is not None and previous.type != "SEP":
+            after = f" after {self._quote(previous)}"
+        if expected >= _EXPRESSION:
+            return self._expression_words(token, previous, label, after)
+        if token.type in KEYWORDS and "NAME" in expected:
+            return self._reserved(token)
+        if expected >= _PATTERN:
+            return "FL113", f"expected a pattern{after}", label, ""
+        if expected >= _TYPE:
+            return "FL101", f"expected a type{after}", label, ""
+        if "LBRACE" in expected:
+            return "FL102", f"expected `{{`{after}", label, ""
+        opener = self._innermost()
+        if opener in _GROUP_ENDS and _CLOSER_OF[opener] in expected:
+            named = opener == "LCALL" and token.type == "ASSIGN"
+            help = "a named argument is written `name: value`" if named else ""
+            return "FL105", f"expected {_GROUP_ENDS[opener]}{after}", label, help
+        if "KEY" in expected:
+            return "FL101", f"expected `name: ...`{after}", label, ""
+        if "NAME" in expected:
+            expected -= {"TYPE_NAME", "LPAREN", "LBRACKET"}
+        if expected <= set(_WORDS) and len(expected) <= _NAMED_MAX:
+            wanted = " or ".join(sorted({_WORDS[kind] for kind in expected}))
+            return "FL101", f"expected {wanted}{after}", label, ""
+        label = "the statement should end before this" if "SEP" in expected else ""
+        return "FL101", f"unexpected {found.removeprefix('the ')}{after}", label, ""
+
+    def _expression_words(
+        self, token: Any, previous: Any, label: str, after: str
+    ) -> tuple[str, str, str, str]:
+        """The same where an expression should start."""
+        help = "write `x++` or `x += 1`" if token.type in ("CONCAT", "INCREMENT") else ""
+        if previous is not None and previous.type not in _BEFORE_STATEMENT:
+            return "FL116", f"expected an expression{after}", label, help
+        following = self._tokens[self._next].type if self._next < len(self._tokens) else ""
+        if token.type in KEYWORDS and following == "ASSIGN":
+            return self._reserved(token)
+        found = self._quote(token)
+        label = "a statement cannot start like this"
+        if token.type in ("ELSE", "ELSE_BLOCK"):
+            label = "no `if` ends right before this"
+        return "FL101", f"unexpected {found}", label, help
+
+    def _innermost(self) -> str:
+        """Type of the innermost open bracket, or ""."""
+        closed = 0
+        for symbol in reversed(self.symstack):
+            kind = str(symbol.type)
+            if kind in _CLOSERS:
+                closed += 1
+            elif kind in _OPENERS:
+                if not closed:
+                    return kind
+                closed -= 1
+        return ""
+
+    def _quote(self, token: Any) -> str:
+        """A token as people see it."""
+        if token.type == "$end":
+            return "the end of the file"
+        text = self.source.text[token.index : token.end]
+        if not text.strip() or (token.type == "SEP" and text not in (",", ";")):
+            return "the end of the line"
+        if len(text) > _QUOTED_MAX or "\n" in text:
+            text = text.split("\n")[0][: _QUOTED_MAX - 3] + "..."
+        return f"`{text}`"
 
 
 def check_depth(items: list[Any], report: Report) -> tuple[Any, ...]:
@@ -143,9 +338,9 @@ def check_depth(items: list[Any], report: Report) -> tuple[Any, ...]:
 
 def _too_deep(item: ast.Node) -> ast.Node | None:
     """The first node at depth DEPTH_MAX, or None."""
-    level: list[Any] = [item]
+    level: list[ast.Node] = [item]
     for _ in range(DEPTH_MAX):
-        deeper: list[Any] = []
+        deeper: list[ast.Node] = []
         for node in level:
             for name in _child_names(type(node)):
                 child = getattr(node, name)
@@ -156,8 +351,7 @@ def _too_deep(item: ast.Node) -> ast.Node | None:
         if not deeper:
             return None
         level = deeper
-    node: ast.Node = level[0]
-    return node
+    return level[0]
 
 
 _CHILDREN: dict[type[Any], tuple[str, ...]] = {}
