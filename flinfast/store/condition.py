@@ -25,7 +25,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from flinfast.errors import RuntimeFault
 from flinfast.store.codec import INT_MAX, INT_MIN
@@ -48,7 +48,15 @@ Bind = Callable[[Params], Any]
 LIST_ITEMS_MAX: Final = 8192
 # Compiled forms kept per template; list parameters make one per power of two.
 FORMS_MAX: Final = 256
-_SUBSTR_END: Final = 1 << 30
+_SUBSTR_END: Final = 1 << 30  # no text is that long: substr() from here is ""
+
+_ORDERED: Final = frozenset({"number", "text", "time"})  # kinds that `<` compares
+# Cells of an `any` column that a value of this shape has an order with.
+_ANY_TYPES: Final = {
+    "int": "'integer', 'real'",
+    "float": "'integer', 'real'",
+    "text": "'text'",
+}
 
 _ORDERINGS: Final = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _FLIPPED: Final = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
@@ -100,18 +108,17 @@ class Template:
         return form
 
     def _compile(self, shapes: tuple[Any, ...]) -> Compiled:
-        texts: list[str] = []
-        binders: list[Bind] = []
+        compiler = _Compiler(self._table, shapes)
+        parts: list[_Sql] = []
         filters: list[Tree] = []
         for tree in self._conjuncts:
-            compiler = _Compiler(self._table, shapes)
             try:
-                texts.append(compiler.boolean(tree, positive=True))
+                parts.append(compiler.boolean(tree, positive=True))
             except _Unsupported:
                 filters.append(tree)
-            else:
-                binders += compiler.binders
-        return Compiled(" AND ".join(texts), _binder(binders), tuple(filters))
+        binders = [bind for part in parts for bind in part.binds]
+        text = " AND ".join(part.text for part in parts)
+        return Compiled(text, _binder(binders), tuple(filters))
 
 
 def _conjuncts(tree: Tree) -> Iterable[Tree]:
@@ -203,22 +210,34 @@ class _Unsupported(Exception):  # noqa: N818 - a signal within this module
     """SQL cannot express this part exactly."""
 
 
+class _Sql(NamedTuple):
+    """A piece of SQL and what its `?` are bound to, in order."""
+
+    text: str
+    binds: tuple[Bind, ...] = ()
+
+
+_FALSE: Final = _Sql("0")
+
+
+def _sql(pattern: str, *parts: _Sql) -> _Sql:
+    """`pattern` with each `{}` replaced by the next part."""
+    text = pattern.format(*[part.text for part in parts])
+    return _Sql(text, tuple([bind for part in parts for bind in part.binds]))
+
+
 @dataclass(frozen=True, slots=True)
-class _Operand:
-    """One side of a comparison.
+class _Column:
+    """One side of a comparison that differs from row to row: a column or a function of one.
 
     Attributes:
-        sql: Text of a column or function; "" for a value known before the scan.
-        kind: Kind of the column or function's result.
-        bind: Gives the value.
-        shape: Shape of the value.
+        sql: Its SQL.
+        kind: Kind of its values.
         column: The column, when it is just that.
     """
 
-    sql: str = ""
-    kind: Kind = "any"
-    bind: Bind | None = None
-    shape: Any = None
+    sql: _Sql
+    kind: Kind
     column: Column | None = None
 
     @property
@@ -227,54 +246,62 @@ class _Operand:
         return self.column is None or self.column.sql_type == "INTEGER"
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """One side of a comparison that is known before the scan.
+
+    Attributes:
+        bind: Gives the value.
+        shape: Shape of the value.
+    """
+
+    bind: Bind
+    shape: Any
+
+    def mark(self, convert: Callable[[Any], Any] | None = None) -> _Sql:
+        """A `?` bound to the (converted) value."""
+        bind = self.bind
+        if convert is None:
+            return _Sql("?", (bind,))
+        return _Sql("?", (lambda params: convert(bind(params)),))
+
+
+_Side = _Column | _Known
+
+
 class _Compiler:
-    """Makes the SQL of one conjunct; `binders` follow the order of the `?` in its text."""
+    """Makes the SQL of conditions over one table, for parameters of given shapes."""
 
     def __init__(self, table: Table, shapes: tuple[Any, ...]) -> None:
         self._table = table
         self._shapes = shapes
-        self.binders: list[Bind] = []
 
-    def _mark(self, bind: Bind) -> str:
-        self.binders.append(bind)
-        return "?"
-
-    def _value(self, side: _Operand, convert: Callable[[Any], Any] | None = None) -> str:
-        bind = side.bind
-        assert bind is not None
-        return self._mark(bind if convert is None else lambda params: convert(bind(params)))
-
-    # --- operands ----------------------------------------
-
-    def _operand(self, tree: Tree) -> _Operand:
+    def _side(self, tree: Tree) -> _Side:
         op = tree[0]
         if op == "param":
-            return _Operand(bind=_Pick(tree[1]), shape=self._shapes[tree[1]])
+            return _Known(_Pick(tree[1]), self._shapes[tree[1]])
         if op == "const":
             value = tree[1]
-            return _Operand(bind=lambda _: value, shape=shape_of(value))
+            return _Known(lambda _: value, shape_of(value))
         if op == "field":
             column = self._table.columns[tree[1]]
-            return _Operand(quote(column.name), column.kind, column=column)
+            return _Column(_Sql(quote(column.name)), column.kind, column)
         if op == "call" and tree[1] not in BOOLEAN_CALLS:
             return self._function(tree[1], tree[2])
         if op in ("and", "or") and not (_is_boolean(tree[1]) and _is_boolean(tree[2])):
             raise _Unsupported  # value-returning: `(nickname || name) == x`
-        return _Operand(f"({self.boolean(tree, positive=False)})", "bool")
+        return _Column(_sql("({})", self.boolean(tree, positive=False)), "bool")
 
-    def _function(self, name: str, target: Tree) -> _Operand:
-        inner = self._operand(target)
-        if not inner.sql:
-            raise _Unsupported
-        if name == "len" and inner.kind in ("text", "bytes"):
-            return _Operand(f"length({inner.sql})", "number")
-        if name in TEXT_CALLS and inner.kind == "text":
-            return _Operand(f"flin_{name}({inner.sql})", "text")
+    def _function(self, name: str, target: Tree) -> _Column:
+        inner = self._side(target)
+        if isinstance(inner, _Column):
+            if name == "len" and inner.kind in ("text", "bytes"):
+                return _Column(_sql("length({})", inner.sql), "number")
+            if name in TEXT_CALLS and inner.kind == "text":
+                return _Column(_sql(f"flin_{name}({{}})", inner.sql), "text")
         raise _Unsupported
 
-    # --- conditions ----------------------------------------
-
-    def boolean(self, tree: Tree, *, positive: bool) -> str:
+    def boolean(self, tree: Tree, *, positive: bool) -> _Sql:
         """SQL of a condition.
 
         Args:
@@ -285,164 +312,24 @@ class _Compiler:
         if op in ("and", "or"):
             left = self.boolean(tree[1], positive=positive)
             right = self.boolean(tree[2], positive=positive)
-            return f"({left} {op.upper()} {right})"
+            return _sql(f"({{}} {op.upper()} {{}})", left, right)
         if op == "not":
-            return f"NOT ({self.boolean(tree[1], positive=False)})"
-        if op == "eq":
-            return self._equal(self._operand(tree[1]), self._operand(tree[2]))
-        if op == "ne":
-            return f"NOT ({self._equal(self._operand(tree[1]), self._operand(tree[2]))})"
+            return _sql("NOT ({})", self.boolean(tree[1], positive=False))
         if op == "truthy":
             return self.boolean(tree[1], positive=positive)
+        if op == "eq":
+            return _equal(self._side(tree[1]), self._side(tree[2]))
+        if op == "ne":
+            return _sql("NOT ({})", _equal(self._side(tree[1]), self._side(tree[2])))
         if op in _ORDERINGS:
-            text = self._ordering(op, self._operand(tree[1]), self._operand(tree[2]))
+            result = _ordering(op, self._side(tree[1]), self._side(tree[2]))
         elif op == "in":
-            text = self._in(self._operand(tree[1]), self._operand(tree[2]))
+            result = _in(self._side(tree[1]), self._side(tree[2]))
         elif op == "call" and tree[1] in BOOLEAN_CALLS:
-            text = self._text_call(tree[1], self._operand(tree[2]), self._operand(tree[3]))
+            result = _text_call(tree[1], self._side(tree[2]), self._side(tree[3]))
         else:
-            text = self._truth(self._operand(tree))
-        return text if positive else f"ifnull({text}, 0)"
-
-    def _truth(self, side: _Operand) -> str:
-        if not side.sql:
-            return self._value(side, lambda value: int(truthy(value)))
-        if side.kind == "bool":
-            return f"{side.sql} IS 1"
-        if side.kind == "number":
-            return f"{side.sql} <> 0"
-        if side.kind == "text":
-            return f"{side.sql} <> ''"
-        if side.kind == "any":
-            raise _Unsupported
-        return f"{side.sql} IS NOT NULL"
-
-    def _equal(self, left: _Operand, right: _Operand) -> str:
-        if left.sql and right.sql:
-            return _equal_columns(left, right)
-        if not left.sql:
-            left, right = right, left
-        if not left.sql:
-            a, b = left.bind, right.bind
-            assert a is not None
-            assert b is not None
-            return self._mark(lambda params: int(equal(b(params), a(params))))
-        shape = right.shape
-        if shape == "none":
-            return f"{left.sql} IS NULL"
-        kind = left.kind
-        if kind in ("list", "map"):
-            if shape in ("map", "range", "opaque") or isinstance(shape, tuple):
-                raise _Unsupported
-            return "0"
-        if kind == "any":
-            if shape in ("text", "int", "float"):
-                return f"{left.sql} IS {self._value(right)}"
-            raise _Unsupported
-        if kind == "number" and shape in ("above", "below") and not left.is_integer:
-            raise _Unsupported
-        convert = _conversion(left, shape)
-        return f"{left.sql} IS {self._value(right, convert)}" if convert else "0"
-
-    def _ordering(self, op: str, left: _Operand, right: _Operand) -> str:
-        if left.sql and right.sql:
-            if "any" in (left.kind, right.kind):
-                raise _Unsupported
-            if left.kind != right.kind or left.kind not in ("number", "text", "time"):
-                return "0"
-            return f"{left.sql} {_ORDERINGS[op]} {right.sql}"
-        if not left.sql:
-            left, right, op = right, left, _FLIPPED[op]
-        if not left.sql:
-            a, b = left.bind, right.bind
-            assert a is not None
-            assert b is not None
-            return self._mark(lambda params: int(ordered(op, a(params), b(params))))
-        sign, shape = _ORDERINGS[op], right.shape
-        if left.kind == "any":
-            types = {"int": "'integer', 'real'", "float": "'integer', 'real'", "text": "'text'"}
-            if shape not in types:
-                raise _Unsupported
-            mark = self._value(right)
-            return f"(typeof({left.sql}) IN ({types[shape]}) AND {left.sql} {sign} {mark})"
-        if left.kind == "number" and shape in ("above", "below"):
-            if not left.is_integer:
-                raise _Unsupported
-            return f"{left.sql} IS NOT NULL" if (shape == "above") == (sign[0] == "<") else "0"
-        if left.kind not in ("number", "text", "time"):
-            return "0"
-        convert = _conversion(left, shape)
-        return f"{left.sql} {sign} {self._value(right, convert)}" if convert else "0"
-
-    def _in(self, item: _Operand, container: _Operand) -> str:
-        if container.sql:
-            if container.kind == "text":
-                return self._part(container, item)
-            if container.kind in ("list", "map", "any", "bytes"):
-                raise _Unsupported
-            return "0"
-        shape, bind = container.shape, container.bind
-        assert bind is not None
-        if not item.sql:
-            a = item.bind
-            assert a is not None
-            return self._mark(lambda params: int(contains(bind(params), a(params))))
-        if shape == "text":
-            return self._part(container, item)
-        if shape == "map":
-            raise _Unsupported
-        if isinstance(shape, tuple) and shape[0] == "list":
-            return self._in_list(item, shape, bind)
-        if shape in ("range", "bytes", "opaque"):
-            raise _Unsupported
-        return "0"
-
-    def _in_list(self, item: _Operand, shape: tuple[Any, ...], bind: Bind) -> str:
-        _, size, has_none = shape
-        if size > LIST_ITEMS_MAX or item.kind in ("any", "list", "map"):
-            raise _Unsupported
-        none = f"{item.sql} IS NULL"
-        if size == 0:
-            return "0"
-        marks = ", ".join("?" * size)
-        for position in range(size):
-            self.binders.append(_ListItem(bind, position, item))
-        text = f"{item.sql} IN ({marks})"
-        return f"({text} OR {none})" if has_none else text
-
-    def _part(self, whole: _Operand, part: _Operand) -> str:
-        """Whether a text contains another; false for other kinds."""
-        texts = []
-        for side in (whole, part):
-            if side.sql:
-                if side.kind == "any":
-                    raise _Unsupported
-                if side.kind != "text":
-                    return "0"
-                texts.append(side.sql)
-            else:
-                if side.shape != "text":
-                    return "0"
-                texts.append(self._value(side))
-        return f"instr({texts[0]}, {texts[1]}) > 0"
-
-    def _text_call(self, name: str, target: _Operand, arg: _Operand) -> str:
-        if target.sql and target.kind in ("list", "map", "any", "bytes"):
-            raise _Unsupported
-        if not target.sql and target.shape != "text":
-            raise _Unsupported
-        if name == "contains":
-            return self._part(target, arg)
-        if not target.sql or arg.sql:
-            raise _Unsupported
-        if target.kind != "text" or arg.shape != "text":
-            return "0"
-        if name == "starts_with":
-            low = self._value(arg)
-            high = self._value(arg, _prefix_end)
-            return f"({target.sql} >= {low} AND {target.sql} < {high})"
-        start = self._value(arg, lambda text: -len(text) or _SUBSTR_END)
-        return f"substr({target.sql}, {start}) IS {self._value(arg)}"
+            result = _truth(self._side(tree))
+        return result if positive else _sql("ifnull({}, 0)", result)
 
 
 def _is_boolean(tree: Tree) -> bool:
@@ -451,17 +338,27 @@ def _is_boolean(tree: Tree) -> bool:
     return tree[0] in _BOOLEAN or (tree[0] == "call" and tree[1] in BOOLEAN_CALLS)
 
 
-def _equal_columns(left: _Operand, right: _Operand) -> str:
-    kinds = {left.kind, right.kind}
-    if kinds & {"any", "list", "map"}:
-        raise _Unsupported
-    same = len(kinds) == 1 or kinds == {"ref", "number"}
-    if kinds == {"ref"} and left.column and right.column:
-        same = left.column.target == right.column.target
-    if same:
-        return f"{left.sql} IS {right.sql}"
-    return f"({left.sql} IS NULL AND {right.sql} IS NULL)"
+def _folded(function: Callable[[Any, Any], bool], left: _Known, right: _Known) -> _Sql:
+    """A condition on known values: evaluated once, bound as 0 or 1."""
+    a, b = left.bind, right.bind
+    return _Sql("?", (lambda params: int(function(a(params), b(params))),))
 
+
+def _truth(side: _Side) -> _Sql:
+    if isinstance(side, _Known):
+        return side.mark(lambda value: int(truthy(value)))
+    if side.kind == "bool":
+        return _sql("{} IS 1", side.sql)
+    if side.kind == "number":
+        return _sql("{} <> 0", side.sql)
+    if side.kind == "text":
+        return _sql("{} <> ''", side.sql)
+    if side.kind == "any":
+        raise _Unsupported
+    return _sql("{} IS NOT NULL", side.sql)
+
+
+# --- equality and order ----------------------------------------
 
 _SAME: Final[dict[tuple[str, str], Callable[[Any], Any] | None]] = {
     ("number", "int"): None,
@@ -475,18 +372,117 @@ _SAME: Final[dict[tuple[str, str], Callable[[Any], Any] | None]] = {
 }
 
 
-def _identity(value: Any) -> Any:
-    return value
-
-
-def _conversion(side: _Operand, shape: Any) -> Callable[[Any], Any] | None:
-    """How a value of this shape is bound against the column; None when they never compare."""
+def _comparable(side: _Column, shape: Any) -> bool:
+    """Whether a value of this shape can equal one of the column's."""
     if isinstance(shape, tuple):
         target = side.column.target if side.kind == "ref" and side.column else None
-        return (lambda record: record.id) if shape == ("record", target) else None
-    if (side.kind, shape) not in _SAME:
-        return None
-    return _SAME[side.kind, shape] or _identity
+        return bool(shape == ("record", target))
+    return (side.kind, shape) in _SAME
+
+
+def _conversion(side: _Column, shape: Any) -> Callable[[Any], Any] | None:
+    """How a comparable value is bound; None: as it is."""
+    return _record_id if isinstance(shape, tuple) else _SAME[side.kind, shape]
+
+
+def _record_id(record: Any) -> int:
+    return int(record.id)
+
+
+def _equal(left: _Side, right: _Side) -> _Sql:
+    if isinstance(left, _Known):
+        if isinstance(right, _Known):
+            return _folded(equal, left, right)
+        left, right = right, left
+    if isinstance(right, _Column):
+        return _equal_columns(left, right)
+    shape, kind = right.shape, left.kind
+    if shape == "none":
+        return _sql("{} IS NULL", left.sql)
+    if kind in ("list", "map"):
+        if shape in ("map", "range", "opaque") or isinstance(shape, tuple):
+            raise _Unsupported
+        return _FALSE
+    if kind == "any":
+        if shape not in ("text", "int", "float"):
+            raise _Unsupported
+        return _sql("{} IS {}", left.sql, right.mark())
+    if kind == "number" and shape in ("above", "below") and not left.is_integer:
+        raise _Unsupported
+    if not _comparable(left, shape):
+        return _FALSE
+    return _sql("{} IS {}", left.sql, right.mark(_conversion(left, shape)))
+
+
+def _equal_columns(left: _Column, right: _Column) -> _Sql:
+    kinds = {left.kind, right.kind}
+    if kinds & {"any", "list", "map"}:
+        raise _Unsupported
+    same = len(kinds) == 1 or kinds == {"ref", "number"}
+    if kinds == {"ref"} and left.column and right.column:
+        same = left.column.target == right.column.target
+    pattern = "{} IS {}" if same else "({} IS NULL AND {} IS NULL)"
+    return _sql(pattern, left.sql, right.sql)
+
+
+def _ordering(op: str, left: _Side, right: _Side) -> _Sql:
+    if isinstance(left, _Known):
+        if isinstance(right, _Known):
+            return _folded(lambda a, b: ordered(op, a, b), left, right)
+        left, right, op = right, left, _FLIPPED[op]
+    sign, kind = _ORDERINGS[op], left.kind
+    if isinstance(right, _Column):
+        if "any" in (kind, right.kind):
+            raise _Unsupported
+        if kind != right.kind or kind not in _ORDERED:
+            return _FALSE
+        return _sql(f"{{}} {sign} {{}}", left.sql, right.sql)
+    shape = right.shape
+    if kind == "any":
+        types = _ANY_TYPES.get(shape) if isinstance(shape, str) else None
+        if types is None:
+            raise _Unsupported
+        pattern = f"(typeof({{}}) IN ({types}) AND {{}} {sign} {{}})"
+        return _sql(pattern, left.sql, left.sql, right.mark())
+    if kind == "number" and shape in ("above", "below"):
+        if not left.is_integer:
+            raise _Unsupported
+        is_always = (shape == "above") == (sign[0] == "<")
+        return _sql("{} IS NOT NULL", left.sql) if is_always else _FALSE
+    if kind not in _ORDERED or not _comparable(left, shape):
+        return _FALSE
+    return _sql(f"{{}} {sign} {{}}", left.sql, right.mark(_conversion(left, shape)))
+
+
+# --- membership and text ----------------------------------------
+
+
+def _in(item: _Side, container: _Side) -> _Sql:
+    if isinstance(container, _Column):
+        if container.kind == "text":
+            return _part(container, item)
+        if container.kind in ("list", "map", "any", "bytes"):
+            raise _Unsupported
+        return _FALSE
+    if isinstance(item, _Known):
+        return _folded(contains, container, item)
+    shape = container.shape
+    if shape == "text":
+        return _part(container, item)
+    if shape in ("map", "range", "bytes", "opaque"):
+        raise _Unsupported
+    if not (isinstance(shape, tuple) and shape[0] == "list"):
+        return _FALSE
+    _, size, has_none = shape
+    if size == 0:
+        return _FALSE
+    if size > LIST_ITEMS_MAX or item.kind in ("any", "list", "map"):
+        raise _Unsupported
+    items = tuple([_ListItem(container.bind, position, item) for position in range(size)])
+    marks = _Sql(", ".join("?" * size), items)
+    if has_none:
+        return _sql("({} IN ({}) OR {} IS NULL)", item.sql, marks, item.sql)
+    return _sql("{} IN ({})", item.sql, marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -495,16 +491,18 @@ class _ListItem:
 
     bind: Bind
     position: int
-    side: _Operand
+    side: _Column
 
     def __call__(self, params: Params) -> Any:
         items = self.bind(params)
         item = items[min(self.position, len(items) - 1)]
         shape = shape_of(item)
         if shape in ("above", "below") and self.side.kind == "number":
-            return _exact_float(item) if not self.side.is_integer else None
+            return None if self.side.is_integer else _exact_float(item)
+        if not _comparable(self.side, shape):
+            return None
         convert = _conversion(self.side, shape)
-        return None if convert is None else convert(item)
+        return item if convert is None else convert(item)
 
 
 def _exact_float(value: int) -> float | None:
@@ -513,6 +511,43 @@ def _exact_float(value: int) -> float | None:
     except OverflowError:
         return None
     return number if number == value else None
+
+
+def _part(whole: _Side, part: _Side) -> _Sql:
+    """Whether a text contains another; false for other kinds."""
+    texts = []
+    for side in (whole, part):
+        if isinstance(side, _Known):
+            if side.shape != "text":
+                return _FALSE
+            texts.append(side.mark())
+        else:
+            if side.kind == "any":
+                raise _Unsupported
+            if side.kind != "text":
+                return _FALSE
+            texts.append(side.sql)
+    return _sql("instr({}, {}) > 0", *texts)
+
+
+def _text_call(name: str, target: _Side, arg: _Side) -> _Sql:
+    if isinstance(target, _Known):
+        if name == "contains" and target.shape == "text":
+            return _part(target, arg)
+        raise _Unsupported
+    if target.kind in ("list", "map", "any", "bytes"):
+        raise _Unsupported
+    if name == "contains":
+        return _part(target, arg)
+    if isinstance(arg, _Column):
+        raise _Unsupported
+    if target.kind != "text" or arg.shape != "text":
+        return _FALSE
+    if name == "starts_with":
+        low, high = arg.mark(), arg.mark(_prefix_end)
+        return _sql("({} >= {} AND {} < {})", target.sql, low, target.sql, high)
+    start = arg.mark(lambda text: -len(text) or _SUBSTR_END)
+    return _sql("substr({}, {}) IS {}", target.sql, start, arg.mark())
 
 
 def _prefix_end(prefix: str) -> str | bytes:

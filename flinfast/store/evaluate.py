@@ -7,7 +7,7 @@ record cannot make a query fail.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from flinfast.store.schema import Value
@@ -52,9 +52,18 @@ def equal(left: Value, right: Value) -> bool:
         return left.keys() == right.keys() and all(equal(left[k], right[k]) for k in left)
     if isinstance(left, Reference) or isinstance(right, Reference):
         return _equal_reference(left, right)
+    if isinstance(left, range) and isinstance(right, range):
+        return left == right
     if isinstance(left, (list, tuple, range)) and isinstance(right, (list, tuple, range)):
-        return len(left) == len(right) and all(map(equal, left, right))
+        return _equal_items(left, right)
     return type(left) is type(right) and bool(left == right)
+
+
+def _equal_items(left: Sequence[Value], right: Sequence[Value]) -> bool:
+    try:
+        return len(left) == len(right) and all(map(equal, left, right))
+    except OverflowError:  # a range of more items than any list can have
+        return False
 
 
 def _equal_reference(left: Value, right: Value) -> bool:
@@ -81,10 +90,13 @@ def contains(container: Value, item: Value) -> bool:
         return isinstance(item, str) and item in container
     if isinstance(container, dict):
         return isinstance(item, str) and item in container
-    if isinstance(container, bytes):
-        return isinstance(item, int) and not isinstance(item, bool) and item in container
-    if isinstance(container, range):
-        return isinstance(item, (int, float)) and not isinstance(item, bool) and item in container
+    if isinstance(container, (bytes, range)):
+        if isinstance(item, float) and item.is_integer():
+            item = int(item)
+        if not isinstance(item, int) or isinstance(item, bool):
+            return False
+        in_bytes = isinstance(container, range) or 0 <= item <= 255
+        return in_bytes and item in container
     if isinstance(container, (list, tuple)) and not isinstance(container, Reference):
         return any(equal(item, other) for other in container)
     return False

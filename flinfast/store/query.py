@@ -10,6 +10,7 @@ own to `rows()`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -216,9 +217,9 @@ class Query:
             return
         records.sort(key=lambda record: record.id or 0)
         for key, descending in reversed(self._order):
-            read = key if callable(key) else _field_reader(key)
+            read = _value_key(key) if callable(key) else _cell_key(self._entity.columns[key])
             try:
-                records.sort(key=lambda record: _sort_key(read(record)), reverse=descending)
+                records.sort(key=read, reverse=descending)
             except TypeError:
                 raise RuntimeFault("cannot order values of different kinds", code="FL501") from None
 
@@ -300,7 +301,11 @@ class Query:
             values = [v for v in map(_field_reader(column.name), self.rows()) if v is not None]
             return sum(values), len(values)
         count, top, rest = found
-        return (((top or 0) << 32) + (rest or 0) if is_integer else rest or 0.0), count
+        if is_integer:
+            return ((top or 0) << 32) + (rest or 0), count
+        if rest is None:  # nothing, or infinities of both signs
+            rest = math.nan if count else 0.0
+        return rest, count
 
     def min(self, name: Value) -> Value:
         """Smallest value of a field, without none; None when there is nothing."""
@@ -442,8 +447,27 @@ def _field_reader(name: str) -> Callable[[Record], Value]:
     return lambda record: record.flin_get(name)
 
 
-def _sort_key(value: Value) -> tuple[bool, Value]:
-    return (value is not None, 0 if value is None else value)
+def _value_key(function: Callable[[Record], Value]) -> Callable[[Record], tuple[bool, Value]]:
+    def key(record: Record) -> tuple[bool, Value]:
+        value = function(record)
+        return (value is not None, 0 if value is None else value)
+
+    return key
+
+
+def _cell_key(column: Column) -> Callable[[Record], tuple[int, Value]]:
+    """SQLite's order: none, numbers, text, bytes."""
+    index = column.index
+
+    def key(record: Record) -> tuple[int, Value]:
+        row = record._row
+        assert row is not None
+        cell = row[index]
+        if cell is None:
+            return (0, 0)
+        return (1 if isinstance(cell, (int, float)) else 2 if isinstance(cell, str) else 3, cell)
+
+    return key
 
 
 def _group_key(record: Record, column: Column) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from flinfast.errors import FlinError
 from flinfast.store import EntitySpec, FieldSpec, Record, Store
 from flinfast.values import Time
 
@@ -35,7 +36,7 @@ class FakeLoop:
         work, done = self.jobs.popleft()
         try:
             result = work()
-        except (Exception, KeyboardInterrupt) as error:  # as a thread pool hands it over
+        except (OSError, FlinError) as error:  # as a thread pool hands it over
             result = error
         self.ready.append(partial(done, result))
 
