@@ -31,6 +31,7 @@ from flinfast.store.schema import (
 from flinfast.store.sqlite import APPLICATION_ID, FORMAT_VERSION, Database
 
 COMMAND: Final = "flinfast db migrate"
+SHOWN_MAX: Final = 5  # dropped variants named per field
 
 _SCHEMA_TABLE: Final = (
     "CREATE TABLE IF NOT EXISTS _flin_schema (entity TEXT PRIMARY KEY, fields TEXT NOT NULL) "
@@ -93,6 +94,8 @@ def migrate(
         SchemaError: See `open_schema`; also for a rename that does not fit.
     """
     check_specs(entities)
+    if renames or drops:
+        _keep_copy(database)
     database.execute("BEGIN IMMEDIATE")
     try:
         _check_format(database)
@@ -115,7 +118,7 @@ def migrate(
             raise SchemaError(
                 "the stored data does not fit the entities any more",
                 plan=steps.plan,
-                command=f"{COMMAND} {' '.join(steps.options)}",
+                command=f"{COMMAND} {' '.join(dict.fromkeys(steps.options))}",
             )
         for sql, values in steps.statements:
             database.execute(sql, values)
@@ -128,6 +131,16 @@ def migrate(
         raise
     database.execute("COMMIT")
     return tables
+
+
+def _keep_copy(database: Database) -> None:
+    """Copy the database to `flin-before-<n>.db` beside it."""
+    folder = database.path.parent
+    number = 1
+    while (copy := folder / f"{database.path.stem}-before-{number}.db").exists():
+        number += 1
+    database.execute("VACUUM INTO ?", (str(copy),))
+    copy.chmod(0o600)
 
 
 def _check_format(database: Database) -> None:
@@ -199,6 +212,7 @@ def _drop_entity(database: Database, name: str, steps: _Steps, drops: Collection
         return
     steps.run(f"DROP TABLE {quote(name)}")
     steps.run(f"DROP TABLE {quote(f'{TABLE_PREFIX}history_{name}')}")
+    steps.run("DELETE FROM _flin_schema WHERE entity = ?", (name,))
 
 
 def _compare(
@@ -227,7 +241,7 @@ def _drop_field(
     path = f"{table.name}.{name}"
     count = _count(database, table, name)
     if count and path not in drops:
-        twins = [spec.name for spec in new if (spec.type, spec.target) == tuple(stored.values())]
+        twins = [spec.name for spec in new if {"type": spec.type, "target": spec.target} == stored]
         rename = f", or keep them with `--rename {path}={twins[0]}`" if twins else ""
         steps.ask(
             f"field `{path}` is no longer declared: its {count} values would be dropped{rename}",
@@ -263,8 +277,8 @@ def _change_field(
 ) -> None:
     old_type, old_target = stored["type"], stored["target"]
     path = f"{table.name}.{spec.name}"
-    if spec.type == "enum":
-        _check_variants(database, table, spec, steps)
+    if spec.type == "enum" and old_type in ("enum", "text"):
+        _check_variants(database, table, spec, steps, drops)
     if (old_type, old_target) == (spec.type, spec.target):
         return
     same_cells = spec.type in _SAME_CELLS.get(old_type, ()) and old_target == spec.target
@@ -295,19 +309,25 @@ def _change_field(
     steps.run(f"{alter} RENAME COLUMN {cells} TO {name}")
 
 
-def _check_variants(database: Database, table: Table, spec: FieldSpec, steps: _Steps) -> None:
-    marks = ", ".join("?" * len(spec.variants))
+def _check_variants(
+    database: Database, table: Table, spec: FieldSpec, steps: _Steps, drops: Collection[str]
+) -> None:
+    """Stop at values that are no variant any more, or drop just those."""
+    path = f"{table.name}.{spec.name}"
     name = quote(spec.name)
-    unknown = database.query(
-        f"SELECT {name}, COUNT(*) FROM {quote(table.name)} "
-        f"WHERE {name} IS NOT NULL AND {name} NOT IN ({marks}) GROUP BY 1 ORDER BY 1 LIMIT 5",
+    unknown = f"{name} NOT IN ({', '.join('?' * len(spec.variants))})"  # NULL: not unknown
+    if path in drops:
+        steps.run(f"UPDATE {quote(table.name)} SET {name} = NULL WHERE {unknown}", spec.variants)
+        return
+    rows = database.query(
+        f"SELECT {name}, COUNT(*) FROM {quote(table.name)} WHERE {unknown} "
+        f"GROUP BY 1 ORDER BY 1 LIMIT {SHOWN_MAX}",
         spec.variants,
     )
-    for value, count in unknown:
+    for value, count in rows:
         steps.ask(
-            f"`{table.name}.{spec.name}` is {value!r} in {count} records, "
-            "which is no variant of its enum any more",
-            f"--drop {table.name}.{spec.name}",
+            f"`{path}` is {value!r} in {count} records, which is no variant of its enum any more",
+            f"--drop {path}",
         )
 
 
