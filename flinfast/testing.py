@@ -40,6 +40,7 @@ from flinfast.settings import Settings
 TIMEOUT_S: Final = 5.0
 HOST: Final = "testserver"
 READ_BYTES: Final = 64 << 10
+POLL_S: Final = 0.002
 
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -334,12 +335,17 @@ class TestClient:
         return TestSocket(self._program, upgrade)
 
     def wait_until(self, is_done: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
-        """Let the program run until something holds.
+        """Let the program run until something holds, which may itself ask this client.
 
         Raises:
             TimeoutError: It does not hold in time.
         """
-        self._program.run_until(is_done, timeout_s, "the condition")
+        loop = self._program.loop
+        deadline = loop.time() + timeout_s
+        while not is_done():
+            if loop.time() > deadline:
+                raise TimeoutError(f"the condition did not hold within {timeout_s:g} s")
+            loop.run_until_complete(asyncio.sleep(POLL_S))
 
     # --- private ----------------------------------------
 

@@ -43,7 +43,7 @@ from flinfast.runtime.router import Router
 from flinfast.runtime.runner import Respond, Runner
 from flinfast.runtime.secret import load_secrets
 from flinfast.runtime.services import Log, Scheduler, Services, Timer
-from flinfast.runtime.session import SessionManager
+from flinfast.runtime.session import CLOSE_CODE, CLOSE_REASON, SessionManager
 from flinfast.runtime.waiting import WaitingPool
 from flinfast.settings import Settings
 from flinfast.store.store import Store
@@ -354,9 +354,12 @@ class App:
     # --- connections ----------------------------------------
 
     def opened(self, handler: Callable[[WsContext], Any] | None, connection: WsContext) -> None:
-        """`on connect`: first the connection joins its session."""
+        """`on connect`: first the connection joins its session, if that has not ended meanwhile."""
         state = connection.session_state
         if state is not None and connection.session_index < 0:
+            if state.is_ended:
+                self.hub.drop(connection, CLOSE_CODE, CLOSE_REASON)
+                return
             self.services.sessions.attach(state, connection)
         if handler is not None:
             handler(connection)

@@ -58,6 +58,8 @@ class Plan:
             RuntimeFault: A step failed, or whatever else its closure raised.
         """
         if self.middleware:
+            # There is a `response` from here on, so that the inner reply becomes a part of it.
+            context.opened_response = context.response
             return self._step(context, 0)
         return self._inside(context)
 
