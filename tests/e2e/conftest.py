@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 20.0
 RECEIVE_S = 10.0
+SECRET = secrets.token_urlsafe(48)  # one per run: a restarted server knows its sessions
 
 
 def free_port() -> int:
@@ -74,7 +76,7 @@ class Server:
             [*command, "--port", str(self.port), *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "FLIN_SESSION_SECRET": "end-to-end-" * 4, **self.environment},
+            env={**os.environ, "FLIN_SESSION_SECRET": SECRET, **self.environment},
             cwd=self.root,
         )
         threading.Thread(target=self._drain, args=(self.process,), daemon=True).start()
@@ -175,8 +177,9 @@ class Client:
 class Socket:
     """A WebSocket of the `websockets` library whose receives time out."""
 
-    def __init__(self, connection: ClientConnection) -> None:
-        self.connection = connection
+    def __init__(self, opening: AbstractContextManager[ClientConnection]) -> None:
+        self._opening = opening
+        self.connection = opening.__enter__()
 
     def send(self, value: Any) -> None:
         self.connection.send(value if isinstance(value, (str, bytes)) else json.dumps(value))
@@ -205,7 +208,7 @@ class Socket:
             self.receive()
 
     def close(self) -> None:
-        self.connection.close()
+        self._opening.__exit__(None, None, None)
 
     def __enter__(self) -> "Socket":
         return self

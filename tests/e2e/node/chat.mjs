@@ -14,7 +14,10 @@ const cookie = login.headers.getSetCookie().map((line) => line.split(";")[0]).jo
 
 const refused = await new Promise((resolve) => {
   const socket = new WebSocket(`ws://${base}/api/chat`);
-  socket.on("unexpected-response", (_, response) => resolve(response.statusCode));
+  socket.on("unexpected-response", (request, response) => {
+    resolve(response.statusCode);
+    request.destroy();
+  });
   socket.on("open", () => resolve(101));
   socket.on("error", () => {});
 });
