@@ -54,6 +54,8 @@ void flin_conn_unwatch(flin_hub *hub, flin_conn *conn) {
 }
 
 void flin_conn_doom(flin_hub *hub, flin_conn *conn) {
+    /* It must not receive what comes after the message it missed. */
+    flin_output_seal(conn);
     conn->flags |= FLIN_CONN_DOOMED;
     flin_conn_end_later(hub, conn);
 }

@@ -73,6 +73,7 @@ static bool grow_segments(flin_hub *hub, flin_conn *conn) {
 }
 
 bool flin_output_push(flin_hub *hub, flin_conn *conn, flin_buffer *buffer, uint32_t offset) {
+    if ((conn->flags & FLIN_CONN_DOOMED) != 0) return false;
     if (conn->segment_count == conn->segment_capacity && !grow_segments(hub, conn)) {
         flin_conn_doom(hub, conn);
         return false;
@@ -164,6 +165,7 @@ void flin_output_consume(flin_hub *hub, flin_conn *conn, size_t size) {
     while (done < conn->segment_count) {
         flin_segment *segment = &conn->segments[done];
         size_t length = flin_segment_end(segment) - segment->offset;
+        if (done > 0) conn->head_frame = segment->offset;
         if (size < length) {
             segment->offset += (uint32_t)size;
             size = 0;
@@ -182,7 +184,6 @@ void flin_output_consume(flin_hub *hub, flin_conn *conn, size_t size) {
         return;
     }
     memmove(conn->segments, conn->segments + done, conn->segment_count * sizeof *conn->segments);
-    conn->head_frame = conn->segments[0].offset;
 }
 
 void flin_output_trim(flin_hub *hub, flin_conn *conn) {
