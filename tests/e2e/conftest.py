@@ -58,6 +58,7 @@ class Server:
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self._output = bytearray()
+        self._reader = threading.Thread()
 
     @property
     def output(self) -> str:
@@ -79,11 +80,12 @@ class Server:
             env={**os.environ, "FLIN_SESSION_SECRET": SECRET, **self.environment},
             cwd=self.root,
         )
-        threading.Thread(target=self._drain, args=(self.process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._drain, args=(self.process,), daemon=True)
+        self._reader.start()
         deadline = time.monotonic() + START_S
         while True:
             if self.process.poll() is not None:
-                wait_until(lambda: True)
+                self._reader.join(START_S)
                 raise AssertionError(f"server ended at once:\n{self.output}")
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -95,8 +97,9 @@ class Server:
 
     def _drain(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
-        while chunk := process.stdout.read1(65536):  # type: ignore[attr-defined]
-            self._output += chunk
+        with process.stdout as stdout:
+            while chunk := stdout.read1(65536):  # type: ignore[attr-defined]
+                self._output += chunk
 
     def stop(self, with_signal: int = signal.SIGTERM, timeout_s: float = 15.0) -> int:
         """End the process; its exit status."""
@@ -105,7 +108,9 @@ class Server:
             with suppress(ProcessLookupError):
                 self.process.send_signal(with_signal)
         try:
-            return self.process.wait(timeout_s)
+            status = self.process.wait(timeout_s)
+            self._reader.join(timeout_s)
+            return status
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -245,5 +250,3 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     for server in servers:
         if server.process is not None and server.process.poll() is None:
             server.stop(signal.SIGKILL)
-        if server.process is not None and server.process.stdout is not None:
-            server.process.stdout.close()

@@ -171,7 +171,7 @@ def test_binary_message_is_stored_and_acknowledged(make_server: MakeServer) -> N
         socket.send({"type": "binary", "bytes": "not bytes"})
         socket.send({"text": "still here"})
         assert socket.receive() == {"type": "text", "text": "still here"}
-    assert "save_binary" in server.output
+    wait_until(lambda: "save_binary" in server.output, what="the fault in the log")
     assert len(list((server.root / ".flindb" / "streams").iterdir())) == 1
 
 
@@ -248,7 +248,7 @@ def test_killed_client_leaves_its_rooms(make_server: MakeServer) -> None:
 
     A reset is noticed at once; a silent peer after the heartbeat's time, shortened here.
     """
-    times = {"FLIN_WS_HEARTBEAT": "1", "FLIN_WS_TIMEOUT": "2"}
+    times = {"FLIN_WS_HEARTBEAT": "2", "FLIN_WS_TIMEOUT": "4"}
     server = make_server("documents", environment=times)
     ada, bob, eve = (server.client(name) for name in ("ada", "bob", "eve"))
     _, doc = ada.post("/api/documents", {"title": "plan"})

@@ -36,9 +36,6 @@ def server(
     yield one
     assert "Traceback" not in one.output
     assert one.stop() == 0
-    assert one.process is not None
-    assert one.process.stdout is not None
-    one.process.stdout.close()
 
 
 class Raw:
