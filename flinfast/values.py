@@ -13,6 +13,7 @@ from functools import total_ordering
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_NAIVE: Final = datetime(1970, 1, 1)  # for text: half the time of the aware one
 TIME_MS_MAX: Final = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z, the last that datetime holds
 TIME_MS_MIN: Final = -62_135_596_800_000  # 0001-01-01T00:00:00Z
 
@@ -62,8 +63,7 @@ class Time:
 
     def isoformat(self) -> str:
         """ISO 8601 in UTC, with milliseconds only when they are not zero."""
-        moment = self.datetime()
-        text = moment.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+        text = (_EPOCH_NAIVE + timedelta(0, 0, 0, self.ms)).isoformat(timespec="seconds")
         return f"{text}.{self.ms % 1000:03d}Z" if self.ms % 1000 else f"{text}Z"
 
     def __eq__(self, other: object) -> bool:

@@ -388,7 +388,8 @@ def make_call_method(
                 return call(own, args, named)
         method = table.get(name)
         if method is not None:
-            return call_checked(name, method.bind(None), (value, *args), named)
+            function = method.checked or method.bind(None)
+            return call_checked(name, function, (value, *args), named)
         return call_builtin(context, value, name, args, named)
 
     def call_object(

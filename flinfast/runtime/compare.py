@@ -40,8 +40,16 @@ def eq(left: Value, right: Value) -> bool:
         RuntimeFault: FL508 when lists or maps nest too deeply or contain themselves.
     """
     kind = type(left)
-    if kind is type(right) and kind in _PLAIN:
-        return left == right  # type: ignore[no-any-return]
+    if kind is type(right):
+        if kind in _PLAIN:
+            return left == right  # type: ignore[no-any-return]
+        try:
+            if kind is list:
+                return len(left) == len(right) and all(map(eq, left, right))
+            if kind is dict:
+                return len(left) == len(right) and _eq_entries(left, right)
+        except RecursionError:
+            raise depth_fault() from None
     return _eq_other(left, right)
 
 
@@ -140,30 +148,20 @@ def _eq_other(left: Value, right: Value) -> bool:
         if left_kind in _NUMBERS and right_kind in _NUMBERS:
             return left == right  # type: ignore[no-any-return]
         return (left is None and right_kind is NoValue) or (right is None and left_kind is NoValue)
-    try:
-        if isinstance(left, dict) or isinstance(right, dict):
-            return isinstance(left, dict) and isinstance(right, dict) and _eq_maps(left, right)
-        if left is right:
-            return True
-        if _is_record(left) or _is_record(right):
-            return _eq_records(left, right)
-        left_items, right_items = as_items(left), as_items(right)
-        if left_items is None or right_items is None:
-            return False
-        return _eq_lists(left_items, right_items)
-    except RecursionError:
-        raise depth_fault() from None
-
-
-def _eq_lists(left: list[Value], right: list[Value]) -> bool:
-    if len(left) != len(right):
+    if left is right:
+        return True
+    if isinstance(left, dict) or isinstance(right, dict):
+        both = isinstance(left, dict) and isinstance(right, dict)
+        return both and eq(dict(left), dict(right))
+    if _is_record(left) or _is_record(right):
+        return _eq_records(left, right)
+    left_items, right_items = as_items(left), as_items(right)
+    if left_items is None or right_items is None:
         return False
-    return all(map(eq, left, right))
+    return eq(left_items, right_items)
 
 
-def _eq_maps(left: dict[str, Value], right: dict[str, Value]) -> bool:
-    if len(left) != len(right):
-        return False
+def _eq_entries(left: dict[str, Value], right: dict[str, Value]) -> bool:
     return all(name in right and eq(value, right[name]) for name, value in left.items())
 
 

@@ -76,11 +76,12 @@ class Folder:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE_FLAGS
             file = os.open(name, flags, 0o640, dir_fd=parent)
             try:
-                with open(file, "wb", buffering=0) as stream:
-                    _write_all(stream.fileno(), data)
+                _write_all(file, data)
             except OSError:
                 os.unlink(name, dir_fd=parent)
                 raise
+            finally:
+                os.close(file)
         return "/".join((*names, name))
 
     def read(self, function: str, path: str) -> bytes | None:
@@ -93,15 +94,17 @@ class Folder:
 
         def content(name: str, parent: int) -> bytes | None:
             file = os.open(name, os.O_RDONLY | _FILE_FLAGS, dir_fd=parent)
-            with open(file, "rb", buffering=0) as stream:
-                found = os.fstat(stream.fileno())
+            try:
+                found = os.fstat(file)
                 if not stat.S_ISREG(found.st_mode):
                     return None
                 if found.st_size > FILE_SIZE_MAX:
                     raise RuntimeFault(
                         f"`{function}`: the file has more than {FILE_SIZE_MAX} bytes", code="FL508"
                     )
-                return _read_all(stream.fileno())
+                return _read_all(file)
+            finally:
+                os.close(file)
 
         return self._use(function, path, content, None)
 

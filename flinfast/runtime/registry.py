@@ -115,6 +115,7 @@ class Variant:
         mutates: Whether it changes its first argument in place; never a property then.
         is_method: Whether it belongs to the kind of its first parameter, see `method`.
         result: Name of the FLIN type of the result, or "any".
+        checked: The checked callable of a pure one; None before its first use.
     """
 
     name: str
@@ -127,7 +128,7 @@ class Variant:
     mutates: bool = False
     is_method: bool = False
     result: str = "any"
-    _pure: Callable[..., Value] | None = None
+    checked: Callable[..., Value] | None = None
 
     @property
     def minimum(self) -> int:
@@ -155,9 +156,9 @@ class Variant:
             return self.function(services)  # type: ignore[no-any-return]
         if not self.is_pure:
             return _checked(self, services)
-        if self._pure is None:
-            self._pure = _checked(self, None)
-        return self._pure
+        if self.checked is None:
+            self.checked = _checked(self, None)
+        return self.checked
 
 
 @dataclass(slots=True)
@@ -481,6 +482,8 @@ def _overloaded(name: str, variants: tuple[Variant, ...]) -> Callable[..., Value
             chosen = by_family.get(family_of(value))
             if chosen is None:
                 raise argument_fault(name, 1, expected, value)
+        if not args and not named:
+            return chosen(value)
         return call_checked(name, chosen, (value, *args), named)
 
     overloaded.__name__ = name

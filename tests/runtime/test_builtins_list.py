@@ -188,7 +188,6 @@ def test_list_or_map_function(name: str, args: tuple[Any, ...], result: Any) -> 
         ("range", (0, 10**9), "FL508"),
         ("range", (0, 10**30), "FL508"),
         ("range", (0, 5, 0), "FL504"),
-        ("flatten", (doubled(), 100), "FL508"),
         ("from_entries", ([["a"]],), "FL504"),
         ("set", (FakeRecord("User", 1, {}), "a", 1), "FL504"),
         ("get", ({}, []), "FL501"),
@@ -196,6 +195,18 @@ def test_list_or_map_function(name: str, args: tuple[Any, ...], result: Any) -> 
 )
 def test_list_or_map_function_faults(name: str, args: tuple[Any, ...], code: str) -> None:
     assert code_of(name, *args) == code
+
+
+def test_flatten_of_a_list_in_itself_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither items nor empty lists without end are followed for long."""
+    monkeypatch.setattr("flinfast.runtime.builtins.list.LIST_ITEMS_MAX", 10_000)
+    empty: list[Any] = []
+    for _ in range(90):
+        empty = [empty, empty]
+    assert code_of("flatten", doubled(), 100) == "FL508"
+    assert code_of("flatten", empty, 100) == "FL508"
+    assert len(PURE["flatten"]([list(range(5000)), list(range(4998))])) == 9998
+    assert code_of("flatten", [list(range(5000)), list(range(4999))]) == "FL508"
 
 
 def test_functions_do_not_change_their_argument() -> None:

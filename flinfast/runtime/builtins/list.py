@@ -452,13 +452,19 @@ def _extreme(values: Iterator[Value], *, smallest: bool) -> Value:
 
 def _flat(items: Iterable[Value], depth: int) -> list[Value]:
     flat: list[Value] = []
-    for item in items:
-        inner = as_items(item) if depth > 0 else None
-        if inner is None:
+    pending = [iter(items)]  # from the outermost list to the one being read
+    steps = 0  # empty lists cost time too, and a list may contain itself
+    while pending:
+        for item in pending[-1]:
+            steps += 1
+            inner = as_items(item) if len(pending) <= depth else None
+            if inner is not None:
+                pending.append(iter(inner))
+                break
             flat.append(item)
         else:
-            flat += _flat(inner, depth - 1)
-        if len(flat) > LIST_ITEMS_MAX:
+            pending.pop()
+        if steps > LIST_ITEMS_MAX:
             raise size_fault("a list", f"{LIST_ITEMS_MAX} items")
     return flat
 

@@ -60,7 +60,7 @@ def trunc(number: Number) -> Value:
 def round_(number: Number, digits: int = 0) -> Value:
     """Round halves away from zero: to an int, or to `digits` decimals."""
     _check_digits("round", digits)
-    if type(number) is int or not math.isfinite(number):
+    if isinstance(number, int) or not math.isfinite(number):
         return number
     if number.is_integer():
         return number if digits else int(number)
