@@ -92,6 +92,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL510": "save of something that is not an entity",
     "FL511": "unknown field at run time",
     "FL512": "query failed",
+    "FL513": "value does not fit the declared type",
     "FL520": "too many rooms",
     "FL521": "no current connection",
     "FL530": "validation failed",

@@ -56,6 +56,7 @@ class Declarations:
     def __init__(self, table: ProjectTable, report: Report) -> None:
         self.table = table
         self.report = report
+        self._endless: set[str] = set()  # aliases that lead back to themselves
 
     def collect(self, files: Iterable[FileNames]) -> None:
         """Enter all names, then all fields: fields may refer to any entity of any file."""
@@ -414,9 +415,10 @@ class Declarations:
     def _alias(self, ref: ast.TypeRef, name: str, source: Source, via: tuple[str, ...]) -> TypeInfo:
         alias, home = self.table.aliases[name]
         if name in via:
-            self.report.error(
-                "FL401", f"type `{name}` contains itself", home, alias.span, "never ends"
-            )
+            if not self._endless & set(via):
+                message = f"type `{name}` contains itself"
+                self.report.error("FL401", message, home, alias.span, "never ends")
+            self._endless |= set(via)
             return ANY
         kind = self.type_of(alias.type, home, (*via, name))
         return TypeInfo(kind.name, kind.arguments, kind.optional or ref.optional)

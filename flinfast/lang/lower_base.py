@@ -228,9 +228,15 @@ class Lowering:
         """`left operator right`."""
         return py.Compare(left, [operator], [right], **self.place)
 
-    def is_none(self, value: py.expr) -> py.Compare:
+    def is_none(self, value: py.expr) -> py.expr:
         """`value is None`."""
-        return self.compare(value, py.Is(), self.const(None))
+        return self.is_constant(value, None)
+
+    def is_constant(self, value: py.expr, wanted: bool | None) -> py.expr:
+        """`value is wanted`, settled here for a constant: Python warns about such code."""
+        if isinstance(value, py.Constant):
+            return self.const(value.value is wanted)
+        return self.compare(value, py.Is(), self.const(wanted))
 
     def choose(self, test: py.expr, then: py.expr, otherwise: py.expr) -> py.IfExp:
         """`then if test else otherwise`."""

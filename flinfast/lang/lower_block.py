@@ -97,6 +97,8 @@ def expr_has_value(self: Lowering, node: ast.Expr) -> bool:
     """Whether an expression statement at the end of a route handler is an answer."""
     if isinstance(node, ast.IfExpr):
         return has_value(self, node)
+    if isinstance(node, ast.BlockExpr):
+        return has_value(self, node.block)
     if isinstance(node, ast.Match):
         return any(
             has_value(self, arm.body)

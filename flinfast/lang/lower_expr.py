@@ -272,7 +272,7 @@ def if_expr(self: Lowering, node: ast.IfExpr) -> py.expr:
     return value_of_statement(self, node)
 
 
-def value_of_statement(self: Lowering, node: ast.IfExpr | ast.Match) -> py.expr:
+def value_of_statement(self: Lowering, node: ast.IfExpr | ast.Match | ast.BlockExpr) -> py.expr:
     """The value of something that is written as statements."""
     result = self.temp()
     statement = ast.ExprStatement(node.span, node)
@@ -303,4 +303,5 @@ RULES: Final[dict[type, Rule]] = {
     ast.Conditional: conditional,
     ast.IfExpr: if_expr,
     ast.Match: value_of_statement,
+    ast.BlockExpr: value_of_statement,
 }

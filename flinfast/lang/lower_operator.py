@@ -126,6 +126,8 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
     for side, other in ((right_node, left_node), (left_node, right_node)):
         if isinstance(side, ast.Literal) and (side.value is None or type(side.value) is bool):
             value = self.expr(other)
+            if isinstance(value, py.Constant):
+                return self.const((value.value is side.value) == is_equal)
             operator: py.cmpop = py.Is() if is_equal else py.IsNot()
             return self.compare(value, operator, self.const(side.value))
     left, right = self.operands([left_node, right_node])

@@ -33,10 +33,11 @@ def _arms(self: Lowering, arms: tuple[ast.MatchArm, ...], value: py.expr, target
                 if len(arm.patterns) == 1:
                     bind_names(self, arm.patterns[0], value)
                 _body(self, arm.body, target)
-        if isinstance(wanted, py.Constant):
+        if not isinstance(wanted, py.Constant):
+            branches.append((wanted, body))
+        elif wanted.value:
             otherwise = body
             break
-        branches.append((wanted, body))
     if otherwise is None:
         with self.captured() as otherwise:
             _no_arm(self, arms, target)
@@ -101,10 +102,12 @@ def _any_of(self: Lowering, patterns: tuple[ast.Pattern, ...], value: py.expr) -
             # Which alternative fits is only known here, so its names are assigned here too.
             always = py.List(stores, py.Load(), **self.place)  # true, as it is not empty
             wanted = _both(self, [wanted, always])
-        if isinstance(wanted, py.Constant):
-            return wanted
-        tests.append(wanted)
-    return py.BoolOp(py.Or(), tests, **self.place)
+        if not isinstance(wanted, py.Constant):
+            tests.append(wanted)
+        elif wanted.value:
+            tests.append(wanted)
+            break
+    return _joined(self, py.Or(), tests, default=False)
 
 
 def _store(self: Lowering, variable: Variable, value: py.expr) -> py.expr:
@@ -142,7 +145,7 @@ def test(self: Lowering, pattern: ast.Pattern, value: py.expr) -> py.expr:
 
 def _literal(self: Lowering, wanted: Value, value: py.expr) -> py.expr:
     if wanted is None or type(wanted) is bool:
-        return self.compare(value, py.Is(), self.const(wanted))
+        return self.is_constant(value, wanted)
     if type(wanted) is str or wanted not in (0, 1):
         return self.compare(value, py.Eq(), self.const(wanted))
     return self.call(self.op("eq"), value, self.const(wanted))  # true is not 1
@@ -188,11 +191,17 @@ def _field(self: Lowering, value: py.expr, name: str) -> py.expr:
 
 
 def _both(self: Lowering, tests: list[py.expr]) -> py.expr:
-    """All of them, without those that are always true."""
+    """All of them; a constant when that is settled already."""
+    if any(isinstance(t, py.Constant) and not t.value for t in tests):
+        return self.const(False)
     wanted = [t for t in tests if not isinstance(t, py.Constant)]
-    if not wanted:
-        return self.const(True)
-    return wanted[0] if len(wanted) == 1 else py.BoolOp(py.And(), wanted, **self.place)
+    return _joined(self, py.And(), wanted, default=True)
+
+
+def _joined(self: Lowering, operator: py.boolop, tests: list[py.expr], *, default: bool) -> py.expr:
+    if not tests:
+        return self.const(default)
+    return tests[0] if len(tests) == 1 else py.BoolOp(operator, tests, **self.place)
 
 
 # --- names that a matched pattern binds ----------------------------------------

@@ -38,6 +38,8 @@ def expr_statement(self: Lowering, node: ast.ExprStatement, target: Target) -> N
         _if(self, value, target)
     elif isinstance(value, ast.Match):
         lower_pattern.match(self, value, target)
+    elif isinstance(value, ast.BlockExpr):
+        statements(self, value.block, target)
     else:
         plain_value(self, value, target)
 
@@ -254,10 +256,8 @@ def jump(self: Lowering, node: ast.Break | ast.Continue, target: Target) -> None
 
 def return_(self: Lowering, node: ast.Return, target: Target) -> None:
     """`return`, `return value`."""
-    if isinstance(node.value, ast.IfExpr):
-        _if(self, node.value, RETURN)
-    elif isinstance(node.value, ast.Match):
-        lower_pattern.match(self, node.value, RETURN)
+    if isinstance(node.value, ast.IfExpr | ast.Match | ast.BlockExpr):
+        expr_statement(self, ast.ExprStatement(node.value.span, node.value), RETURN)
     elif node.value is not None:
         deliver(self, self.expr(node.value), node.value, RETURN)
     if not self.body or not isinstance(self.body[-1], py.Return):

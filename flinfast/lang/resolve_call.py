@@ -115,10 +115,12 @@ def check_arguments(
     positional = [a for a in arguments if a.name is None and not a.spread]
     spread = any(a.spread for a in arguments)
     given = set(signature.names[: len(positional)])
+    is_known = True
     for argument in arguments:
         if argument.name is None:
             continue
         if argument.name not in signature.names:
+            is_known = False
             label = f"`{name}` has no argument of this name"
             self.unknown(
                 "FL207", "argument", argument.name, argument.span, signature.names, label=label
@@ -135,7 +137,7 @@ def check_arguments(
         self.error("FL206", _count_message(name, signature, len(arguments)), extra.span, "too many")
         return
     missing = [n for n in signature.names[: signature.required] if n not in given]
-    if missing:
+    if missing and is_known:  # what is missing may just be misspelt
         label = f"`{missing[0]}` is missing"
         self.error("FL206", _count_message(name, signature, len(arguments)), span, label)
 

@@ -121,7 +121,7 @@ def type_check(ops: Operators) -> Callable[[Value, str, bool, str], Value]:
         """The value, an int widened to number; `what` such as "argument `n` of `f`".
 
         Raises:
-            RuntimeFault: FL501 when it is of another type.
+            RuntimeFault: FL513 when it is of another type.
         """
         if value is None and optional:
             return value
@@ -131,14 +131,14 @@ def type_check(ops: Operators) -> Callable[[Value, str, bool, str], Value]:
             try:
                 return float(value)
             except OverflowError:
-                raise RuntimeFault(f"{what}: int is too large for number", code="FL501") from None
+                raise RuntimeFault(f"{what}: int is too large for number", code="FL513") from None
         if expected == "int" and type(value) is float and value.is_integer():
             return int(value)
         if expected not in _EXACT and is_type(value, expected):
             return value
         or_none = " or none" if optional else ""
         raise RuntimeFault(
-            f"{what}: expected {expected}{or_none}, got {_kind(is_type, value)}", code="FL501"
+            f"{what}: expected {expected}{or_none}, got {_kind(is_type, value)}", code="FL513"
         )
 
     return check
@@ -148,11 +148,11 @@ def check_variant(value: Value, variants: tuple[str, ...], optional: bool, what:
     """The value, if it is a variant of an enum.
 
     Raises:
-        RuntimeFault: FL501 when it is not.
+        RuntimeFault: FL513 when it is not.
     """
     if (value is None and optional) or (type(value) is str and value in variants):
         return value
-    raise RuntimeFault(f"{what}: expected one of {', '.join(variants)}", code="FL501")
+    raise RuntimeFault(f"{what}: expected one of {', '.join(variants)}", code="FL513")
 
 
 def _kind(is_type: Callable[[Value, str], bool], value: Value) -> str:

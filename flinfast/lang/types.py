@@ -257,6 +257,9 @@ class Kinds:
             branch = branch.otherwise
         return join(kind, NONE if branch is None else self.of_block(branch))
 
+    def _block_expr(self, node: ast.BlockExpr) -> str:
+        return self.of_block(node.block)
+
     def _match(self, node: ast.Match) -> str:
         kind = UNSEEN
         for arm in node.arms:
@@ -331,6 +334,7 @@ _RULES: Final[dict[type, Callable[[Kinds, Any], str]]] = {
     ast.Lambda: _always(FUNCTION),
     ast.Match: Kinds._match,
     ast.IfExpr: Kinds._if,
+    ast.BlockExpr: Kinds._block_expr,
     ast.SaveExpr: Kinds._save,
 }
 

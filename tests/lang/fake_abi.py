@@ -125,6 +125,8 @@ class Handle:
     def flin_call(self, name: str, args: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
         if name == "create":
             return self.save(self.construct(args[0]))
+        if name == "find":
+            return self.find(args[0])
         return Query(self).flin_call(name, args, named)
 
     def save(self, record: Record) -> Record:
