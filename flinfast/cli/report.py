@@ -40,10 +40,6 @@ def exit_code_of(error: BaseException, *, debug: bool) -> int:
         return error.code if isinstance(error.code, int) else EXIT_FAULTS
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return EXIT_INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        # The reader of our output has left (`flinfast routes | head`): nobody to report to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
     if isinstance(error, FlinError):
         show_error(error)
         return error.exit_code

@@ -32,6 +32,8 @@ FINAL_FLUSH_S = 1.0  # how long a stopping server waits for a stalled reader of 
 TEXT_LENGTH_MAX = 8192  # characters of one text or value in a line
 
 _LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warn": 30, "error": 40}
+# Written at once: a line about a fault must not be lost when the process ends badly.
+_URGENT: Final = frozenset({"warn", "error"})
 _COLORS: Final[Mapping[str, str]] = {
     "debug": "\x1b[2m",
     "info": "\x1b[36m",
@@ -91,8 +93,8 @@ class LineWriter:
         self._call_later = call_later
         self._is_scheduled = False
 
-    def write(self, line: bytes) -> None:
-        """Take one line, line break included."""
+    def write(self, line: bytes, *, is_urgent: bool = False) -> None:
+        """Take one line, line break included; an urgent one is written now if the reader can."""
         if self._size + len(line) > BUFFER_BYTES_MAX:
             self._dropped += 1
         else:
@@ -100,7 +102,10 @@ class LineWriter:
             self._size += len(line)
         if self._call_later is None:
             self.flush(wait_s=FINAL_FLUSH_S)
-        elif not self._is_scheduled:
+            return
+        if is_urgent:
+            self.flush()
+        if self._lines and not self._is_scheduled:
             self._is_scheduled = True
             self._call_later(FLUSH_INTERVAL_S, self._scheduled_flush)
 
@@ -269,7 +274,7 @@ class Log:
             line = f"\x1b[2m{clock}{_RESET} {_COLORS[level]}{level:5}{_RESET} {text}\n"
         else:
             line = f"{clock} {level:5} {text}\n"
-        self.writer.write(line.encode("utf-8", "backslashreplace"))
+        self.writer.write(line.encode("utf-8", "backslashreplace"), is_urgent=level in _URGENT)
 
     def _json(self, line: dict[str, Any]) -> None:
         try:
@@ -279,7 +284,7 @@ class Log:
             encoded = self._encode(
                 {key: ascii(value)[:TEXT_LENGTH_MAX] for key, value in line.items()}
             )
-        self.writer.write(encoded + b"\n")
+        self.writer.write(encoded + b"\n", is_urgent=line["level"] in _URGENT)
 
     def _timestamp(self) -> str:
         """RFC 3339 in UTC with milliseconds."""

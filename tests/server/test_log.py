@@ -187,6 +187,15 @@ def test_lines_wait_for_the_flush(pipe: Pipe) -> None:
     assert len(pipe.read().splitlines()) == 1
 
 
+def test_lines_about_faults_do_not_wait(pipe: Pipe) -> None:
+    """Warnings and errors take the lines before them along."""
+    log = make(pipe)
+    log.writer.attach(lambda delay, callback: None)
+    log.info("a")
+    log.error("b")
+    assert len(pipe.read().splitlines()) == 2
+
+
 def test_a_reader_that_is_gone_is_no_fault(pipe: Pipe) -> None:
     """EPIPE."""
     log = make(pipe)
