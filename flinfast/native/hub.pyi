@@ -213,7 +213,8 @@ class Hub:
         """Same for a connection whose bytes pass through an asyncio transport (TLS).
 
         The hub calls `transport.write/close/abort/pause_reading/resume_reading/
-        get_write_buffer_size`; the adapter feeds it through feed(), eof() and lost().
+        get_write_buffer_size/set_write_buffer_limits`; the adapter feeds it through feed(), eof(),
+        lost() and writable(), none of them from inside a handler.
         """
     def feed(self, connection: Connection, data: bytes) -> None: ...
     def eof(self, connection: Connection) -> None: ...

@@ -407,7 +407,7 @@ cdef class Hub:
                 connection._is_paused = is_paused
                 transport.pause_reading() if is_paused else transport.resume_reading()
             while conn.segment_count > 0 and not is_stalled:
-                is_stalled = transport.get_write_buffer_size() >= TRANSPORT_HIGH
+                is_stalled = transport.get_write_buffer_size() > TRANSPORT_HIGH
                 if is_stalled:
                     break
                 count = flin_output_peek(conn, vectors, FLIN_OUTPUT_VECTOR_MAX, &total)
@@ -425,11 +425,15 @@ cdef class Hub:
 
     # --- life of a connection ---------------------------------------------------------------------
 
+    cdef int _need_no_handler(self) except -1:
+        if self._core.log.state == FLIN_LOG_OPEN or self._dispatching > 0:
+            raise RuntimeError("a handler can neither open nor feed a connection")
+        return 0
+
     cdef int _check_new(self, Connection connection, Endpoint endpoint) except -1:
         if connection._number != 0:
             raise RuntimeError("this connection has been opened already")
-        if self._core.log.state == FLIN_LOG_OPEN or self._dispatching > 0:
-            raise RuntimeError("a handler cannot open a connection")
+        self._need_no_handler()
         if endpoint._hub is None:
             endpoint._hub = self
         elif endpoint._hub is not self:
@@ -481,6 +485,8 @@ cdef class Hub:
         cdef flin_conn *conn
         self._check_new(connection, endpoint)
         self._tick()
+        # Stalls here and pauses there must come in pairs: only a pause is followed by writable().
+        transport.set_write_buffer_limits(high=TRANSPORT_HIGH, low=TRANSPORT_HIGH // 4)
         conn = flin_hub_open(&self._core, &endpoint._core, <void *>connection, deflate)
         if conn is NULL:
             raise MemoryError
@@ -498,8 +504,7 @@ cdef class Hub:
 
     def feed(self, Connection connection not None, data):
         cdef bytes owned = data if type(data) is bytes else bytes(data)
-        if self._dispatching > 0:
-            raise RuntimeError("a handler cannot feed a connection")
+        self._need_no_handler()
         if connection._conn is NULL:
             return
         self._tick()

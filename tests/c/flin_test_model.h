@@ -97,7 +97,7 @@ static inline unsigned model_check_received(model *m, unsigned index) {
         bool is_twin;
         if ((received->data[at] & 15u) == FLIN_OPCODE_CLOSE) return count;
         if (count == peer->expected_count) {
-            FLIN_CHECK(!"received more than was sent");
+            flin_test_fail(__FILE__, __LINE__, "received more than was sent");
             return count;
         }
         message = peer->expected[count] >> 1;
@@ -110,7 +110,7 @@ static inline unsigned model_check_received(model *m, unsigned index) {
         model_message_write(message, body, size);
         if (memcmp(received->data + at, header, header_size) != 0 ||
             memcmp(received->data + at + header_size, body, size) != 0) {
-            FLIN_CHECK(!"not the next expected message");
+            flin_test_fail(__FILE__, __LINE__, "not the next expected message");
             free(body);
             return count;
         }

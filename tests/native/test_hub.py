@@ -1,0 +1,819 @@
+"""The hub from Python: connections, handlers, values, effects, ends; on sockets and transports."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flinfast.errors import LocalProtocolError, RuntimeFault
+from flinfast.native.hub import CONNECTION_ID_PREFIX, Connection, Endpoint, Held, Hub, Message
+from tests import wire
+from tests.native.model_hub import RESPONSE, Peer, Rig, SocketPeer, TransportPeer
+
+
+@pytest.fixture(params=["socket", "transport"])
+def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    rig = Rig(request.param)
+    yield rig
+    rig.close()
+    assert rig.faults == []
+
+
+def message_of(rig: Rig, frame: bytes) -> Message:
+    """A message that its handler keeps."""
+    kept: list[Message] = []
+    peer = rig.open(rig.endpoint(on_message=lambda _, message: kept.append(message)))
+    peer.send(frame)
+    return kept[0]
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"type":"ping","n":1}', {"type": "ping", "n": 1}),
+        ("[1,2.5,null,true]", [1, 2.5, None, True]),
+        ('"quoted"', "quoted"),
+        ('  "quoted" ', "quoted"),
+        ("12", 12),
+        ("-7", -7),
+        ("123456789012345678901234567890", 123456789012345678901234567890),
+        ("-9223372036854775809", -9223372036854775809),
+        ("true", True),
+        ("null", None),
+        ("hello", "hello"),
+        ("", ""),
+        ("   ", "   "),
+        ("{not json}", "{not json}"),
+        ("truth", "truth"),
+        ("1e999", "1e999"),
+        ('"open', '"open'),
+        ('"\\ud800"', '"\\ud800"'),
+        ("[" * 5000, "[" * 5000),
+        ("[" * 100_000 + "]" * 100_000, "[" * 100_000 + "]" * 100_000),
+        ("grüße 🎉", "grüße 🎉"),
+    ],
+)
+def test_value_of_a_text_is_its_json_or_the_text(rig: Rig, text: str, value: Any) -> None:
+    """Text that is JSON is that value, exact integers included; all other text is itself."""
+    message = message_of(rig, wire.frame(wire.TEXT, text.encode()))
+    assert message.value == value
+    assert type(message.value) is type(value)
+    assert message.value is message.value
+    assert message.is_text
+    assert message.payload == text.encode()
+
+
+def test_value_of_a_binary_message_is_a_map_with_its_bytes(rig: Rig) -> None:
+    """Binary is `{type: "binary", bytes}`, whatever the bytes are."""
+    message = message_of(rig, wire.frame(wire.BINARY, b'{"a":1}\xff'))
+    assert message.value == {"type": "binary", "bytes": b'{"a":1}\xff'}
+    assert not message.is_text
+
+
+def test_a_kept_message_survives_the_reuse_of_the_buffer(rig: Rig) -> None:
+    """A message borrows the receive buffer only while its handler runs."""
+    kept: list[Message] = []
+    peer = rig.open(rig.endpoint(on_message=lambda _, message: kept.append(message)))
+    for i in range(20):
+        peer.send(wire.frame(wire.TEXT, b"%d" % i * 50))
+    assert [message.payload for message in kept] == [b"%d" % i * 50 for i in range(20)]
+    assert len({id(message) for message in kept}) == 20
+
+
+def test_messages_cannot_be_made_by_hand() -> None:
+    """A message without bytes would be a hole."""
+    with pytest.raises(TypeError):
+        Message()
+
+
+# --- what goes out -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "opcode", "payload"),
+    [
+        ("plain text", wire.TEXT, b"plain text"),
+        ('"not unquoted"', wire.TEXT, b'"not unquoted"'),
+        ("grüße 🎉", wire.TEXT, "grüße 🎉".encode()),
+        ("lone \ud800 half", wire.TEXT, "lone \ufffd half".encode()),
+        (b"\x00\xff", wire.BINARY, b"\x00\xff"),
+        ({"a": [1, None]}, wire.TEXT, b'{"a":[1,null]}'),
+        (None, wire.TEXT, b"null"),
+        (12, wire.TEXT, b"12"),
+        ("", wire.TEXT, b""),
+    ],
+)
+def test_a_value_leaves_as_the_frame_of_its_kind(
+    rig: Rig, data: Any, opcode: int, payload: bytes
+) -> None:
+    """Text leaves raw, bytes as binary, everything else as JSON text."""
+    peer = rig.open(rig.endpoint())
+    with rig.handler() as hub:
+        assert hub.send_to(peer.connection, data) == 1
+    assert peer.frames() == [wire.Frame(opcode, payload)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "relayed"),
+    [
+        (wire.frame(wire.TEXT, b'{"a":  1}'), wire.Frame(wire.TEXT, b'{"a":  1}')),
+        (wire.frame(wire.TEXT, b"no json"), wire.Frame(wire.TEXT, b"no json")),
+        (wire.frame(wire.TEXT, b'"caf\\u00e9"'), wire.Frame(wire.TEXT, "café".encode())),
+        (wire.frame(wire.TEXT, b' "x"'), wire.Frame(wire.TEXT, b"x")),
+        (wire.frame(wire.TEXT, b'"never closed'), wire.Frame(wire.TEXT, b'"never closed')),
+        (wire.frame(wire.BINARY, b'"\xff"'), wire.Frame(wire.BINARY, b'"\xff"')),
+        (wire.frame(wire.TEXT, b"1.50"), wire.Frame(wire.TEXT, b"1.50")),
+        (wire.frame(wire.BINARY, b"x" * 50_000), wire.Frame(wire.BINARY, b"x" * 50_000)),
+    ],
+)
+def test_a_relayed_message_keeps_its_bytes(rig: Rig, frame: bytes, relayed: wire.Frame) -> None:
+    """Relaying decodes nothing, except that a JSON string leaves unquoted as any text does."""
+    peer = rig.open(rig.endpoint(on_message=lambda c, m: rig.hub.send_to(c, m)))
+    peer.send(frame)
+    assert peer.frames() == [relayed]
+
+
+def test_an_encoder_that_fails_fails_the_handler_alone(rig: Rig) -> None:
+    """What cannot be encoded is the handler's fault; its other effects are gone with it."""
+
+    def on_message(connection: Connection, _: Message) -> None:
+        rig.hub.send_to(connection, "gone")
+        rig.hub.send_to(connection, object())
+
+    peer = rig.open(rig.endpoint(on_message=on_message))
+    peer.send_text("x")
+    assert peer.frames() == []
+    assert peer.connection.is_open
+    assert [fault[0] for fault in rig.faults] == ["message"]
+    rig.faults.clear()
+
+
+# --- handlers -----------------------------------------------------------------------------------------
+
+
+def test_connect_runs_before_the_first_message_glued_to_the_handshake(rig: Rig) -> None:
+    """Early bytes wait for `on connect`, whose sends come first."""
+    endpoint = rig.endpoint(
+        on_connect=lambda c: rig.hub.send_to(c, "welcome"),
+        on_message=lambda c, m: rig.hub.send_to(c, m),
+    )
+    peer = rig.open(endpoint, early=wire.frame(wire.TEXT, b"early") + wire.frame(1, b"late")[:3])
+    assert peer.texts() == ["welcome", "early"]
+    peer.send(wire.frame(wire.TEXT, b"late")[3:])
+    assert peer.texts() == ["welcome", "early", "late"]
+
+
+def test_a_fault_in_connect_closes_1011_and_runs_close(rig: Rig) -> None:
+    """The connection that could not be set up ends; `on close` still runs once."""
+    closed: list[int] = []
+
+    def on_connect(connection: Connection) -> None:
+        rig.hub.join(connection, "room")
+        raise ValueError("no")
+
+    endpoint = rig.endpoint(
+        on_connect=on_connect,
+        on_message=lambda *_: pytest.fail("no message after a failed connect"),
+        on_close=lambda c: closed.append(c.close_code),
+    )
+    peer = rig.open(endpoint, early=wire.frame(wire.TEXT, b"x"))
+    assert [frame.payload[:2] for frame in peer.frames()] == [(1011).to_bytes(2, "big")]
+    assert closed == [1011]
+    assert rig.hub.room_count == 0
+    assert [(event, type(error)) for event, _, error in rig.faults] == [("connect", ValueError)]
+    rig.faults.clear()
+
+
+def test_a_fault_in_a_message_leaves_nothing_and_the_connection_open(rig: Rig) -> None:
+    """What a failing handler did is undone; the next message is handled."""
+
+    def on_message(connection: Connection, message: Message) -> None:
+        rig.hub.join(connection, "room")
+        rig.hub.broadcast("room", message)
+        if message.value == "bad":
+            raise RuntimeFault("bad")
+
+    peer = rig.open(rig.endpoint(on_message=on_message))
+    peer.send_text("bad")
+    assert peer.texts() == []
+    assert peer.connection.rooms == []
+    peer.send_text("good")
+    assert peer.texts() == ["good"]
+    assert len(rig.faults) == 1
+    rig.faults.clear()
+
+
+def test_a_fault_of_the_reporter_ends_nowhere(rig: Rig) -> None:
+    """Even the reporter may fail: the process and the connection go on."""
+    seen: list[object] = []
+
+    def report(*_: object) -> None:
+        raise OSError("log is full")
+
+    def on_message(*_: object) -> None:
+        raise KeyError("x")
+
+    peer = rig.open(rig.endpoint(on_message=on_message, report=report))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.unraisablehook", lambda args: seen.append(args.exc_value))
+        peer.send_text("x")
+    assert [type(error) for error in seen] == [OSError]
+    assert peer.connection.is_open
+
+
+def test_close_runs_once_after_leaving_every_room(rig: Rig) -> None:
+    """`on close` sees the peer's code and reason, is in no room, and can tell the others."""
+    seen: list[tuple[int, str, list[str], bool, int]] = []
+
+    def on_close(c: Connection) -> None:
+        left = rig.hub.broadcast("room", "bye")
+        seen.append((c.close_code, c.close_reason, c.rooms, c.is_open, left))
+
+    endpoint = rig.endpoint(on_connect=lambda c: rig.hub.join(c, "room"), on_close=on_close)
+    peer, other = rig.open(endpoint), rig.open(endpoint)
+    peer.send(wire.close(4002, "grund €".encode()) + wire.close(1000) + wire.frame(1, b"late"))
+    assert seen == [(4002, "grund €", [], False, 1)]
+    assert peer.frames() == [wire.Frame(wire.CLOSE, (4002).to_bytes(2, "big"))]
+    assert peer.is_ended
+    assert other.texts() == ["bye"]
+    assert peer.connection.close_code == 4002
+    assert peer.connection.close_reason == "grund €"
+    assert rig.hub.connection_count == 1
+
+
+def test_a_lost_peer_is_1006(rig: Rig) -> None:
+    """An end without a close frame."""
+    codes: list[int] = []
+    peer = rig.open(rig.endpoint(on_close=lambda c: codes.append(c.close_code)))
+    peer.end()
+    assert codes == [1006]
+    assert rig.hub.connection_count == 0
+
+
+def test_swapped_handlers_serve_the_next_event(rig: Rig) -> None:
+    """New handlers take over while connections stay open."""
+    endpoint = rig.endpoint(on_message=lambda c, _: rig.hub.send_to(c, "old"))
+    peer = rig.open(endpoint)
+    peer.send_text("x")
+    endpoint.swap(
+        on_connect=None,
+        on_message=lambda c, _: rig.hub.send_to(c, "new"),
+        on_close=None,
+        direct=("message",),
+        implicit_room=False,
+    )
+    peer.send_text("x")
+    assert peer.texts() == ["old", "new"]
+    assert endpoint.connection_count == 1
+    assert endpoint.path == "/test"
+
+
+def test_an_unknown_event_name_is_refused(rig: Rig) -> None:
+    """A typing mistake in `direct` must not go unnoticed."""
+    with pytest.raises(ValueError, match="tuple"):
+        rig.endpoint(direct=("massage",))
+
+
+# --- runners that wait ---------------------------------------------------------------------------------
+
+
+class Runner:
+    """A runner whose handlers wait until they are told to finish."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.calls: list[tuple[str, Any]] = []
+        self.waits = True
+
+    def __call__(self, event: str, closure: Any, args: tuple[Any, ...]) -> bool:
+        self.calls.append((event, args[1].payload if len(args) > 1 else None))
+        self.rig.hub.begin(args[0])
+        closure(*args)
+        self.rig.hub.commit()
+        return not self.waits
+
+
+def test_messages_queue_behind_a_waiting_handler(rig: Rig) -> None:
+    """One handler of a connection at a time, in order; others are not held up."""
+    runner = Runner(rig)
+    endpoint = rig.endpoint(
+        direct=("close",), runner=runner, on_message=lambda c, m: rig.hub.send_to(c, m)
+    )
+    peer, other = rig.open(endpoint), rig.open(endpoint)
+    for i in range(40):
+        peer.send(wire.frame(wire.TEXT, b"%d" % i))
+    assert peer.texts() == ["0"]
+    other.send_text("other")
+    assert other.texts() == ["other"]
+    for _ in range(3):
+        rig.hub.handler_done(peer.connection)
+    rig.settle()
+    assert peer.texts() == ["0", "1", "2", "3"]
+    runner.waits = False
+    rig.hub.handler_done(peer.connection)
+    rig.settle()
+    assert peer.texts() == [str(i) for i in range(40)]
+    rig.hub.handler_done(other.connection)
+
+
+def test_reading_stops_at_the_limit_and_goes_on(rig: Rig) -> None:
+    """Beyond 16 queued messages nothing more is read until the handler is done."""
+    runner = Runner(rig)
+    peer = rig.open(rig.endpoint(direct=(), runner=runner, on_message=lambda *_: None))
+    peer.send(b"".join(wire.frame(wire.TEXT, b"%d" % i) for i in range(100)))
+    if isinstance(peer, TransportPeer):
+        assert peer.transport.is_reading_paused
+    runner.waits = False
+    rig.hub.handler_done(peer.connection)
+    rig.settle()
+    assert [payload for _, payload in runner.calls] == [b"%d" % i for i in range(100)]
+    if isinstance(peer, TransportPeer):
+        assert not peer.transport.is_reading_paused
+
+
+def test_on_close_waits_for_the_handler_and_the_queued_messages(rig: Rig) -> None:
+    """What arrived before the end is handled before `on close`."""
+    runner = Runner(rig)
+    events = ("message", "close")
+    endpoint = rig.endpoint(
+        direct=(), runner=runner, on_message=lambda *_: None, on_close=lambda *_: None
+    )
+    peer = rig.open(endpoint)
+    peer.send(wire.frame(wire.TEXT, b"1") + wire.frame(wire.TEXT, b"2") + wire.close(1000))
+    assert [event for event, _ in runner.calls] == ["message"]
+    assert not peer.connection.is_open
+    for expected in (["message", *events[:1]], ["message", "message", "close"]):
+        rig.hub.handler_done(peer.connection)
+        rig.settle()
+        assert [event for event, _ in runner.calls] == expected
+    assert rig.hub.connection_count == 1
+    rig.hub.handler_done(peer.connection)
+    rig.settle()
+    assert rig.hub.connection_count == 0
+
+
+def test_a_waiting_connect_holds_back_messages(rig: Rig) -> None:
+    """Message handlers never run before connect has finished."""
+    runner = Runner(rig)
+    endpoint = rig.endpoint(
+        direct=(), runner=runner, on_connect=lambda *_: None, on_message=lambda *_: None
+    )
+    peer = rig.open(endpoint, early=wire.frame(wire.TEXT, b"early"))
+    peer.pull()
+    assert peer.received == RESPONSE
+    assert runner.calls == [("connect", None)]
+    rig.hub.handler_done(peer.connection)
+    assert runner.calls == [("connect", None), ("message", b"early")]
+    rig.hub.handler_done(peer.connection)
+
+
+def test_a_runner_that_raises_is_reported_and_over(rig: Rig) -> None:
+    """A runner should not raise; when it does, its log is undone and the connection goes on."""
+
+    def runner(*_: object) -> bool:
+        rig.hub.begin(None)
+        raise RuntimeError("runner")
+
+    peer = rig.open(rig.endpoint(direct=(), runner=runner, on_message=lambda *_: None))
+    peer.send_text("x")
+    assert not rig.hub.in_handler
+    assert len(rig.faults) == 1
+    rig.faults.clear()
+
+
+# --- effects ---------------------------------------------------------------------------------------------
+
+
+def test_effects_need_a_handler(rig: Rig) -> None:
+    """Nothing can be sent that could not be taken back."""
+    peer = rig.open(rig.endpoint())
+    hub, connection = rig.hub, peer.connection
+    for effect in (
+        lambda: hub.send_to(connection, "x"),
+        lambda: hub.send("room", "x"),
+        lambda: hub.broadcast("room", "x"),
+        lambda: hub.broadcast_others("room", "x"),
+        lambda: hub.broadcast_all("x"),
+        lambda: hub.join(connection, "room"),
+        lambda: hub.leave(connection, "room"),
+        lambda: hub.close(connection, 1000, ""),
+        hub.commit,
+        hub.rollback,
+        hub.hold,
+    ):
+        with pytest.raises(RuntimeError, match="no handler is running"):
+            effect()
+
+
+def test_handlers_never_nest(rig: Rig) -> None:
+    """A second begin() is a bug of the caller."""
+    with rig.handler() as hub, pytest.raises(RuntimeError, match="running already"):
+        hub.begin()
+    assert not rig.hub.in_handler
+
+
+def test_a_handler_can_neither_open_nor_feed(rig: Rig) -> None:
+    """Both would run handlers inside a handler."""
+    peer = rig.open(rig.endpoint())
+    with rig.handler() as hub:
+        with pytest.raises(RuntimeError, match="neither open nor feed"):
+            rig.open(rig.endpoint())
+        with pytest.raises(RuntimeError, match="neither open nor feed"):
+            hub.feed(peer.connection, b"")
+
+
+def test_counts_say_how_many_will_receive(rig: Rig) -> None:
+    """Every sending function returns its recipients; pending joins of one's own count."""
+    peers = [rig.open(rig.endpoint()) for _ in range(4)]
+    a = peers[0].connection
+    for peer in peers[:3]:
+        with rig.handler(peer.connection) as hub:
+            hub.join(peer.connection, "room")
+    with rig.handler(a) as hub:
+        assert hub.broadcast("room", "1") == 3
+        assert hub.broadcast_others("room", "2") == 2
+        assert hub.broadcast_all("3") == 4
+        assert hub.broadcast("nobody", "4") == 0
+        assert hub.send("room", "5") == 3
+        assert hub.send("nobody", "6") == 0
+        assert hub.send(a.connection_id, "7") == 1
+        assert hub.send_to(a, "8") == 1
+        assert hub.join(a, "new")
+        assert a.rooms == ["room", "new"]
+        assert hub.broadcast("new", "9") == 1
+        assert hub.broadcast_others("new", "10") == 0
+        assert hub.leave(a, "room")
+        assert not hub.leave(a, "room")
+        assert not hub.leave(a, "unknown")
+        assert hub.broadcast("room", "11") == 2
+        assert hub.broadcast_others("room", "12") == 2
+    assert peers[0].texts() == ["1", "3", "5", "7", "8", "9"]
+    assert peers[1].texts() == ["1", "2", "3", "5", "11", "12"]
+    assert peers[3].texts() == ["3"]
+    assert a.rooms == ["new"]
+    assert rig.hub.room_size("room") == 2
+    assert rig.hub.room_size("nobody") == 0
+    assert rig.hub.room_connection_ids("new") == [a.connection_id]
+    assert rig.hub.room_connection_ids("nobody") == []
+
+
+def test_rooms_are_listed_in_the_order_of_joining(rig: Rig) -> None:
+    """Also after some were left, and with what the running handler has just done."""
+    c = rig.open(rig.endpoint()).connection
+    with rig.handler(c) as hub:
+        for name in "abcdef":
+            hub.join(c, name)
+        hub.join(c, "b")
+    with rig.handler(c) as hub:
+        hub.leave(c, "a")
+        hub.leave(c, "d")
+        hub.join(c, "a")
+        hub.join(c, "g")
+        hub.leave(c, "g")
+        assert c.rooms == ["b", "c", "e", "f", "a"]
+    assert c.rooms == ["b", "c", "e", "f", "a"]
+    assert rig.hub.room_count == 5
+
+
+def test_rooms_of_a_connection_are_limited() -> None:
+    """At the limit one more join is a run-time error; a room already joined is none."""
+    rig = Rig("transport", rooms_per_connection_max=3)
+    c = rig.open(rig.endpoint()).connection
+    with rig.handler(c) as hub:
+        for name in "abc":
+            hub.join(c, name)
+        assert hub.join(c, "a")
+        with pytest.raises(RuntimeFault) as fault:
+            hub.join(c, "d")
+        assert fault.value.code == "FL520"
+        hub.leave(c, "b")
+        assert hub.join(c, "d")
+    assert c.rooms == ["a", "c", "d"]
+    assert rig.hub.room_count == 3
+    rig.close()
+
+
+def test_an_implicit_room_reaches_the_endpoint_and_the_room_once(rig: Rig) -> None:
+    """`broadcast` of an endpoint that never joins reaches all of its connections."""
+    chat = rig.endpoint(implicit_room=True, on_message=lambda c, m: rig.hub.broadcast("general", m))
+    strict = rig.endpoint(on_connect=lambda c: rig.hub.join(c, "general"))
+    members = [rig.open(chat) for _ in range(3)]
+    guest, stranger = rig.open(strict), rig.open(rig.endpoint())
+    with rig.handler(members[0].connection) as hub:
+        hub.join(members[0].connection, "general")
+        assert hub.broadcast("general", "all") == 4
+        assert hub.broadcast_others("general", "others") == 3
+        assert hub.broadcast("empty", "implicit") == 3
+        assert hub.send("empty", "no union") == 0
+    members[1].send_text("hello")
+    assert members[0].texts() == ["all", "implicit", "hello"]
+    assert members[1].texts() == ["all", "others", "implicit", "hello"]
+    assert guest.texts() == ["all", "others", "hello"]
+    assert stranger.texts() == []
+    with rig.handler() as hub:
+        assert hub.broadcast("general", "from outside: strict") == 2
+
+
+def test_close_is_an_effect_in_its_place(rig: Rig) -> None:
+    """What was sent before a close arrives, what comes later is not handled."""
+    seen: list[str] = []
+
+    def on_message(connection: Connection, message: Message) -> None:
+        seen.append(message.value)
+        rig.hub.send_to(connection, "last words")
+        rig.hub.close(connection, 4000, "enough")
+        rig.hub.send_to(connection, "unheard")
+
+    codes: list[tuple[int, str]] = []
+    peer = rig.open(
+        rig.endpoint(
+            on_message=on_message, on_close=lambda c: codes.append((c.close_code, c.close_reason))
+        )
+    )
+    peer.send(wire.frame(wire.TEXT, b"one") + wire.frame(wire.TEXT, b"two"))
+    assert seen == ["one"]
+    assert peer.frames() == [
+        wire.Frame(wire.TEXT, b"last words"),
+        wire.Frame(wire.CLOSE, (4000).to_bytes(2, "big") + b"enough"),
+    ]
+    assert codes == [(4000, "enough")]
+    assert not peer.is_ended
+    peer.send(wire.close(4000))
+    peer.pull()
+    assert peer.is_ended
+    assert rig.hub.connection_count == 0
+
+
+@pytest.mark.parametrize("code", [-1, 0, 999, 1004, 1005, 1006, 1015, 2000, 2999, 5000, 70000])
+def test_close_codes_that_may_not_be_sent_are_refused(rig: Rig, code: int) -> None:
+    """RFC 6455 section 7.4: such a frame would be our fault."""
+    peer = rig.open(rig.endpoint())
+    with rig.handler() as hub, pytest.raises(LocalProtocolError):
+        hub.close(peer.connection, code, "")
+    with pytest.raises(LocalProtocolError):
+        rig.hub.drop(peer.connection, code, "")
+    with pytest.raises(LocalProtocolError):
+        rig.hub.drain(code)
+    assert peer.connection.is_open
+
+
+def test_a_long_close_reason_is_cut_at_a_character(rig: Rig) -> None:
+    """123 bytes fit into a close frame."""
+    peer = rig.open(rig.endpoint())
+    rig.hub.drop(peer.connection, 1000, "€" * 100)
+    rig.settle()
+    (frame,) = peer.frames()
+    assert frame.payload[2:].decode() == "€" * 41
+
+
+def test_held_effects_leave_when_released_and_in_order(rig: Rig) -> None:
+    """Effects wait for durability; later ones of the connection stand in line."""
+    peer = rig.open(rig.endpoint())
+    c, hub = peer.connection, rig.hub
+    hub.begin(c)
+    hub.join(c, "room")
+    hub.broadcast("room", "held")
+    held = hub.hold()
+    assert not hub.in_handler
+    assert c.rooms == ["room"]
+    assert hub.room_count == 0
+    with rig.handler(c):
+        assert hub.broadcast("room", "behind") == 1
+    with rig.handler():
+        hub.send_to(c, "from elsewhere")
+    assert peer.texts() == ["from elsewhere"]
+    hub.release(held)
+    rig.settle()
+    assert peer.texts() == ["from elsewhere", "held", "behind"]
+    assert hub.room_count == 1
+    with pytest.raises(RuntimeError, match="not held"):
+        hub.release(held)
+
+
+def test_discarded_and_dropped_effects_never_leave(rig: Rig) -> None:
+    """A write that was lost takes its effects with it, and so does a forgotten handle."""
+    peer = rig.open(rig.endpoint())
+    hub = rig.hub
+
+    def hold(text: str) -> Held:
+        hub.begin(peer.connection)
+        hub.send_to(peer.connection, text)
+        return hub.hold()
+
+    hub.discard(hold("discarded"))
+    held = hold("forgotten")
+    with rig.handler(peer.connection):
+        hub.send_to(peer.connection, "kept")
+    del held
+    gc.collect()
+    rig.settle()
+    hub.flush()
+    assert peer.texts() == ["kept"]
+
+
+# --- connections -----------------------------------------------------------------------------------------
+
+
+def test_connection_ids_are_unguessable_and_found(rig: Rig) -> None:
+    """`ws_` and 40 hex digits, of which 24 prove that the hub made them."""
+    endpoint = rig.endpoint()
+    peers = [rig.open(endpoint) for _ in range(50)]
+    ids = [peer.connection.connection_id for peer in peers]
+    assert len(set(ids)) == 50
+    for text in ids:
+        assert text.startswith(CONNECTION_ID_PREFIX)
+        assert len(text) == 43
+        assert set(text[3:]) <= set("0123456789abcdef")
+    forged = ids[0][:-1] + ("0" if ids[0][-1] != "0" else "1")
+    mixed = ids[0][:19] + ids[1][19:]
+    with rig.handler() as hub:
+        assert hub.send(ids[0], "x") == 1
+        for wrong in (forged, mixed, ids[0].upper(), ids[0][:-1], "ws_" + " " * 40):
+            assert hub.send(wrong, "x") == 0
+    peers[0].send(wire.close())
+    with rig.handler() as hub:
+        assert hub.send(ids[0], "too late") == 0
+    assert peers[0].connection.connection_id == ids[0]
+
+
+def test_a_connection_knows_itself(rig: Rig) -> None:
+    """Attributes before, during and after its life."""
+    connection = Connection()
+    assert (connection.connection_id, connection.is_open, connection.rooms) == ("", False, [])
+    assert (connection.close_code, connection.close_reason, connection.protocol) == (0, "", "")
+    peer = rig.open(rig.endpoint(), connection=connection)
+    assert connection.is_open
+    assert connection.opened_ms > 1_700_000_000_000
+    assert connection.buffered_bytes == 0
+    with pytest.raises(RuntimeError, match="opened already"):
+        rig.open(rig.endpoint(), connection=connection)
+    peer.send(wire.close(1001))
+    assert not connection.is_open
+    with rig.handler() as hub:
+        assert hub.send_to(connection, "x") == 0
+        assert not hub.join(connection, "room")
+        assert not hub.leave(connection, "room")
+        hub.close(connection, 1000, "")
+    for call in (rig.hub.eof, rig.hub.lost, rig.hub.writable, rig.hub.handler_done):
+        call(connection)
+    rig.hub.feed(connection, b"x")
+    assert connection.buffered_bytes == 0
+
+
+def test_an_endpoint_belongs_to_one_hub(rig: Rig) -> None:
+    """Its room lives in the hub."""
+    endpoint = rig.endpoint()
+    rig.open(endpoint)
+    other = Rig(rig.kind)
+    with pytest.raises(RuntimeError, match="another hub"):
+        other.open(endpoint)
+    other.close()
+
+
+def test_connections_are_freed_after_their_end(rig: Rig) -> None:
+    """The hub keeps a connection no longer than it lives."""
+
+    class Watched(Connection):
+        freed = 0
+
+        def __del__(self) -> None:
+            Watched.freed += 1
+
+    endpoint = rig.endpoint()
+    for _ in range(10):
+        rig.open(endpoint, connection=Watched()).send(wire.close())
+        rig.peers.clear() if rig.kind == "transport" else _forget(rig)
+    gc.collect()
+    assert Watched.freed == 10
+
+
+def _forget(rig: Rig) -> None:
+    for peer in rig.peers:
+        assert isinstance(peer, SocketPeer)
+        peer.far.close()
+    rig.peers.clear()
+
+
+# --- faults of the peer, limits --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (wire.frame(wire.TEXT, b"x", key=None), 1002),
+        (wire.frame(wire.TEXT, b"x", rsv=4), 1002),
+        (wire.frame(3, b"x"), 1002),
+        (wire.frame(wire.TEXT, b"\xff"), 1007),
+        (wire.frame(wire.TEXT, b"x" * 2001), 1009),
+        (wire.close(1005), 1002),
+    ],
+)
+def test_a_peer_that_breaks_the_protocol_gets_its_code(rig: Rig, bad: bytes, code: int) -> None:
+    """Replies to what came before leave first, then the close frame, then the end."""
+    seen: list[int] = []
+    endpoint = rig.endpoint(
+        on_message=lambda c, m: rig.hub.send_to(c, m),
+        on_close=lambda c: seen.append(c.close_code),
+        message_bytes_max=2000,
+    )
+    peer = rig.open(endpoint)
+    peer.send(wire.frame(wire.TEXT, b"good") + bad + wire.frame(wire.TEXT, b"unseen"))
+    first, last = peer.frames()
+    assert first.payload == b"good"
+    assert (last.opcode, last.payload[:2]) == (wire.CLOSE, code.to_bytes(2, "big"))
+    assert peer.is_ended
+    assert seen == [code]
+    assert rig.hub.stats()["protocol_errors"] == 1
+
+
+def test_silence_is_pinged_and_ends(rig: Rig) -> None:
+    """15 s until the ping, 30 s until the end; any byte counts as life."""
+    quiet, alive = rig.open(rig.endpoint()), rig.open(rig.endpoint())
+    for second in range(40):
+        rig.loop.advance(1.0)
+        rig.settle()
+        if second % 5 == 0:
+            alive.send(wire.frame(wire.PONG))
+    assert [frame.opcode for frame in quiet.frames()] == [wire.PING]
+    assert quiet.connection.close_code == 1006
+    assert alive.frames() == []
+    assert alive.connection.is_open
+    assert rig.hub.stats()["timeouts"] == 1
+
+
+def test_drain_closes_everybody_in_batches(rig: Rig) -> None:
+    """No more than so many a second, spread out; the count falls to zero."""
+    peers = [rig.open(rig.endpoint()) for _ in range(40)]
+    rig.hub.drain(1012, "restart", per_second=100)
+    rig.settle()
+    open_at_first = sum(peer.connection.is_open for peer in peers)
+    assert 30 <= open_at_first < 40
+    rig.loop.advance(0.2)
+    assert 0 < sum(peer.connection.is_open for peer in peers) < open_at_first
+    rig.loop.advance(2.0)
+    for peer in peers:
+        (frame,) = peer.frames()
+        assert frame.payload == (1012).to_bytes(2, "big") + b"restart"
+        peer.send(wire.close(1012))
+    assert rig.hub.connection_count == 0
+
+
+def test_abort_all_resets_everybody(rig: Rig) -> None:
+    """`on close` runs with 1006."""
+    codes: list[int] = []
+    endpoint = rig.endpoint(on_close=lambda c: codes.append(c.close_code))
+    for _ in range(5):
+        rig.open(endpoint)
+    rig.hub.abort_all()
+    rig.settle()
+    assert codes == [1006] * 5
+    assert rig.hub.connection_count == 0
+
+
+def test_stats_count(rig: Rig) -> None:
+    """Counters of the contract, all of them."""
+    peer = rig.open(
+        rig.endpoint(
+            on_connect=lambda c: rig.hub.join(c, "r"),
+            on_message=lambda c, m: rig.hub.broadcast("r", m),
+        )
+    )
+    rig.open(rig.endpoint(on_connect=lambda c: rig.hub.join(c, "r")))
+    peer.send_text("12345")
+    stats = rig.hub.stats()
+    assert set(stats) == set(
+        "opened closed messages_in messages_out bytes_in bytes_out deliveries dropped slow_closed "
+        "pings timeouts protocol_errors queued_bytes".split()
+    )
+    assert stats["opened"] == 2
+    assert stats["messages_in"] == stats["messages_out"] == 1
+    assert stats["deliveries"] == 2
+    assert stats["bytes_in"] == 11
+    assert stats["bytes_out"] == 2 * (len(RESPONSE) + 7)
+
+
+def test_the_hub_works_without_a_loop() -> None:
+    """flush() does what a turn of the loop would."""
+    hub = Hub(lambda value: json.dumps(value).encode())
+    rig = Rig("transport")
+    rig.hub.detach_loop()
+    rig.hub = hub
+    peer: Peer = rig.open(rig.endpoint())
+    hub.begin()
+    hub.send_to(peer.connection, [1])
+    hub.commit()
+    hub.flush()
+    assert peer.texts() == ["[1]"]
+    hub.drain(1001)
+    hub.flush()
+    hub.abort_all()
+    hub.flush()
+    assert hub.connection_count == 0
+    assert isinstance(rig.endpoint(), Endpoint)
