@@ -165,6 +165,7 @@ class GroupCommit:
         except StoreError as error:
             self._lose_turn(error)
             raise
+        self._check_sync()
 
     def _end_handler(self) -> None:
         self._in_handler = False
@@ -298,6 +299,12 @@ class GroupCommit:
                 for target, done, known in self._waiters
             )
             self._release()
+        self._check_sync()
+
+    def _check_sync(self) -> None:
+        """A statement's own sync failed: the same as a failed sync of the log."""
+        if self._database.sync_error is not None and self.failed is None:
+            self._fail(self._database.sync_error)
 
     def _undo_to(self, mark: int) -> None:
         undo = self._undo

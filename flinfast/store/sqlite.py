@@ -86,6 +86,7 @@ class Database:
         path: The database file.
         wal_pages: Pages in the log after the last commit of this connection.
         aborted: SQLite rolled the transaction back by itself, after an error in a statement.
+        sync_error: A statement's own sync (of the log's header) failed.
 
     Raises:
         StoreError: The file cannot be opened as a database of ours.
@@ -103,6 +104,7 @@ class Database:
         self.path = path
         self.wal_pages = 0
         self.aborted = False
+        self.sync_error: DurabilityError | None = None
         self._scan_started = 0.0
         self._scan_limit_s = scan_limit_s
         with self._translated():
@@ -150,7 +152,10 @@ class Database:
 
     def _failure(self, error: apsw.Error) -> StoreError:
         self.aborted = self._connection.get_autocommit()
-        return translate(error, str(self.path))
+        ours = translate(error, str(self.path))
+        if isinstance(ours, DurabilityError):
+            self.sync_error = ours
+        return ours
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,5 +37,25 @@ def clock() -> Clock:
 def store(tmp_path: Path, loop: FakeLoop, clock: Clock) -> Iterator[Store]:
     store = open_store(tmp_path / ".flindb", loop, clock)
     yield store
+    loop.settle()
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def store_factory(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[], tuple[Store, Clock]]]:
+    """Empty stores for property tests, which need one per example: a store that is emptied."""
+    clock, loop = Clock(), FakeLoop()
+    store = open_store(tmp_path_factory.mktemp("shared"), loop, clock, durability="normal")
+
+    def emptied() -> tuple[Store, Clock]:
+        with store.transaction():
+            for name, entity in store.entities.items():
+                store.database.execute(f"DELETE FROM {name}")
+                store.database.execute(f"DELETE FROM {entity.table.history}")
+        return store, clock
+
+    yield emptied
     loop.settle()
     store.close()

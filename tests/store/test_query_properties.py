@@ -40,7 +40,7 @@ SPEC = EntitySpec(
     ),
 )
 BIG = 1 << 63
-EXAMPLES = int(os.environ.get("FLINFAST_STORE_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("FLINFAST_STORE_EXAMPLES", "250"))
 
 
 # --- the model ----------------------------------------
