@@ -20,6 +20,7 @@ from flinfast.runtime.kinds import (
     as_items,
     as_map,
     is_function,
+    is_rows,
     kind_of,
     none_fault,
     size_fault,
@@ -103,7 +104,7 @@ def set_member(target: Value, name: str, value: Value) -> None:
 def _member_other(value: Value, name: str) -> Value:
     if value is None or type(value) is NoValue:
         raise none_fault(f"read `.{_shown(name)}`")
-    if hasattr(value, "rows") and name in PROPERTIES["list"] and name not in _QUERY_MEMBERS:
+    if is_rows(value) and name in PROPERTIES["list"] and name not in _QUERY_MEMBERS:
         return PROPERTIES["list"][name](as_items(value))
     read = getattr(value, "flin_get", None)
     if read is not None:

@@ -23,6 +23,7 @@ from flinfast.runtime.kinds import (
     as_items,
     as_map,
     depth_fault,
+    is_rows,
     kind_of,
     size_fault,
 )
@@ -248,6 +249,6 @@ _TEXT_BY_TYPE: Final[dict[type, Callable[[Value], str]]] = {
 
 
 def _text_of_object(value: Value) -> str:
-    if as_map(value) is not None or hasattr(value, "rows"):
+    if as_map(value) is not None or is_rows(value):
         return _json_text(value)
     return kind_of(value)

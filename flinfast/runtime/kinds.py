@@ -57,13 +57,18 @@ def _kind_of_object(value: Value) -> str:
     entity = getattr(value, "entity", None)
     if type(entity) is str and hasattr(value, "to_map"):
         return entity
-    if hasattr(value, "rows"):
+    if is_rows(value):
         return "query"
     if isinstance(value, dict):
         return "map"
     if hasattr(value, "flin_get"):
         return "object"
     return "function" if callable(value) else "object"
+
+
+def is_rows(value: Value) -> bool:
+    """Whether `value` stands for rows: a query, or an entity by its name, which means all of it."""
+    return hasattr(value, "rows") or hasattr(value, "prepare")
 
 
 def is_function(value: Value) -> bool:
@@ -119,8 +124,10 @@ def as_items(value: Value) -> list[Value] | None:
         return list(value)
     if type(value) in KIND_BY_TYPE:
         return None
-    rows = getattr(value, "rows", None)
-    return list(rows()) if rows is not None else None
+    if not is_rows(value):
+        return None
+    query = value.flin_get("all") if hasattr(value, "prepare") else value
+    return list(query.rows())
 
 
 def as_map(value: Value) -> dict[str, Value] | None:

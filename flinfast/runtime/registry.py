@@ -26,6 +26,7 @@ from flinfast.runtime.kinds import (
     as_map,
     depth_fault,
     is_function,
+    is_rows,
     kind_of,
 )
 from flinfast.values import Time
@@ -509,7 +510,7 @@ def family_of(value: Value) -> str:
         return family
     if type(value) in KIND_BY_TYPE:
         return ""
-    if hasattr(value, "rows"):
+    if is_rows(value):
         return "list"
     return "map" if isinstance(value, dict) or hasattr(value, "to_map") else ""
 
