@@ -317,7 +317,7 @@ def _handshakes() -> Iterator[Handshake]:
     for value in ("WebSocket", "WEBSOCKET"):
         yield Handshake(f"Upgrade: {value}", request(Upgrade=value), 101)
     for value in ("keep-alive", "Upgraded", "not-upgrade", ""):
-        yield Handshake(f"Connection: {value!r}", request(Connection=value), 426)
+        yield Handshake(f"Connection: {value!r}", request(Connection=value), 400)
     yield Handshake("no Upgrade", request(without="Upgrade"), 426)
     yield Handshake("Upgrade: h2c", request(Upgrade="h2c"), 426)
     yield Handshake("no version", request(without="Sec-WebSocket-Version"), 426)
@@ -350,7 +350,8 @@ def _handshakes() -> Iterator[Handshake]:
             request(line=f"{method} /api/echo HTTP/1.1", Content_Length="0"),
             400,
         )
-    yield Handshake("HTTP/1.0 upgrade", request(line="GET /api/echo HTTP/1.0"), 400)
+    # RFC 9110 section 7.8: an Upgrade field of an HTTP/1.0 request is ignored.
+    yield Handshake("HTTP/1.0 upgrade", request(line="GET /api/echo HTTP/1.0"), 426)
     yield Handshake("no Host", request(without="Host"), 400)
     yield Handshake("bad Host", request(Host="a b"), 400)
     yield Handshake("upgrade with a body", request(Content_Length="5") + b"hello", 400)

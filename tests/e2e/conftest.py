@@ -70,8 +70,9 @@ class Server:
         assert self.process is not None
         return self.process.pid
 
-    def start(self) -> "Server":
-        self.port = free_port()
+    def start(self, port: int = 0) -> "Server":
+        """Start the process and wait until it listens; `port` 0 picks a free one."""
+        self.port = port or free_port()
         command = [sys.executable, "-m", "flinfast", "serve", str(self.root)]
         self.process = subprocess.Popen(
             [*command, "--port", str(self.port), *self.arguments],

@@ -111,8 +111,7 @@ def test_page_reconnects_after_a_restart(
     port = server.port
     server.stop(9)
     wait_until(lambda: text_of(ada, "#status") == "reconnecting")
-    server.arguments = ("--port", str(port))
-    server.start()
+    server.start(port)
     wait_until(lambda: text_of(ada, "#status") == "connected", 30, what="reconnected")
 
 
