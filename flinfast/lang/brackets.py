@@ -11,19 +11,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from flinfast.lang.diagnostic import Note
-from flinfast.lang.layout import LINE_STARTERS, OPERAND_ENDS
 from flinfast.lang.source import Source, Span
+from flinfast.lang.vocabulary import CLOSERS, LINE_STARTERS, OPERAND_ENDS, RAW_CLOSER_OF
 
 NESTING_MAX: Final = 100  # open brackets at one place; people stop below ten
 
-_CLOSER_OF: Final = {
-    "LBRACE": "RBRACE",
-    "LPAREN": "RPAREN",
-    "LBRACKET": "RBRACKET",
-    "TEXT_OPEN": "TEXT_CLOSE",
-    "INTERP_OPEN": "INTERP_CLOSE",
-}
-_CLOSERS: Final = frozenset(_CLOSER_OF.values())
 _SIGN: Final = {"RBRACE": "}", "RPAREN": ")", "RBRACKET": "]", "INTERP_CLOSE": "}"}
 _WALLS: Final = frozenset({"TEXT_OPEN", "INTERP_OPEN"})  # nothing closes across one
 _DECLARING: Final = frozenset({"route", "ws", "middleware", "guard_definition", "on"})
@@ -68,12 +60,12 @@ def _match(tokens: list[Any]) -> list[int] | None:
     stack: list[int] = []
     for index, token in enumerate(tokens):
         kind = token.type
-        if kind in _CLOSER_OF:
+        if kind in RAW_CLOSER_OF:
             if len(stack) == NESTING_MAX:
                 return None
             stack.append(index)
-        elif kind in _CLOSERS:
-            if not stack or _CLOSER_OF[tokens[stack[-1]].type] != kind or _is_forced(token):
+        elif kind in CLOSERS:
+            if not stack or RAW_CLOSER_OF[tokens[stack[-1]].type] != kind or _is_forced(token):
                 return None
             partners[stack.pop()] = index
     return None if stack else partners
@@ -127,7 +119,7 @@ class _Repair:
                 self._line_start(token, index)
             elif self._mends and _is_word([token], "on") and _is_word(self._out[-1:], "ws"):
                 self._open(self._out[-1])
-            if kind in _CLOSER_OF:
+            if kind in RAW_CLOSER_OF:
                 if len(self._stack) == NESTING_MAX:
                     self._too_deep(token)
                     break
@@ -135,7 +127,7 @@ class _Repair:
                     self._maps.add(token.index)
                 self._stack.append(token)
                 self._out.append(token)
-            elif kind in _CLOSERS:
+            elif kind in CLOSERS:
                 self._closer(token)
             else:
                 self._out.append(token)
@@ -260,7 +252,7 @@ class _Repair:
             indent = self._indent(token)
         best = -1
         for count, opener in enumerate(reversed(self._stack)):
-            if _CLOSER_OF[opener.type] == kind:
+            if RAW_CLOSER_OF[opener.type] == kind:
                 if best < 0:
                     best = count
                 if indent < 0 or kind != "RBRACE" or self._indent(opener) == indent:
@@ -288,7 +280,7 @@ class _Repair:
         while remaining:
             opener = self._stack.pop()
             remaining -= opener.type == "TEXT_OPEN"
-            self._add(_CLOSER_OF[opener.type], token.index)
+            self._add(RAW_CLOSER_OF[opener.type], token.index)
 
     def _close(self, count: int, offset: int, span: Span, where: str) -> None:
         """Close the innermost `count` groups at an offset, with one diagnostic for all."""
@@ -297,8 +289,8 @@ class _Repair:
         openers = [self._stack.pop() for _ in range(count)]
         for opener in openers:
             self.unclosed.add(opener.index)
-            self._add(_CLOSER_OF[opener.type], offset)
-        sign = _SIGN[_CLOSER_OF[openers[0].type]]
+            self._add(RAW_CLOSER_OF[opener.type], offset)
+        sign = _SIGN[RAW_CLOSER_OF[openers[0].type]]
         opened = _open_sign(openers[0])
         message = f"`{opened}` is not closed"
         if count > 1:
@@ -326,7 +318,7 @@ class _Repair:
         )
         offset = self._out[-1].end
         while self._stack:
-            self._add(_CLOSER_OF[self._stack.pop().type], offset)
+            self._add(RAW_CLOSER_OF[self._stack.pop().type], offset)
 
 
 def _open_sign(token: Any) -> str:

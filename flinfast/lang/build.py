@@ -314,6 +314,22 @@ def map_pattern(
 # --- declarations
 
 
+def check_order(items: list[Any], report: Report) -> list[Any]:
+    """File-level guards stand before what they guard, so that nothing looks guarded but is not."""
+    guarded = False
+    for item in items:
+        if isinstance(item, ast.Guard) and guarded:
+            report(
+                "FL108",
+                "this guard stands after a `route` or `ws` of the file",
+                item.span,
+                "it guards the whole file",
+                "move it to the top, or into the block it is meant for",
+            )
+        guarded = guarded or isinstance(item, ast.Route | ast.Ws)
+    return items
+
+
 def field_default(field: ast.Field, value: ast.Expr, span: Span, report: Report) -> ast.Field:
     """`field = value`; a field has one default."""
     if field.default is not None:
@@ -379,6 +395,8 @@ def ws(span: Span, body: Body, report: Report) -> ast.Ws:
             handlers.append(item)
         elif isinstance(item, ast.Guard):
             found.append(item)
+            if handlers:
+                _misplaced(item, report)
         else:
             report(
                 "FL108",

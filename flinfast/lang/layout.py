@@ -16,6 +16,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from flinfast.lang.vocabulary import (
+    CLOSERS,
+    CONTEXTUAL,
+    ENTRY_STARTERS,
+    LINE_STARTERS,
+    OPERAND_ENDS,
+    RESERVED,
+    STARTERS,
+    WORDS,
+)
+
 Report = Callable[..., None]
 
 # Kinds of bracket groups.
@@ -27,88 +38,6 @@ _PATTERN_MAP, _PATTERN_LIST = "pattern map", "pattern list"
 _STATEMENTS: Final = frozenset({_TOP, _BLOCK, _WS, _ARMS})
 _MEMBERS: Final = frozenset({_FIELDS, _ENTRIES, _VARIANTS, _ARMS})
 _PATTERNS: Final = frozenset({_PATTERN_MAP, _PATTERN_LIST})
-
-KEYWORDS: Final = frozenset(
-    [
-        "IF",
-        "ELSE",
-        "FOR",
-        "IN",
-        "WHILE",
-        "MATCH",
-        "RETURN",
-        "BREAK",
-        "CONTINUE",
-        "FN",
-        "TRUE",
-        "FALSE",
-        "NONE",
-        "ENTITY",
-        "ENUM",
-        "SAVE",
-        "DELETE",
-        "DESTROY",
-        "RESTORE",
-        "AND",
-        "OR",
-        "NOT",
-    ]
-)
-_WORDS: Final = KEYWORDS | {"NAME", "TYPE_NAME"}
-_CLOSERS: Final = frozenset({"RBRACE", "RPAREN", "RBRACKET", "INTERP_CLOSE", "TEXT_CLOSE"})
-# After one of these an operand is complete: a line end or an adjacent word ends the statement.
-OPERAND_ENDS: Final = _CLOSERS | frozenset(
-    [
-        "NAME",
-        "TYPE_NAME",
-        "NUMBER",
-        "TEXT",
-        "TRUE",
-        "FALSE",
-        "NONE",
-        "INCREMENT",
-        "DECREMENT",
-        "LABEL",
-        "PATH",
-        "CONTINUE",
-    ]
-)
-_JUMPS: Final = frozenset({"RETURN", "BREAK", "CONTINUE"})
-# What starts a statement or member right after a complete operand on the same line ...
-_STARTERS: Final = frozenset(
-    [
-        "NAME",
-        "TYPE_NAME",
-        "NUMBER",
-        "TEXT",
-        "TEXT_OPEN",
-        "IF",
-        "FOR",
-        "WHILE",
-        "MATCH",
-        "RETURN",
-        "BREAK",
-        "CONTINUE",
-        "FN",
-        "TRUE",
-        "FALSE",
-        "NONE",
-        "ENTITY",
-        "ENUM",
-        "SAVE",
-        "DELETE",
-        "DESTROY",
-        "RESTORE",
-        "NOT",
-        "BANG",
-        "LABEL",
-        "ELLIPSIS",
-        "LBRACE",
-    ]
-)
-# ... and on a line of its own.
-LINE_STARTERS: Final = _STARTERS | {"LPAREN", "LBRACKET", "MINUS", "PLUS", "MINUS_MINUS"}
-_ENTRY_STARTERS: Final = _WORDS - {"IN", "AND", "OR", "ELSE"} | {"TEXT", "NUMBER", "ELLIPSIS"}
 
 # Keyword of a construct -> kind of group that its `{` opens.
 _BODIES: Final = {
@@ -123,6 +52,7 @@ _BODIES: Final = {
     "entity": _FIELDS,
     "enum": _VARIANTS,
 }
+_JUMPS: Final = frozenset({"RETURN", "BREAK", "CONTINUE"})
 _OWNERS: Final = {
     "FOR": "for",
     "WHILE": "while",
@@ -136,28 +66,6 @@ _OWNERS: Final = {
 _DIRECT: Final = frozenset(
     ["ROUTE", "WS", "MIDDLEWARE", "VALIDATE", "ELSE_BLOCK", "FN", "ON", "TEST", "MATCH"]
 )
-
-_RESERVED: Final = frozenset({"try", "catch"})
-_DECLARABLE: Final = _WORDS | {"LBRACE", "LBRACKET"}
-# Contextual keyword -> (token, construct, what must follow); only where a statement starts.
-_CONTEXTUAL: Final = {
-    "route": ("ROUTE", "block", _WORDS | {"LBRACE", "TEXT", "PATH"}),
-    "ws": ("WS", "ws", frozenset({"LBRACE", "NAME"})),
-    "guard": ("GUARD", "", _WORDS),
-    "guards": ("GUARDS", "", frozenset({"LBRACE"})),
-    "guard_definition": ("GUARD_DEFINITION", "block", _WORDS),
-    "middleware": ("MIDDLEWARE", "block", frozenset({"LBRACE"})),
-    "validate": ("VALIDATE", "entity", frozenset({"LBRACE"})),
-    "on": ("ON", "block", _WORDS),
-    "test": ("TEST", "block", frozenset({"TEXT"})),
-    "let": ("DECLARE", "", _DECLARABLE),
-    "const": ("DECLARE", "", _DECLARABLE),
-    "var": ("DECLARE", "", _DECLARABLE),
-    "shared": ("DECLARE", "", frozenset({"NAME", "TYPE_NAME"})),
-    "server": ("FN_PREFIX", "", frozenset({"FN"})),
-    "async": ("FN_PREFIX", "", frozenset({"FN"})),
-    "type": ("TYPE", "", frozenset({"TYPE_NAME"})),
-}
 
 
 class _Frame:
@@ -227,7 +135,7 @@ class Layout:
         while self._index < len(tokens):
             token = tokens[self._index]
             kind = token.type
-            if kind not in _CLOSERS and self._ends_before(token, kind):
+            if kind not in CLOSERS and self._ends_before(token, kind):
                 self._separate()
             rule = rules.get(kind)
             if rule is None:
@@ -298,12 +206,12 @@ class Layout:
                 return self._line_separates(token, kind)
             return self._adjacency_separates(kind)
         if frame.kind is _FIELDS:
-            if kind not in _WORDS or self._next() != "COLON":
+            if kind not in WORDS or self._next() != "COLON":
                 return False
             return self._complete or (not frame.in_default and self._last in ("QUESTION", "GT"))
         if frame.kind is _ENTRIES:
-            return self._complete and kind in _ENTRY_STARTERS and not self._continues(kind)
-        return frame.kind is _VARIANTS and self._complete and kind in _WORDS
+            return self._complete and kind in ENTRY_STARTERS and not self._continues(kind)
+        return frame.kind is _VARIANTS and self._complete and kind in WORDS
 
     def _line_separates(self, token: Any, kind: str) -> bool:
         """Reference 1.3.1-4: whether a line end before this token ends the statement."""
@@ -328,7 +236,7 @@ class Layout:
             return after_block and self._frame.starter in ("IF", "FOR", "WHILE", "MATCH", "LDO")
         if kind == "LBRACE":
             return not (self._takes_body() or self._last == "TYPE_NAME")
-        return kind in _STARTERS and not self._continues(kind)
+        return kind in STARTERS and not self._continues(kind)
 
     def _belongs(self, kind: str) -> bool:
         """Whether a word completes the one or two before it: `continue 'a`, `route GET "/a"`."""
@@ -346,7 +254,7 @@ class Layout:
         word = self._tokens[self._index].value
         if word == "then":
             return bool(self._frame.pending) and self._frame.pending[-1] == "if"
-        return bool(word == "is") and self._next() in _WORDS
+        return bool(word == "is") and self._next() in WORDS
 
     def _takes_body(self) -> bool:
         """Whether a `{` here belongs to a construct that waits for it."""
@@ -396,14 +304,14 @@ class Layout:
         frame, word = self._frame, token.value
         if following == "FAT_ARROW" and not frame.in_pattern:
             self._emit(token, "BINDER")
-        elif word in _RESERVED:
+        elif word in RESERVED:
             help = "a failing handler leaves no trace; its caller gets an error"
             self._report("FL112", f"`{word}` is a reserved word", token, "", help)
             self._emit(token, "NAME")
         elif word == "then" and self._complete and self._continues("NAME"):
             frame.pending[-1] = "then"
             self._emit(token, "THEN")
-        elif word == "is" and self._complete and following in _WORDS:
+        elif word == "is" and self._complete and following in WORDS:
             self._emit(token, "IS")
         elif word == "semantic" and following == "NAME" and self._last != "SEP":
             self._emit(token, "SEMANTIC")
@@ -412,8 +320,8 @@ class Layout:
             self._emit(token, "LET")
         elif word == "response" and following == "LBRACE" and not self._in_header():
             self._emit(token, "RESPONSE")
-        elif frame.fresh and word in _CONTEXTUAL and self._applies(word, following):
-            kind, owner, _ = _CONTEXTUAL[word]
+        elif frame.fresh and word in CONTEXTUAL and self._applies(word, following):
+            kind, owner, _ = CONTEXTUAL[word]
             if owner:
                 frame.pending.append(owner)
             self._emit(token, kind)
@@ -425,7 +333,7 @@ class Layout:
     def _applies(self, word: str, following: str) -> bool:
         """Whether a contextual keyword is one here."""
         kind = self._frame.kind
-        if kind is _ARMS or following not in _CONTEXTUAL[word][2]:
+        if kind is _ARMS or following not in CONTEXTUAL[word][2]:
             return False
         if word == "on":
             return kind is _WS
@@ -493,7 +401,7 @@ class Layout:
         following = self._next()
         if following in ("RBRACE", "ELLIPSIS"):
             return True
-        return (following in _WORDS or following == "TEXT") and self._next(2) == "COLON"
+        return (following in WORDS or following == "TEXT") and self._next(2) == "COLON"
 
     def _expects_pattern(self) -> bool:
         frame = self._frame
@@ -540,7 +448,7 @@ class Layout:
 
     def _comma(self, token: Any, kind: str) -> None:
         frame = self._frame
-        if self._next() in _CLOSERS and self._complete:
+        if self._next() in CLOSERS and self._complete:
             return
         if frame.kind in _MEMBERS:
             self._separate(token)
@@ -602,7 +510,7 @@ class Layout:
         if not self._complete:
             return False
         following = self._next()
-        if not following or following in _CLOSERS or following == "SEMICOLON":
+        if not following or following in CLOSERS or following == "SEMICOLON":
             return True
         after = self._tokens[self._index + 1].index
         return self._text.find("\n", token.end, after) >= 0
@@ -625,8 +533,8 @@ _KEYED_ONLY: Final = frozenset({_ENTRIES, _FIELDS})  # nothing but `name: ...` s
 _KEYED: Final = _KEYED_ONLY | {_CALL, _PATTERN_MAP}
 
 _RULES: Final[dict[str, Callable[[Layout, Any, str], None]]] = {
-    **dict.fromkeys(_WORDS, Layout._word),
-    **dict.fromkeys(_CLOSERS, Layout._close),
+    **dict.fromkeys(WORDS, Layout._word),
+    **dict.fromkeys(CLOSERS, Layout._close),
     "TEXT": Layout._plain_text,
     "LBRACE": Layout._brace,
     "LBRACKET": Layout._bracket,

@@ -39,7 +39,7 @@ def parse(source: Source) -> tuple[ast.Program, list[Diagnostic]]:
     lexer = FlinLexer(source)
     tokens, partners = balance(lexer.run(), source, make_token, lexer.report)
     tokens = Layout(source.text, tokens, partners, make_token, lexer.fault).run()
-    items = FlinParser(source, tokens, lexer.report).run()
+    items = build.check_order(FlinParser(source, tokens, lexer.report).run(), lexer.report)
     program = ast.Program(Span(0, len(source.text)), check_depth(items, lexer.report))
     diagnostics = sorted(lexer.diagnostics, key=lambda found: found.span.start)
     for number, found in enumerate(diagnostics):

@@ -13,80 +13,27 @@ from typing import Any, Final
 
 from flinfast.lang import ast
 from flinfast.lang.diagnostic import DIAGNOSTICS_MAX
-from flinfast.lang.layout import KEYWORDS
 from flinfast.lang.lexer import make_token
 from flinfast.lang.source import Source, Span
+from flinfast.lang.vocabulary import (
+    A_PATTERN,
+    A_TYPE,
+    AFTER_OPERAND,
+    AN_EXPRESSION,
+    BEFORE_STATEMENT,
+    CLOSER_OF,
+    CLOSERS,
+    COMMA_GROUPS,
+    KEYWORDS,
+    SEPARATED_GROUPS,
+    SPELLING,
+)
 
 DEPTH_MAX: Final = 150  # nodes from the file down to the deepest one; later passes recurse
 
-_OPENERS: Final = frozenset(
-    {"LBRACE", "LDO", "LMAP", "LPAT", "LPATLIST", "LBRACKET", "LINDEX", "LPAREN", "LCALL"}
-    | {"LPARAM", "TEXT_OPEN", "INTERP_OPEN"}
-)
-_CLOSERS: Final = frozenset({"RBRACE", "RBRACKET", "RPAREN", "TEXT_CLOSE", "INTERP_CLOSE"})
-_COMMA_GROUPS: Final = frozenset({"LCALL", "LPARAM", "LBRACKET", "LPAT", "LPATLIST"})
-_SEPARATED_GROUPS: Final = frozenset({"LBRACE", "LDO", "LMAP"})
-
-_CLOSER_OF: Final = {
-    "LCALL": "RPAREN",
-    "LPARAM": "RPAREN",
-    "LPAREN": "RPAREN",
-    "LBRACKET": "RBRACKET",
-    "LINDEX": "RBRACKET",
-    "LPATLIST": "RBRACKET",
-    "LPAT": "RBRACE",
-    "LMAP": "RBRACE",
-    "INTERP_OPEN": "INTERP_CLOSE",
-}
-_GROUP_ENDS: Final = {
-    "LCALL": "`,` or `)`",
-    "LPARAM": "`,` or `)`",
-    "LPAREN": "`)`",
-    "LBRACKET": "`,` or `]`",
-    "LINDEX": "`]`",
-    "LPATLIST": "`,` or `]`",
-    "LPAT": "`,` or `}`",
-    "LMAP": "`,` or `}`",
-    "INTERP_OPEN": "`}`",
-}
-_BEFORE_STATEMENT: Final = frozenset({"SEP", "LBRACE", "LDO"})
-_EXPRESSION: Final = frozenset({"NUMBER", "TEXT", "NAME", "LPAREN"})
-_PATTERN: Final = frozenset({"NAME", "LPATLIST", "LPAT"})
-_TYPE: Final = frozenset({"NAME", "TYPE_NAME", "LBRACKET", "LPAREN", "SEMANTIC"})
-_AFTER_OPERAND: Final = frozenset(
-    {"AND", "AT", "COALESCE", "CONCAT", "DIVIDE", "DOT", "EQ", "GE", "GT", "IS", "LCALL", "LE"}
-    | {"IN", "LINDEX", "LT", "MINUS", "MOD", "NE", "NOT_IN", "OPTIONAL_DOT", "OR", "PIPE", "PLUS"}
-    | {"POWER", "QUESTION", "RANGE", "TIMES"}
-)
 _NAMED_MAX: Final = 3  # more possibilities than this do not help anybody
 _QUOTED_MAX: Final = 24  # characters of source text quoted in a message
-_WORDS: Final = {
-    "NAME": "a name",
-    "TYPE_NAME": "a capitalised name",
-    "KEY": "a name",
-    "NUMBER": "a number",
-    "TEXT": "a text",
-    "ARROW": "`->`",
-    "FAT_ARROW": "`=>`",
-    "ASSIGN": "`=`",
-    "ASSIGN_OP": "`=`",
-    "COLON": "`:`",
-    "COMMA": "`,`",
-    "IN": "`in`",
-    "BAR": "`|`",
-    "ELSE": "`else`",
-    "THEN": "`then`",
-    "FN": "`fn`",
-    "FOR": "`for`",
-    "WHILE": "`while`",
-    "LPARAM": "`(`",
-    "LCALL": "`(`",
-    "LMAP": "`{`",
-    "RPAREN": "`)`",
-    "RBRACKET": "`]`",
-    "RBRACE": "`}`",
-    "GT": "`>`",
-}
+_OPENERS: Final = frozenset(CLOSER_OF)
 
 Report = Callable[..., None]
 
@@ -149,7 +96,7 @@ class Recovery:
         while depth < 0 or "error" not in actions[self.statestack[-1]]:
             self.statestack.pop()
             kind = self.symstack.pop().type
-            depth += (kind in _OPENERS) - (kind in _CLOSERS)
+            depth += (kind in _OPENERS) - (kind in CLOSERS)
         place = self.symstack[-1].end if hasattr(self.symstack[-1], "end") else 0
         symbol = make_token("error", None, place, place)
         self.state = actions[self.statestack[-1]]["error"]
@@ -170,13 +117,13 @@ class Recovery:
             kind = tokens[index].type
             if kind in _OPENERS:
                 depth += 1
-            elif kind in _CLOSERS:
+            elif kind in CLOSERS:
                 if depth == 0:
                     return index
                 depth -= 1
             elif depth == 0 and (
-                (kind == "SEP" and (not opener or opener in _SEPARATED_GROUPS))
-                or (kind == "COMMA" and opener in _COMMA_GROUPS)
+                (kind == "SEP" and (not opener or opener in SEPARATED_GROUPS))
+                or (kind == "COMMA" and opener in COMMA_GROUPS)
             ):
                 return index
             index += 1
@@ -195,7 +142,7 @@ class Recovery:
         else:
             end = tokens[-1].end if tokens else 0
             token = make_token("$end", "", end, end)
-        if token.type in _CLOSERS and token.index == token.end:
+        if token.type in CLOSERS and token.index == token.end:
             return  # a closer that was missing, and is reported
         if token.type == "SEP" and not token.value and index + 1 < len(tokens):
             following = tokens[index + 1]
@@ -219,7 +166,7 @@ class Recovery:
         candidates = self._lrtable.lr_action[self.state]
         accepted = {kind for kind in candidates if self._accepts(kind)}
         if "PLUS" in accepted:  # an operand is complete
-            accepted -= _AFTER_OPERAND
+            accepted -= AFTER_OPERAND
         return frozenset(accepted)
 
     def _accepts(self, kind: str) -> bool:
@@ -252,27 +199,29 @@ class Recovery:
         after = ""
         if previous is not None and previous.type != "SEP":
             after = f" after {self._quote(previous)}"
-        if expected >= _EXPRESSION:
+        if expected >= AN_EXPRESSION:
             return self._expression_words(token, previous, label, after)
         if token.type in KEYWORDS and "NAME" in expected:
             return self._reserved(token)
-        if expected >= _PATTERN:
+        if expected >= A_PATTERN:
             return "FL113", f"expected a pattern{after}", label, ""
-        if expected >= _TYPE:
+        if expected >= A_TYPE:
             return "FL101", f"expected a type{after}", label, ""
         if "LBRACE" in expected:
             return "FL102", f"expected `{{`{after}", label, ""
         opener = self._innermost()
-        if opener in _GROUP_ENDS and _CLOSER_OF[opener] in expected:
+        if opener not in ("", "LBRACE", "LDO", "TEXT_OPEN") and CLOSER_OF[opener] in expected:
             named = opener == "LCALL" and token.type == "ASSIGN"
             help = "a named argument is written `name: value`" if named else ""
-            return "FL105", f"expected {_GROUP_ENDS[opener]}{after}", label, help
+            closer = SPELLING[CLOSER_OF[opener]]
+            either = "`,` or " if opener in COMMA_GROUPS or opener == "LMAP" else ""
+            return "FL105", f"expected {either}{closer}{after}", label, help
         if "KEY" in expected:
             return "FL101", f"expected `name: ...`{after}", label, ""
         if "NAME" in expected:
             expected -= {"TYPE_NAME", "LPAREN", "LBRACKET"}
-        if expected <= set(_WORDS) and len(expected) <= _NAMED_MAX:
-            wanted = " or ".join(sorted({_WORDS[kind] for kind in expected}))
+        if expected <= set(SPELLING) and len(expected) <= _NAMED_MAX:
+            wanted = " or ".join(sorted({SPELLING[kind] for kind in expected}))
             return "FL101", f"expected {wanted}{after}", label, ""
         label = "the statement should end before this" if "SEP" in expected else ""
         return "FL101", f"unexpected {found.removeprefix('the ')}{after}", label, ""
@@ -282,7 +231,7 @@ class Recovery:
     ) -> tuple[str, str, str, str]:
         """The same where an expression should start."""
         help = "write `x++` or `x += 1`" if token.type in ("CONCAT", "INCREMENT") else ""
-        if previous is not None and previous.type not in _BEFORE_STATEMENT:
+        if previous is not None and previous.type not in BEFORE_STATEMENT:
             return "FL116", f"expected an expression{after}", label, help
         following = self._tokens[self._next].type if self._next < len(self._tokens) else ""
         if token.type in KEYWORDS and following == "ASSIGN":
@@ -298,7 +247,7 @@ class Recovery:
         closed = 0
         for symbol in reversed(self.symstack):
             kind = str(symbol.type)
-            if kind in _CLOSERS:
+            if kind in CLOSERS:
                 closed += 1
             elif kind in _OPENERS:
                 if not closed:
