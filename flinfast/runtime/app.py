@@ -55,17 +55,25 @@ CLOSE_GONE: Final = 1001  # RFC 6455 section 7.4.1: the endpoint goes away
 NO_EFFECTS: Final = Effects()
 
 
-@dataclass(frozen=True, slots=True)
 class Match:
-    """A route and the parameter values of a path."""
+    """A route and the parameter values of a path.
 
-    route: Route
-    values: tuple[str, ...]
+    Attributes:
+        route: The route.
+        values: Values in the order of the route's parameters.
+    """
+
+    __slots__ = ("route", "values")
+
+    def __init__(self, route: Route, values: tuple[str, ...]) -> None:
+        self.route = route
+        self.values = values
 
     @property
     def params(self) -> dict[str, str]:
         """Path parameters."""
-        return dict(zip(self.route.pattern.names, self.values, strict=True))
+        values = self.values
+        return dict(zip(self.route.names, values, strict=True)) if values else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,6 +197,11 @@ class RequestContext:
     response: ResponseState
     body: Any
     is_form: bool
+    next_reply: Callable[[], Reply] | None
+    failure: RuntimeFault | None
+    failure_cause: BaseException | None
+    _user: Any
+    _claims: Any
 
     def __init__(
         self,
@@ -210,13 +215,8 @@ class RequestContext:
         self.raw = raw
         self.params = params
         self.is_upgrade = is_upgrade
-        self.next_reply: Callable[[], Reply] | None = None
         self.opened_session: Session | None = None
         self.opened_response: ResponseState | None = None
-        self.failure: RuntimeFault | None = None
-        self.failure_cause: BaseException | None = None
-        self._user: Any = _UNSET
-        self._claims: Any = _UNSET
 
     def __getattr__(self, name: str) -> Any:
         # Reached only while a slot is empty: build the part and keep it there.
@@ -493,6 +493,11 @@ _REQUEST_CONTEXT_PARTS: dict[str, Callable[[RequestContext], Any]] = {
     "response": _make_response_state,
     "body": _make_body,
     "is_form": _make_is_form,
+    "next_reply": lambda _: None,
+    "failure": lambda _: None,
+    "failure_cause": lambda _: None,
+    "_user": lambda _: _UNSET,
+    "_claims": lambda _: _UNSET,
 }
 
 _REQUEST_PARTS: dict[str, Callable[[RequestContext | WsContext, Request], Any]] = {

@@ -76,6 +76,10 @@ class Transaction:
             raise
         self._is_open = True
 
+    def adopt(self) -> None:
+        """The hub's log is open already; this transaction ends it."""
+        self._is_open = True
+
     def use_store(self) -> None:
         """The run writes although nobody expected it (its session changed)."""
         if not self._uses_store:

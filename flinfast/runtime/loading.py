@@ -100,12 +100,17 @@ class Route:
         plans: By method; HEAD stands for GET where it is not defined.
         ws: The `ws` block.
         options: The way of an OPTIONS request that no route block answers.
+        names: Parameter names.
     """
 
     pattern: Pattern
     plans: dict[str, Plan] = field(default_factory=dict)
     ws: WsEntry | None = None
     options: Plan | None = None
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = self.pattern.names
 
     @property
     def allow(self) -> str:

@@ -8,7 +8,7 @@ make itself, so whatever answers instead prevents the upgrade.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from flinfast.errors import ConflictFault, RuntimeFault
@@ -39,6 +39,7 @@ class Plan:
         uses_store: Whether any step may read or write stored data.
         writes: Whether any step may write.
         waits: Whether any step may be suspended.
+        is_plain: Whether it is nothing but a handler that touches no stored data.
     """
 
     middleware: tuple[Closure, ...]
@@ -50,6 +51,12 @@ class Plan:
     uses_store: bool = False
     writes: bool = False
     waits: bool = False
+    is_plain: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        has_steps = self.middleware or self.guards or self.validator or self.handler is None
+        is_plain = not (has_steps or self.uses_store or self.waits)
+        object.__setattr__(self, "is_plain", is_plain)
 
     def run(self, context: RequestContext) -> Reply:
         """Go the whole way.

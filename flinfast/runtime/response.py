@@ -29,6 +29,8 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 # Framing belongs to the server: a program that sets these would desynchronise the connection.
 _SERVER_FIELDS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
+_JSON_FIELD = ("Content-Type", JSON_TYPE)
+_JSON_KINDS = frozenset({dict, list, str, int, float, bool, type(None)})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -122,13 +124,12 @@ class Reply:
 
     Attributes:
         status: 200 to 599.
-        headers: What the program set.
         body: A FLIN value, or NO_VALUE for an empty body.
         cookies: Values of Set-Cookie fields.
         is_standard: Whether it is an error of ours, which a browser may get as a page.
     """
 
-    __slots__ = ("body", "cookies", "headers", "is_standard", "status")
+    __slots__ = ("_headers", "body", "cookies", "is_standard", "status")
 
     flin_kind = "response"
 
@@ -141,9 +142,25 @@ class Reply:
     ) -> None:
         self.status = status
         self.body = body
-        self.headers = ResponseHeaders() if headers is None else headers
+        self._headers = headers
         self.cookies: list[str] = [] if cookies is None else cookies
         self.is_standard = False
+
+    @property
+    def headers(self) -> ResponseHeaders:
+        """What the program set; made when it is first asked for."""
+        if self._headers is None:
+            self._headers = ResponseHeaders()
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: ResponseHeaders) -> None:
+        self._headers = headers
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there is nothing but status and body."""
+        return not self._headers and not self.cookies
 
     def flin_get(self, name: str) -> Any:
         """`status`, `headers` or `body`."""
@@ -481,9 +498,11 @@ def to_response(reply: Reply, encode: Encode) -> Response:
         reply: What to send.
         encode: FLIN value to JSON bytes; raises RuntimeFault for what has no JSON form.
     """
+    body, status = reply.body, reply.status
+    if reply.is_bare and type(body) in _JSON_KINDS and status != 204 and status != 304:
+        return Response(status, [_JSON_FIELD], encode(body))
     headers = list(reply.headers.fields())
     headers.extend(("Set-Cookie", line) for line in reply.cookies)
-    body, status = reply.body, reply.status
     if body is NO_VALUE or status in (204, 304):
         return Response(status, headers)
     content_type = reply.headers.get("content-type")

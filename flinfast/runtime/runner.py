@@ -67,6 +67,9 @@ class Runner:
             accept: For an upgrade: called instead, when nothing refused it.
         """
         run = _RequestRun(self, plan, raw, params, respond, accept)
+        if plan.is_plain:
+            run.go_straight()
+            return
         if not plan.waits:
             run.go()
             return
@@ -229,6 +232,39 @@ class _RequestRun:
             self._warn_when_slow(pool)
             return
 
+    def go_straight(self) -> None:
+        """go() for a plan that is nothing but a handler without stored data."""
+        services = self._runner.services
+        hub = services.hub
+        context = RequestContext(services, self._raw, self._params)
+        hub.begin(None)
+        try:
+            reply = self._plan.run(context)
+            response = reply_to_response(reply, self._raw, encode_json)
+        except BaseException as error:
+            hub.rollback()
+            if not isinstance(error, Exception):
+                raise
+            self.refuse(error)
+            return
+        if context.opened_session is None:
+            hub.commit()
+            self._answer_with(response)
+        else:  # a builtin used it, such as csrf_token()
+            transaction = Transaction(hub, services.store, None, uses_store=False, writes=False)
+            transaction.adopt()
+            self._commit_or_refuse(transaction, context, self._finisher(context, reply))
+        self._warn_when_slow(None)
+
+    def _commit_or_refuse(
+        self, transaction: Transaction, context: RequestContext, finish: Callable[[str], None]
+    ) -> None:
+        try:
+            self._commit(transaction, context, finish)
+        except Exception as error:  # noqa: BLE001 - the write is lost, the server goes on
+            transaction.abandon()
+            self.refuse(error)
+
     def _finisher(self, context: RequestContext, reply: Reply) -> Callable[[str], None]:
         """The last step, with everything that can fail done now; its argument is a cookie."""
         if reply.status == SWITCHING and self._accept is not None:
@@ -245,9 +281,12 @@ class _RequestRun:
         def send(cookie: str) -> None:
             if cookie:
                 response.headers.append(("Set-Cookie", cookie))
-            self._answer(lambda: self._respond(response))
+            self._answer_with(response)
 
         return send
+
+    def _answer_with(self, response: Response) -> None:
+        self._answer(lambda: self._respond(response))
 
     def _answer(self, give: Callable[[], None]) -> None:
         """Hand the answer over; what its receiver raises is not the handler's fault."""
@@ -308,7 +347,7 @@ class _RequestRun:
             response = reply_to_response(reply, self._raw, encode_json)
         except Exception:  # noqa: BLE001 - an answer is owed whatever happens
             response = plain_response(500, "", self._raw)
-        self._after_failure(lambda _cookie: self._answer(lambda: self._respond(response)))
+        self._after_failure(lambda _cookie: self._answer_with(response))
 
     def _after_failure(self, finish: Callable[[str], None]) -> None:
         """Even an error may tell of rows that are not durable yet: it leaves after them."""

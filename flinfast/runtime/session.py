@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flinfast.runtime.secret import Secrets
 
 CACHE_MAX = 50_000  # sessions kept in memory beyond those with open connections
+VERIFIED_MAX = 10_000  # cookies whose signature is not computed again
 TOUCH_MS_MAX = 3_600_000  # a session's last use is stored at most this late
 CLOSE_CODE = 4401  # private use (RFC 6455 section 7.4.2): the session has ended
 CLOSE_REASON = "session ended"
@@ -89,6 +90,7 @@ class SessionManager:
         self._connected: dict[str, SessionState] = {}  # sessions with open connections
         self._due: list[tuple[int, int, SessionState]] = []  # when to look at those again
         self._touched: dict[str, SessionState] = {}
+        self._verified: dict[str, str] = {}  # cookies whose signature was right, to their ids
         self._sequence = 0
         self._purge_ms = 0
 
@@ -116,6 +118,9 @@ class SessionManager:
 
     def verify(self, cookie: str) -> str:
         """The session id that a cookie carries, "" when its signature is not ours."""
+        known = self._verified.get(cookie)
+        if known is not None:
+            return known
         id, _, given = cookie.partition(".")
         if len(id) != _ID_CHARS or not cookie.isascii():
             return ""
@@ -123,7 +128,12 @@ class SessionManager:
         valid = False
         for key in self._keys:  # every key is tried, so the time says nothing
             valid |= hmac.compare_digest(self._sign(id, key).encode(), raw)
-        return id if valid else ""
+        if not valid:
+            return ""
+        if len(self._verified) >= VERIFIED_MAX:
+            self._verified.clear()
+        self._verified[cookie] = id
+        return id
 
     def _sign(self, id: str, key: bytes) -> str:
         mac = hmac.digest(key, id.encode(), hashlib.sha256)
