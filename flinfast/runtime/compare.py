@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
-from flinfast.runtime.kinds import KIND_BY_TYPE, Value, as_items, depth_fault, kind_of
+from flinfast.runtime.kinds import Value, as_items, depth_fault, kind_of
 from flinfast.values import NoValue, Time
 
 _PLAIN: Final = frozenset({str, int, float, bool, bytes, Time, NoneType, NoValue})
@@ -235,8 +235,3 @@ def _sort_key(pair: tuple[Value, Value]) -> tuple[bool, Any]:
 def is_number(value: Value) -> bool:
     """Whether `value` is an int or a number; a bool is neither."""
     return type(value) in _NUMBERS
-
-
-def is_known(value: Value) -> bool:
-    """Whether `value` is of a kind of this package, not an object of another layer."""
-    return type(value) in KIND_BY_TYPE

@@ -7,7 +7,6 @@ session) are recognised by what they can do: `flin_get`, `to_map`, `rows`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, NoneType
 from typing import Any, Final
@@ -147,11 +146,6 @@ def as_int(value: Value) -> int | None:
     if type(value) is float and value.is_integer():
         return int(value)
     return None
-
-
-def snapshot(items: list[Value]) -> Iterator[Value]:
-    """Iterate over the items as they are now, whatever the loop does to the list."""
-    return iter(items[:])
 
 
 def _range_fits(value: range) -> bool:

@@ -11,7 +11,7 @@ program is bound to, `context` the running handler's context.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,84 +21,25 @@ from flinfast.runtime.kinds import (
     KIND_BY_TYPE,
     Value,
     argument_fault,
-    as_int,
-    as_items,
-    as_map,
     depth_fault,
-    is_function,
     is_rows,
-    kind_of,
+)
+from flinfast.runtime.parameter import (
+    CO_VARARGS,
+    KINDS,
+    Function,
+    Items,
+    Kind,
+    ListRef,
+    Map,
+    MapRef,
+    Number,
+    Parameter,
 )
 from flinfast.values import Time
 
 if TYPE_CHECKING:
     from flinfast.runtime.services import Services
-
-CO_VARARGS: Final = 4  # `inspect` has it too, and takes 15 ms to import
-
-# Annotations of builtins. `Items` and `Map` also accept what can be read as one (a query, a range,
-# a record); `ListRef` and `MapRef` only the real thing, because the builtin changes it in place.
-Number = int | float
-Items = list[Any]
-ListRef = list[Any]
-Map = dict[str, Any]
-MapRef = dict[str, Any]
-Function = Callable[..., Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What an annotation means.
-
-    Attributes:
-        title: As messages and docs show it.
-        types: Python types accepted as they are.
-        convert: Makes something else acceptable, or returns None.
-        family: Which method table it belongs to, or "".
-        expected: How a fault names it; `title` when "".
-    """
-
-    title: str
-    types: tuple[type, ...] = ()
-    convert: Callable[[Value], Value] | None = None
-    family: str = ""
-    expected: str = ""
-
-
-def _as_function(value: Value) -> Value:
-    return value if is_function(value) else None
-
-
-KINDS: Final[dict[str, Kind]] = {
-    "Value": Kind("any"),
-    "str": Kind("text", (str,), family="text"),
-    "int": Kind("int", (int,), as_int, family="number"),
-    "Number": Kind("number", (int, float), family="number"),
-    "bool": Kind("bool", (bool,)),
-    "Time": Kind("time", (Time,), family="time"),
-    "bytes": Kind("bytes", (bytes,), family="bytes"),
-    "Items": Kind("list", (list,), as_items, family="list"),
-    "ListRef": Kind("list", (list,), family="list", expected="a list of its own"),
-    "Map": Kind("map", (dict,), as_map, family="map"),
-    "MapRef": Kind("map", (dict,), family="map", expected="a map of its own"),
-    "Function": Kind("function", (), _as_function),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a builtin as FLIN sees it."""
-
-    name: str
-    kind: Kind
-    optional: bool = False
-    rest: bool = False
-    default: Value = None
-
-    @property
-    def spelling(self) -> str:
-        """`name`, `name?` or `...name`, the form of `Builtin.parameters`."""
-        return f"...{self.name}" if self.rest else f"{self.name}?" if self.optional else self.name
 
 
 @dataclass(slots=True)
@@ -542,13 +483,6 @@ def arity_fault(name: str, count: int, named: Mapping[str, Value]) -> RuntimeFau
     )
 
 
-def public_builtins() -> Iterator[RegisteredBuiltin]:
-    """Builtins that FLIN code can name, in alphabetical order."""
-    for name in sorted(REGISTRY):
-        if not name.startswith("_"):
-            yield REGISTRY[name]
-
-
 __all__ = [
     "CO_VARARGS",
     "FAMILY_BY_TYPE",
@@ -572,8 +506,6 @@ __all__ = [
     "builtin",
     "call_checked",
     "family_of",
-    "kind_of",
     "method",
-    "public_builtins",
     "specs",
 ]

@@ -266,6 +266,8 @@ def test_rate_limit_stops_the_handler(bound: BoundBuiltins) -> None:
         bound["rate_limit"](HTTP, "ip:1", 2, 60)
     assert caught.value.reply.status == 429
     assert bound["rate_limit"](HTTP, "ip:2", 2, 60) is None
+    with pytest.raises(RuntimeFault, match="needs a request"):
+        bound["rate_limit"](FakeConnection(), "ip:1", 2, 60)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,6 @@ from flinfast.runtime.registry import (
     RegisteredBuiltin,
     builtin,
     method,
-    public_builtins,
     specs,
 )
 
@@ -57,6 +56,5 @@ __all__ = [
     "RegisteredBuiltin",
     "builtin",
     "method",
-    "public_builtins",
     "specs",
 ]

@@ -64,6 +64,8 @@ def rate_limit(
     """Allow `limit` calls with this key per `window` seconds; else the handler ends with a 429."""
     from flinfast.runtime.guard import limited  # not at the top: it needs the compiled hub
 
+    if hasattr(context, "connection_id"):
+        raise RuntimeFault("`rate_limit` needs a request", hint="a WebSocket message has no answer")
     if limit < 1:
         raise range_fault("rate_limit", 2, "an int from 1", limit)
     if not 0 < window <= WINDOW_S_MAX:
