@@ -172,6 +172,7 @@ class App:
         runner: Runs handlers.
         routes: One row per handler, for `flinfast routes`.
         warnings: Diagnostics that do not stop the program.
+        when_closed: Told of each connection that is gone, before `on close`; must not raise.
     """
 
     def __init__(
@@ -222,6 +223,7 @@ class App:
         self.runner = Runner(self.services, self._pool)
         self._sites: dict[tuple[str, ...], _WsService] = {}
         self._is_closed = False
+        self.when_closed: Callable[[WsContext], None] | None = None
         try:
             self._use(compiled)
         except BaseException:
@@ -374,6 +376,8 @@ class App:
 
     def closed(self, handler: Callable[[WsContext], Any] | None, connection: WsContext) -> None:
         """`on close`: the connection leaves its session first."""
+        if self.when_closed is not None:
+            self.when_closed(connection)
         state = connection.session_state
         if state is not None:
             self.services.sessions.detach(state, connection)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from flinfast.errors import FlinError
@@ -248,12 +249,7 @@ def interpret(method: str, target: str, version: str, headers: list[tuple[str, s
     connection = fields.get("connection", "")
     if connection and len(fields) != len(headers):
         connection = _joined(headers, "connection")
-    if not connection:
-        keep_alive = is_http11
-    elif is_http11:
-        keep_alive = not has_token(connection, "close")
-    else:
-        keep_alive = has_token(connection, "keep-alive") and not has_token(connection, "close")
+    keep_alive = _keeps_alive(connection, is_http11=is_http11)
     expects_continue = False
     if "expect" in fields and is_http11:
         if fields["expect"].lower() != "100-continue":
@@ -278,6 +274,15 @@ def interpret(method: str, target: str, version: str, headers: list[tuple[str, s
     )
 
 
+@lru_cache(maxsize=256)
+def _keeps_alive(connection: str, *, is_http11: bool) -> bool:
+    """Whether a connection goes on after the response; few values occur, so they are kept."""
+    if has_token(connection, "close"):
+        return False
+    return is_http11 or has_token(connection, "keep-alive")
+
+
+@lru_cache(maxsize=256)
 def check_host(host: str) -> None:
     """Check a Host value.
 

@@ -45,6 +45,9 @@ _RESET = "\x1b[0m"
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
+_PLAIN: Final = re.compile(r"[!#-\[\]-~]{0,8192}")  # needs no escape in JSON
+
+
 class CallLater(Protocol):
     """`loop.call_later`."""
 
@@ -222,27 +225,31 @@ class Log:
     def request(
         self, method: str, path: str, status: int, size: int, duration_s: float, peer: str, id: str
     ) -> None:
-        """One answered request; the caller has looked at `has_access_lines`."""
+        """One answered request; the caller has looked at `has_access_lines`.
+
+        Args:
+            method: A checked method, or "-".
+            path: Without its query, which may hold secrets.
+            status: Of the response.
+            size: Bytes of its body.
+            duration_s: From the whole request to its response.
+            peer: A checked address, "-" or "".
+            id: Of the request; ours.
+        """
         if self.is_pretty:
             self._pretty(
                 "error" if status >= 500 else "info",
                 f"{method} {printable(path)} {status} {duration_s * 1000:.1f} ms {size} B {peer}",
             )
             return
-        self._json(
-            {
-                "time": self._timestamp(),
-                "level": "info",
-                "event": "request",
-                "method": method,
-                "path": path[:TEXT_LENGTH_MAX],
-                "status": status,
-                "ms": round(duration_s * 1000, 2),
-                "bytes": size,
-                "peer": peer,
-                "id": id,
-            }
+        # The busiest line of all: everything but the path is plain by construction.
+        quoted = f'"{path}"' if _PLAIN.fullmatch(path) else _quoted(path)
+        line = (
+            f'{{"time":"{self._timestamp()}","level":"info","event":"request","method":"{method}",'
+            f'"path":{quoted},"status":{status},"ms":{duration_s * 1000:.2f},"bytes":{size},'
+            f'"peer":"{peer}","id":"{id}"}}\n'
         )
+        self.writer.write(line.encode("utf-8", "backslashreplace"))
 
     def connection_closed(self, path: str, code: int, duration_s: float, **counts: int) -> None:
         """One WebSocket connection that is gone; the caller has looked at `has_access_lines`."""
@@ -310,6 +317,12 @@ class BridgeHandler(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             fields["exception"] = repr(record.exc_info[1])
         self._log(level, record.getMessage(), fields, "")
+
+
+def _quoted(text: str) -> str:
+    """Text as a JSON string; what has no JSON form (lone surrogates) is escaped first."""
+    safe = text[:TEXT_LENGTH_MAX].encode("utf-8", "backslashreplace").decode()
+    return msgspec.json.encode(safe).decode()
 
 
 def _shown(value: Any) -> str:

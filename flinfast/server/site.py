@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from flinfast.native.hub import Hub
     from flinfast.runtime.app import Upgrade
+    from flinfast.runtime.context import WsContext
 
 SWEEP_INTERVAL_S = 1.0  # resolution of all HTTP deadlines; shorter ones sharpen it
 SWEEP_INTERVAL_MIN_S = 0.02
@@ -48,7 +50,13 @@ class Respond(Protocol):
 
 
 class Application(Protocol):
-    """What the server asks of a program; `runtime.app.App` is one."""
+    """What the server asks of a program; `runtime.app.App` is one.
+
+    Attributes:
+        when_closed: Set by the server: told of each connection that is gone.
+    """
+
+    when_closed: Callable[[WsContext], None] | None
 
     def match(self, path: str) -> Any | None:
         """The route of a percent-encoded path; raises BadPath."""
@@ -131,6 +139,8 @@ class Site:
         self.reads_proxy_headers = settings.server.proxy_headers
         self._proxies = _Proxies(settings.server.forwarded_allow_ips)
         self._error_bodies: dict[tuple[int, str], bytes] = {}
+        if log.has_access_lines:
+            app.when_closed = self._log_closed
 
     # --- requests ----------------------------------------
 
@@ -235,6 +245,10 @@ class Site:
     def report(self, text: str, error: BaseException) -> None:
         """Log a fault of ours."""
         self.log.error(text, exception=f"{type(error).__name__}: {error}")
+
+    def _log_closed(self, connection: WsContext) -> None:
+        duration_s = max(0.0, time.time() - connection.opened_ms / 1000)
+        self.log.connection_closed(connection.path, connection.close_code, duration_s)
 
     def count_response(self, status: int) -> None:
         """Count for the metrics, by class of status."""

@@ -44,6 +44,7 @@ class FakeApp:
         self.upgrades: list[Request] = []
         self.pending: list[Callable[[Response], None]] = []
         self.closed = False
+        self.when_closed: Callable[[Any], None] | None = None
         self.upgrade_headers: list[tuple[str, str]] = []
         self.routes: dict[str, Callable[[Request, Callable[[Response], None]], None]] = {
             "/": lambda _, respond: respond(Response(200, JSON, b'"home"')),

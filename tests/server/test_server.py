@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -384,6 +385,16 @@ def test_each_answer_has_an_access_line(start: Start) -> None:
     assert lines[1].startswith("GET /nowhere 404 ")
     assert lines[2].startswith("- - 400 ")
     assert "secret" not in running.log_text()
+
+
+def test_each_connection_that_ends_has_a_line(start: Start) -> None:
+    """Path, close code and how long it was open; not when access lines are off."""
+    running = start(log_format="pretty")
+    gone = SimpleNamespace(path="/ws", close_code=1001, opened_ms=0)
+    assert running.app.when_closed is not None
+    running.loop.call_soon_threadsafe(running.app.when_closed, gone)
+    running.wait_for(lambda: " WS /ws 1001 " in running.log_text())
+    assert start(log_access="off").app.when_closed is None
 
 
 # --- threads ----------------------------------------
