@@ -93,6 +93,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL511": "unknown field at run time",
     "FL512": "query failed",
     "FL513": "value does not fit the declared type",
+    "FL519": "writes cannot be stored now",
     "FL520": "too many rooms",
     "FL521": "no current connection",
     "FL530": "validation failed",
@@ -101,6 +102,14 @@ CATALOG: Final[dict[str, str]] = {
     "FL540": "file outside the application root",
     "FL541": "file cannot be read or written",
     "FL550": "handler took too long",
+    "FL551": "calls nested too deeply",
+    "FL552": "handler needs too much memory",
+    "FL553": "too many waiting handlers",
+    "FL560": "response that cannot be sent",
+    "FL561": "cookie that cannot be set",
+    "FL562": "value that a session cannot hold",
+    "FL563": "next called twice",
+    "FL564": "request that cannot be read",
     # --- project and configuration
     "FL901": "source file too large",
     "FL902": "source file is not UTF-8",
@@ -108,6 +117,9 @@ CATALOG: Final[dict[str, str]] = {
     "FL904": "unknown setting",
     "FL905": "bad value of a setting",
     "FL906": "flin.config found",
+    "FL907": "file or folder cannot be read",
+    "FL908": "link leads outside the project",
+    "FL909": "file name that is no path",
 }
 
 
