@@ -106,7 +106,7 @@ def _defined(use: GuardUse) -> Check:
 
 
 def _built_in(use: GuardUse) -> Check:
-    guard = GUARDS[use.name]
+    guard = BUILTIN_GUARDS[use.name]
 
     def check(
         context: RequestContext, args: tuple[Any, ...], named: Mapping[str, Any]
@@ -329,7 +329,7 @@ def _texts(values: tuple[Any, ...]) -> list[str]:
     return list(items)
 
 
-GUARDS: Final[Mapping[str, Callable[..., Reply | None]]] = {
+BUILTIN_GUARDS: Final[Mapping[str, Callable[..., Reply | None]]] = {
     "auth": _auth,
     "role": _role,
     "owner": _owner,

@@ -27,7 +27,7 @@ from flinfast.lang.program import (
 from flinfast.lang.source import Source, Span
 from flinfast.runtime.builtins import BoundBuiltins, specs
 from flinfast.runtime.error_page import standard_reply
-from flinfast.runtime.guard import GUARDS, GuardUse, Verdict, make_verdict
+from flinfast.runtime.guard import BUILTIN_GUARDS, GuardUse, Verdict, make_verdict
 from flinfast.runtime.middleware import FaultReply, Plan, accept_upgrade
 from flinfast.runtime.operators import OperatorSet
 from flinfast.runtime.project import Project, ProjectFile
@@ -143,7 +143,7 @@ def compile_files(project: Project) -> Compiled:
         for file in project.files
     ]
     try:
-        program = compile_project(sources, builtins=specs(), guards=frozenset(GUARDS))
+        program = compile_project(sources, builtins=specs(), guards=frozenset(BUILTIN_GUARDS))
     except CompileError as error:
         raise CompileError([*faults, *error.diagnostics]) from None
     faults += _operand_faults(project, program)
@@ -406,7 +406,7 @@ class Binder:
         verdicts = []
         for info in uses:
             closure = None
-            if info.name in GUARDS:
+            if info.name in BUILTIN_GUARDS:
                 if info.name in _STORE_GUARDS:
                     effects = effects | Effects(reads=True)
             else:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flinfast.errors import ConflictFault, RuntimeFault
 from flinfast.runtime.fault import HttpFault
-from flinfast.runtime.guard import GUARDS, GuardUse, make_verdict
+from flinfast.runtime.guard import BUILTIN_GUARDS, GuardUse, make_verdict
 from flinfast.runtime.rate_limit import KEYS_MAX, RateLimiter
 from flinfast.runtime.response import Reply, Stop, error_reply
 from flinfast.runtime.secret import Secrets
@@ -45,7 +45,7 @@ def token(parts: Parts, **claims: Any) -> dict[str, str]:
 
 def test_there_are_nine() -> None:
     """The built-in guards of the series."""
-    assert len(GUARDS) == 9
+    assert len(BUILTIN_GUARDS) == 9
 
 
 # --- auth ----------------------------------------
@@ -426,7 +426,7 @@ def test_failing_arguments_deny(parts: Parts) -> None:
 
 
 @given(
-    st.sampled_from(sorted(GUARDS)),
+    st.sampled_from(sorted(BUILTIN_GUARDS)),
     st.lists(
         st.none()
         | st.booleans()
