@@ -163,7 +163,7 @@ def _check_format(database: Database) -> None:
 
 # --- stored declarations ----------------------------------------
 
-Stored = dict[str, dict[str, Any]]  # field name -> {"type", "target"}
+Stored = dict[str, dict[str, Any]]  # field name -> {"type", "target", for an enum "variants"}
 
 
 def _stored(database: Database) -> dict[str, Stored]:
@@ -172,12 +172,17 @@ def _stored(database: Database) -> dict[str, Stored]:
 
 
 def _store(database: Database, name: str, table: Table) -> None:
-    fields = {spec.name: {"type": spec.type, "target": spec.target} for spec in table.fields}
+    fields = {spec.name: _stored_form(spec) for spec in table.fields}
     database.execute(
         "INSERT INTO _flin_schema VALUES (?, ?) ON CONFLICT (entity) DO UPDATE "
         "SET fields = excluded.fields WHERE fields <> excluded.fields",
         (name, json.dumps(fields)),
     )
+
+
+def _stored_form(spec: FieldSpec) -> dict[str, Any]:
+    form: dict[str, Any] = {"type": spec.type, "target": spec.target}
+    return form | {"variants": spec.variants} if spec.type == "enum" else form
 
 
 def _rename(database: Database, renames: Mapping[str, str]) -> None:
@@ -241,7 +246,7 @@ def _drop_field(
     path = f"{table.name}.{name}"
     count = _count(database, table, name)
     if count and path not in drops:
-        twins = [spec.name for spec in new if {"type": spec.type, "target": spec.target} == stored]
+        twins = [spec.name for spec in new if _same_type(spec, stored)]
         rename = f", or keep them with `--rename {path}={twins[0]}`" if twins else ""
         steps.ask(
             f"field `{path}` is no longer declared: its {count} values would be dropped{rename}",
@@ -277,7 +282,8 @@ def _change_field(
 ) -> None:
     old_type, old_target = stored["type"], stored["target"]
     path = f"{table.name}.{spec.name}"
-    if spec.type == "enum" and old_type in ("enum", "text"):
+    dropped = set(stored.get("variants", ())) - set(spec.variants)
+    if spec.type == "enum" and (old_type == "text" or (old_type == "enum" and dropped)):
         _check_variants(database, table, spec, steps, drops)
     if (old_type, old_target) == (spec.type, spec.target):
         return
@@ -329,6 +335,10 @@ def _check_variants(
             f"`{path}` is {value!r} in {count} records, which is no variant of its enum any more",
             f"--drop {path}",
         )
+
+
+def _same_type(spec: FieldSpec, stored: dict[str, Any]) -> bool:
+    return bool(spec.type == stored["type"] and spec.target == stored["target"])
 
 
 def _shown(type_name: str, target: str) -> str:

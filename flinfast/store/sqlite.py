@@ -98,27 +98,25 @@ class Database:
         *,
         vfs: str = "",
         busy_ms: int = 2000,
-        scan_limit_s: float = 0.0,
-        monotonic: Callable[[], float] | None = None,
     ) -> None:
         self.path = path
         self.wal_pages = 0
         self.aborted = False
         self.sync_error: DurabilityError | None = None
         self._scan_started = 0.0
-        self._scan_limit_s = scan_limit_s
+        self._scan_limit_s = 0.0
         with self._translated():
             self._connection = apsw.Connection(
                 str(path), vfs=vfs or None, statementcachesize=STATEMENT_CACHE_SIZE
             )
         try:
             with self._translated():
-                self._configure(busy_ms, monotonic)
+                self._configure(busy_ms)
         except BaseException:
             self._connection.close(force=True)
             raise
 
-    def _configure(self, busy_ms: int, monotonic: Callable[[], float] | None) -> None:
+    def _configure(self, busy_ms: int) -> None:
         connection = self._connection
         connection.set_busy_timeout(busy_ms)
         connection.execute(
@@ -131,12 +129,15 @@ class Database:
             raise StoreError(f"the database {self.path} cannot use a write-ahead log (got {mode})")
         connection.wal_autocheckpoint(0)
         connection.set_wal_hook(self._on_wal)
-        if monotonic is not None and self._scan_limit_s > 0:
-            connection.set_progress_handler(lambda: self._over_limit(monotonic()), PROGRESS_STEPS)
         self._cursor = connection.cursor()
         self.data_version = connection.data_version
         self.last_id = connection.last_insert_rowid
         self.changes = connection.changes
+
+    def limit_scans(self, limit_s: float, monotonic: Callable[[], float]) -> None:
+        """From now on a query that scans for longer than `limit_s` seconds is FL512."""
+        self._scan_limit_s = limit_s
+        self._connection.set_progress_handler(lambda: self._over_limit(monotonic()), PROGRESS_STEPS)
 
     def _on_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self.wal_pages = pages
@@ -168,7 +169,7 @@ class Database:
         """All rows of a SELECT.
 
         Raises:
-            RuntimeFault: FL512, it scanned for longer than `scan_limit_s`.
+            RuntimeFault: FL512, it scanned for longer than the limit.
             StoreError: SQLite refused.
             OverflowError: An integer among the values does not fit 64 bits.
         """

@@ -88,11 +88,10 @@ class Store:
         self._checkpointing = False
         self._checkpoint_at = CHECKPOINT_PAGES
         _make_folder(folder, self._path)
-        self.database = Database(
-            self._path, vfs=vfs, busy_ms=busy_ms, scan_limit_s=scan_limit_s, monotonic=monotonic
-        )
+        self.database = Database(self._path, vfs=vfs, busy_ms=busy_ms)
         try:
             tables = open_schema(self.database, entities)
+            self.database.limit_scans(scan_limit_s, monotonic)
             for name, function in FUNCTIONS.items():
                 self.database.define(name, function)
             self._log_sync = _open_log(self._path, open_log_sync)
