@@ -6,7 +6,7 @@ Not for wording of syntax errors (`lang.recovery`) nor for anything that needs n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, TypeVar
 
@@ -52,6 +52,29 @@ class Body:
 
     span: Span
     items: list[Any]
+
+
+@dataclass(slots=True)
+class FieldParts:
+    """A field while it is read."""
+
+    name: str
+    name_span: Span
+    type: ast.TypeRef
+    modifiers: list[ast.Modifier] = field(default_factory=list)
+    default: ast.Expr | None = None
+
+    def set_default(self, value: ast.Expr, report: Report) -> FieldParts:
+        """`= value`; a field has one default."""
+        if self.default is not None:
+            report("FL105", "a field has one default", value.span, "this is the second")
+        self.default = value
+        return self
+
+    def build(self, span: Span) -> ast.Field:
+        """The finished node."""
+        modifiers = tuple(self.modifiers)
+        return ast.Field(span, self.name, self.name_span, self.type, modifiers, self.default)
 
 
 def at(p: Any) -> Span:
@@ -258,13 +281,6 @@ def type_name(word: str) -> str:
     return TYPE_ALIASES.get(word, word)
 
 
-def union(left: ast.TypeRef, right: ast.TypeRef) -> ast.TypeRef:
-    """`left | right`, flat."""
-    if left.name == "union" and not left.optional:
-        return ast.TypeRef(left.span.to(right.span), "union", (*left.arguments, right))
-    return ast.TypeRef(left.span.to(right.span), "union", (left, right))
-
-
 # --- parameters and patterns
 
 
@@ -328,13 +344,6 @@ def check_order(items: list[Any], report: Report) -> list[Any]:
             )
         guarded = guarded or isinstance(item, ast.Route | ast.Ws)
     return items
-
-
-def field_default(field: ast.Field, value: ast.Expr, span: Span, report: Report) -> ast.Field:
-    """`field = value`; a field has one default."""
-    if field.default is not None:
-        report("FL105", "a field has one default", value.span, "this is the second")
-    return ast.Field(span, field.name, field.name_span, field.type, field.modifiers, value)
 
 
 def guards(entries: list[ast.MapEntry]) -> list[ast.Guard]:

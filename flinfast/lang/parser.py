@@ -224,17 +224,22 @@ class FlinParser(Recovery, CachedParser):
     def fields(self, p: Any) -> list[ast.Field]:
         return build.extend(p.fields, p.field)
 
+    @_("field_parts")
+    def field(self, p: Any) -> ast.Field:
+        return p.field_parts.build(at(p))
+
     @_("KEY COLON type")
-    def field(self, p: Any) -> ast.Field:
-        return ast.Field(at(p), p.KEY, of(p, 0), p.type, (), None)
+    def field_parts(self, p: Any) -> build.FieldParts:
+        return build.FieldParts(p.KEY, of(p, 0), p.type)
 
-    @_("field modifier")
-    def field(self, p: Any) -> ast.Field:
-        return replace(p.field, span=at(p), modifiers=(*p.field.modifiers, p.modifier))
+    @_("field_parts modifier")
+    def field_parts(self, p: Any) -> build.FieldParts:
+        p.field_parts.modifiers.append(p.modifier)
+        return p.field_parts
 
-    @_("field ASSIGN expr")
-    def field(self, p: Any) -> ast.Field:
-        return build.field_default(p.field, p.expr, at(p), self.report)
+    @_("field_parts ASSIGN expr")
+    def field_parts(self, p: Any) -> build.FieldParts:
+        return p.field_parts.set_default(p.expr, self.report)
 
     @_("error")
     def field(self, p: Any) -> None:
@@ -360,9 +365,17 @@ class FlinParser(Recovery, CachedParser):
     def type(self, p: Any) -> ast.TypeRef:
         return p.post_type
 
-    @_("type BAR post_type")
+    @_("union")
     def type(self, p: Any) -> ast.TypeRef:
-        return build.union(p.type, p.post_type)
+        return ast.TypeRef(at(p), "union", tuple(p.union))
+
+    @_("post_type BAR post_type")
+    def union(self, p: Any) -> list[ast.TypeRef]:
+        return [p[0], p[2]]
+
+    @_("union BAR post_type")
+    def union(self, p: Any) -> list[ast.TypeRef]:
+        return build.extend(p.union, p.post_type)
 
     @_("plain_type")
     def post_type(self, p: Any) -> ast.TypeRef:
@@ -398,4 +411,4 @@ class FlinParser(Recovery, CachedParser):
 
     @_("types COMMA type")
     def types(self, p: Any) -> list[ast.TypeRef]:
-        return [*p.types, p.type]
+        return build.extend(p.types, p.type)
