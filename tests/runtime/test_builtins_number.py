@@ -202,6 +202,8 @@ def test_env(monkeypatch: pytest.MonkeyPatch) -> None:
     assert PURE["env"]("FLIN_TEST_MISSING") is None
     assert PURE["env"]("A=B") is None
     assert PURE["env"]("A\0B") is None
+    monkeypatch.setenv("FLIN_TEST_VARIABLE", "a\udcffb")  # as Python shows a byte that is no UTF-8
+    assert PURE["env"]("FLIN_TEST_VARIABLE") == "a?b"
 
 
 def test_generate_uuid_is_version_4() -> None:

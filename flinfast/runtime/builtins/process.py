@@ -36,7 +36,9 @@ def server_uptime() -> int:
 def env(name: str) -> Value:
     """Read an environment variable; none when it is not set."""
     plain = name.isprintable() and "=" not in name
-    return os.environ.get(name) if plain else None
+    found = os.environ.get(name) if plain else None
+    # Bytes that are not UTF-8 come as lone surrogates, which no text of FLIN holds.
+    return None if found is None else found.encode("utf-8", "replace").decode()
 
 
 @builtin(waits=True)
