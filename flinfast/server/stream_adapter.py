@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from flinfast.server.site import Site
 
 
+EARLY_FLUSH_BYTES = 64 << 10  # queued answers from which they are written before the turn ends
+
+
 class StreamAdapter(asyncio.Protocol):
     """Protocol of one open WebSocket.
 
@@ -30,7 +33,12 @@ class StreamAdapter(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer."""
-        self._site.hub.feed(self._connection, data)
+        hub, connection = self._site.hub, self._connection
+        hub.feed(connection, data)
+        # The loop may read many times before its turn ends; a peer that floods and does not read
+        # has to be stopped now.
+        if connection.buffered_bytes > EARLY_FLUSH_BYTES:
+            hub.flush()
 
     def eof_received(self) -> bool:
         """The peer closed its side: the hub says what follows."""
