@@ -102,8 +102,9 @@ class Entity:
         self._delete = f"UPDATE {name} SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL"
         self._restore = f"UPDATE {name} SET deleted_at = NULL WHERE id = ?"
         self._destroy = f"DELETE FROM {name} WHERE id = ?"
-        self._destroy_history = f"DELETE FROM {table.history} WHERE id = ?"
-        self._archive = f"INSERT INTO {table.history} VALUES (?, ?, ?, ?)"
+        self._archive = table.archive()
+        self._unarchive = f"DELETE FROM {table.history} WHERE place = last_insert_rowid()"
+        self._destroy_history = history.destroy_statement(table)
         self._names = tuple(table.columns)
         self.statements: dict[tuple[object, ...], str] = {}  # texts of queries
 
@@ -283,16 +284,24 @@ class Entity:
             if old is None:
                 self._database.execute(self._insert, (*cells, now, now))
                 record._row = (self._database.last_id(), *cells, now, now, None, 1)
-                return
-            id, created, updated, deleted, version = old[0], *old[-4:]
-            self._database.execute(self._update, (*cells, now, version + 1, id, version, deleted))
+            else:
+                record._row = self._replace(old, cells, now)
         except UniqueViolation as violation:
             raise UniqueFault({violation.column: _TAKEN}) from None
+
+    def _replace(self, old: Row, cells: Sequence[Stored], now: int) -> Row:
+        """Archive the version that was read, then write the new one; returns its row."""
+        id, created, _, deleted, version = old[0], *old[-4:]
+        data = msgpack.packb(dict(zip(self._names, old, strict=True)))
+        self._database.execute(self._archive, (data, id, version, deleted))
         if not self._database.changes():
             raise ConflictFault(f"`{self.name}` {id} was changed since it was read")
-        data = msgpack.packb(dict(zip(self._names, old, strict=True)))
-        self._database.execute(self._archive, (id, version, updated, data))
-        record._row = (id, *cells, created, now, deleted, version + 1)
+        try:
+            self._database.execute(self._update, (*cells, now, version + 1, id))
+        except UniqueViolation:
+            self._database.execute(self._unarchive)
+            raise
+        return (id, *cells, created, now, deleted, version + 1)
 
     def _encode(self, record: Record) -> list[Stored]:
         """Cells of the declared fields; puts coerced values back into the record."""
@@ -414,8 +423,8 @@ class Entity:
         """
         row = self._stored_row(record, "destroy")
         self._commit.writing(None)
-        self._database.execute(self._destroy, (row[0],))
         self._database.execute(self._destroy_history, (row[0],))
+        self._database.execute(self._destroy, (row[0],))
 
     def snapshot(self, row: Row) -> Record:
         """A read-only record of an old version."""

@@ -1,8 +1,11 @@
 """Versions of records: what every save replaced, and how to read it back.
 
-The history table of an entity has one row per version that a later save replaced:
-`(id, version, updated_at, data)`, data being the MessagePack map of column name to cell, so that
-versions written before a field was added or dropped can still be read.
+The history table of an entity is only appended to: one row per version that a later save replaced,
+`(place, previous, id, version, updated_at, data)`. `previous` is the place of the version before,
+and the record's `_flin_history` column the place of the newest one, so that no index has to be
+kept: an index on the record's id would cost every save a page of its own. `data` is the
+MessagePack map of column name to cell: versions written before a field was added or dropped can
+still be read.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from flinfast.errors import RuntimeFault, StoreError
-from flinfast.store.schema import Row, Value, quote
+from flinfast.store.schema import Row, Table, Value, quote
 from flinfast.values import Time
 
 if TYPE_CHECKING:
@@ -20,10 +23,25 @@ if TYPE_CHECKING:
     from flinfast.store.record import Record
 
 
+def _chain(table: Table) -> str:
+    """Common table expression: the old versions of record `?`, newest first."""
+    columns = "place, previous, version, updated_at, data"
+    return (
+        f"WITH RECURSIVE chain ({columns}) AS (SELECT {columns} FROM {table.history} "
+        f"WHERE place = (SELECT _flin_history FROM {quote(table.name)} WHERE id = ?) UNION ALL "
+        f"SELECT {', '.join(f'h.{name.strip()}' for name in columns.split(','))} "
+        f"FROM chain JOIN {table.history} AS h ON h.place = chain.previous) "
+    )
+
+
+def destroy_statement(table: Table) -> str:
+    """DELETE of all old versions of record `?`, which must still exist."""
+    return f"{_chain(table)} DELETE FROM {table.history} WHERE place IN (SELECT place FROM chain)"
+
+
 def versions(entity: Entity, id: int) -> list[Record]:
     """Every version of a record, deleted ones included, oldest first; empty when destroyed."""
-    table = entity.table
-    past = entity.rows(f"SELECT data FROM {table.history} WHERE id = ? ORDER BY version", (id,))
+    past = entity.rows(f"{_chain(entity.table)} SELECT data FROM chain ORDER BY version", (id,))
     rows = [_row(entity, data) for (data,) in past]
     rows += _current(entity, id)
     return [entity.snapshot(row) for row in rows]
@@ -56,7 +74,7 @@ def _bad_reference(reference: Value) -> RuntimeFault:
 def _at_version(entity: Entity, id: int, version: int) -> Record | None:
     if version < 1:
         return None
-    sql = f"SELECT data FROM {entity.table.history} WHERE id = ? AND version = ?"
+    sql = f"{_chain(entity.table)} SELECT data FROM chain WHERE version = ? LIMIT 1"
     try:
         past = entity.rows(sql, (id, version))
     except OverflowError:
@@ -72,10 +90,7 @@ def _at_time(entity: Entity, id: int, ms: int) -> Record | None:
     current = _current(entity, id)
     if current and current[0][-3] <= ms:
         return entity.snapshot(current[0])
-    sql = (
-        f"SELECT data FROM {entity.table.history} WHERE id = ? AND updated_at <= ? "
-        "ORDER BY version DESC LIMIT 1"
-    )
+    sql = f"{_chain(entity.table)} SELECT data FROM chain WHERE updated_at <= ? LIMIT 1"
     past = entity.rows(sql, (id, ms))
     return entity.snapshot(_row(entity, past[0][0])) if past else None
 

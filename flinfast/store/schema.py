@@ -4,7 +4,8 @@ Pure: nothing here opens a database. Names come from FLIN declarations, so every
 quoted; values never become part of SQL text.
 
 One entity is one STRICT table of the same name. Columns, in the order every record row has:
-`id`, the declared fields, `created_at`, `updated_at`, `deleted_at`, `version`.
+`id`, the declared fields, `created_at`, `updated_at`, `deleted_at`, `version`; not part of a row is
+`_flin_history`, where the history of the record begins (history.py).
 """
 
 from __future__ import annotations
@@ -161,12 +162,13 @@ class Table:
             "updated_at INTEGER NOT NULL",
             "deleted_at INTEGER",
             "version INTEGER NOT NULL",
+            "_flin_history INTEGER",
         ]
         return [
             f"CREATE TABLE {quote(self.name)} ({', '.join(parts)}) STRICT",
-            f"CREATE TABLE {self.history} (id INTEGER NOT NULL, version INTEGER NOT NULL, "
-            "updated_at INTEGER NOT NULL, data BLOB NOT NULL, "
-            "PRIMARY KEY (id, version)) STRICT, WITHOUT ROWID",
+            f"CREATE TABLE {self.history} (place INTEGER PRIMARY KEY, previous INTEGER, "
+            "id INTEGER NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL, "
+            "data BLOB NOT NULL) STRICT",
         ]
 
     @property
@@ -189,11 +191,20 @@ class Table:
         )
 
     def update(self) -> str:
-        """UPDATE of the declared fields, updated_at, version where id, version, deleted_at."""
+        """UPDATE of the declared fields, updated_at, version where id; after `archive`."""
         names = [quote(spec.name) for spec in self.fields]
         sets = ", ".join(f"{name} = ?" for name in [*names, "updated_at", "version"])
         return (
-            f"UPDATE {quote(self.name)} SET {sets} WHERE id = ? AND version = ? AND deleted_at IS ?"
+            f"UPDATE {quote(self.name)} SET {sets}, _flin_history = last_insert_rowid() "
+            "WHERE id = ?"
+        )
+
+    def archive(self) -> str:
+        """Append data to the history where id, version and deleted_at are still the given ones."""
+        return (
+            f"INSERT INTO {self.history} (previous, id, version, updated_at, data) "
+            f"SELECT _flin_history, id, version, updated_at, ? FROM {quote(self.name)} "
+            "WHERE id = ? AND version = ? AND deleted_at IS ?"
         )
 
     def index_name(self, column: Column) -> str:
@@ -227,6 +238,11 @@ def check_specs(entities: Sequence[EntitySpec]) -> None:
             raise SchemaError(f"entity `{spec.name}` has a name that the database reserves")
         if len(spec.fields) > FIELD_COUNT_MAX:
             raise SchemaError(f"entity `{spec.name}` has more than {FIELD_COUNT_MAX} fields")
+        for item in spec.fields:
+            if item.name.lower().startswith(TABLE_PREFIX):
+                raise SchemaError(
+                    f"`{spec.name}.{item.name}` has a name that the database reserves"
+                )
         _check_names(f"field of `{spec.name}`", [*AUTO_FIELDS, *(f.name for f in spec.fields)])
         for item in spec.fields:
             if item.type not in _TYPES:
