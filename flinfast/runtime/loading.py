@@ -413,12 +413,15 @@ class Binder:
                 own = self._own_definitions.get((path, info.name))
                 closure, more = own or self._definitions[info.name]
                 effects = effects | more
+            arguments = self.closures[path][info.key]
+            if arguments.__code__.co_freevars:  # more than constants and context names
+                effects = effects | Effects(reads=True)
             verdicts.append(
                 make_verdict(
                     GuardUse(
                         name=info.name,
                         place=f"{path}:{info.line}",
-                        arguments=self.closures[path][info.key],
+                        arguments=arguments,
                         scope=scope,
                         limiter=self._services.limiter,
                         closure=closure,

@@ -232,6 +232,8 @@ def split_path(path: str) -> list[str]:
     Raises:
         BadPath: See Router.match().
     """
+    if not path.startswith("/"):
+        raise BadPath
     segments = path.split("/")[1:]
     if segments and not segments[-1]:
         segments.pop()

@@ -281,6 +281,8 @@ class _RequestRun:
         def send(cookie: str) -> None:
             if cookie:
                 response.headers.append(("Set-Cookie", cookie))
+                if not any(name.lower() == "cache-control" for name, _ in response.headers):
+                    response.headers.append(("Cache-Control", "no-store"))
             self._answer_with(response)
 
         return send

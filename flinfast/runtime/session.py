@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from flinfast.runtime.secret import Secrets
 
 CACHE_MAX = 50_000  # sessions kept in memory beyond those with open connections
+CHECKS_MAX = 1000  # sessions looked up in one sweep, when other processes may end them
 VERIFIED_MAX = 10_000  # cookies whose signature is not computed again
 TOUCH_MS_MAX = 3_600_000  # a session's last use is stored at most this late
 CLOSE_CODE = 4401  # private use (RFC 6455 section 7.4.2): the session has ended
@@ -90,6 +91,7 @@ class SessionManager:
         self._connected: dict[str, SessionState] = {}  # sessions with open connections
         self._due: list[tuple[int, int, SessionState]] = []  # when to look at those again
         self._touched: dict[str, SessionState] = {}
+        self._unchecked: list[SessionState] = []
         self._verified: dict[str, str] = {}  # cookies whose signature was right, to their ids
         self._sequence = 0
         self._purge_ms = 0
@@ -303,6 +305,17 @@ class SessionManager:
                 self._end(state)
             else:
                 self._watch(state)
+        if self._is_shared:
+            self._check_connected()
+
+    def _check_connected(self) -> None:
+        """Look whether another process ended sessions that have connections here."""
+        if not self._unchecked:
+            self._unchecked = list(self._connected.values())
+        for state in self._unchecked[-CHECKS_MAX:]:
+            if state.connections and not state.is_ended and not state.pending:
+                self._read(state.id, state)
+        del self._unchecked[-CHECKS_MAX:]
 
     def housekeeping(self) -> bool:
         """Whether store_touched() has something to write."""

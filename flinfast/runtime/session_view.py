@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from flinfast.runtime.context import WsContext
     from flinfast.runtime.session import SessionManager
 
+RIGHTS = ("user", "userId", "role")  # members whose change is a login, logout or change of rights
 KEYS_MAX = 100  # members of one session
 CSRF_KEY = "_csrf"
 
 _MISSING = object()
+_NOBODY = (None,) * len(RIGHTS)
 
 
 class Session:
@@ -165,11 +167,11 @@ class Session:
             return None
         change = SessionChange(state)
         change.data = after
-        was, now = before.get("user"), after.get("user")
+        was, now = _rights_of(before), _rights_of(after)
         if state is None or was != now or self._is_destroyed:
             change.id = new_id()
             change.cookie = self._manager.cookie_of(change.id, is_secure=self.is_secure)
-            change.closes = self._is_destroyed or (was is not None and was != now)
+            change.closes = self._is_destroyed or (was != _NOBODY and was != now)
         else:
             change.id = state.id
         return change
@@ -248,6 +250,11 @@ def read_call(
     if name == "keys" and not args:
         return list(session.to_map())
     raise RuntimeFault(f"`session` has no method `{name[:40]}`", code="FL505")
+
+
+def _rights_of(data: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Who a session stands for; another value needs another id."""
+    return tuple(data.get(name) for name in RIGHTS)
 
 
 def identity_of(user: Any) -> tuple[str | None, str | None]:

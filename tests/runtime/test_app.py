@@ -333,6 +333,32 @@ def test_custom_guards(load: Load) -> None:
     assert client.get("/b").status == 403
 
 
+def test_guard_arguments_by_name(load: Load) -> None:
+    """Definitions take named arguments; a wrong name denies."""
+    client = load(
+        """guard_definition between(low, high) {
+            n = to_int(query.n)
+            if n < low || n > high { return error(403, "out") }
+        }
+        route GET { guard between(high: 9, low: 3) 1 }"""
+    )
+    assert [client.get(f"/?n={n}").status for n in (2, 3, 9, 10)] == [403, 200, 200, 403]
+
+
+def test_answer_with_a_new_session_is_not_cached(load: Load) -> None:
+    """A shared cache must not hand a session cookie to somebody else."""
+    client = load(
+        """route GET { session.n = 1 "x" }
+        route POST {
+            session.n = 1
+            response { body: 1, headers: { "cache-control": "private" } }
+        }"""
+    )
+    assert client.get("/").headers["cache-control"] == "no-store"
+    assert client.another().post("/").headers["cache-control"] == "private"
+    assert "cache-control" not in client.get("/").headers
+
+
 def test_rate_limit_counts_per_route(load: Load) -> None:
     """File and method; another method has its own window."""
     client = load("guard rate_limit(2, 60) route GET { 1 } route POST { 2 }")

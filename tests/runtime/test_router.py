@@ -140,6 +140,9 @@ def test_match_without_a_file_is_none(path: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
+        "*",
+        "",
+        "a",
         "/.",
         "/..",
         "/a/../b",

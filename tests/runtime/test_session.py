@@ -329,6 +329,19 @@ def test_other_writes_keep_the_id(parts: Parts) -> None:
     assert parts.finish(context) == ""
 
 
+def test_id_changes_with_the_role(parts: Parts) -> None:
+    """A change of rights gives a new id and closes the connections opened with the old ones."""
+    cookie = parts.log_in(parts.user(), role="member")
+    state = parts.context(cookie=cookie).session.state
+    assert state is not None
+    parts.sessions.attach(state, parts.connection(state))
+    context = parts.context(cookie=cookie)
+    context.session.flin_set("role", "admin")
+    after = parts.finish(context)
+    assert after not in ("", cookie)
+    assert [code for _, code, _ in parts.dropped] == [4401]
+
+
 @pytest.mark.parametrize("how", ["destroy", "clear", "user", "change"])
 def test_logout_kills_the_id_and_closes_connections(parts: Parts, how: str) -> None:
     """destroy(), clear(), `user = none` and another user end the old session and its sockets."""
@@ -468,6 +481,22 @@ def test_shared_table_is_read_each_time(parts: Parts) -> None:
     context.session.flin_call("destroy", (), {})
     parts.finish(context)
     assert worker.open(cookies(cookie), "http").state is None
+
+
+def test_logout_in_another_process_closes_connections_here(parts: Parts) -> None:
+    """The sweep of a shared table looks at sessions with connections."""
+    cookie = parts.log_in(parts.user())
+    worker = parts.make_sessions(is_shared=True)
+    state = worker.open(cookies(cookie), "http").state
+    assert state is not None
+    worker.attach(state, parts.connection(state))
+    worker.sweep()
+    assert parts.dropped == []
+    context = parts.context(cookie=cookie)
+    context.session.flin_call("destroy", (), {})
+    parts.finish(context)
+    worker.sweep()
+    assert [code for _, code, _ in parts.dropped] == [4401]
 
 
 # --- ws ----------------------------------------
