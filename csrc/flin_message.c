@@ -89,7 +89,6 @@ static flin_status begin_frame(flin_message_state *state, const flin_frame_heade
         if (header->opcode != FLIN_OPCODE_CONTINUATION) {
             state->message_opcode = header->opcode;
             state->empty_fragment_count = 0;
-            state->utf8 = FLIN_UTF8_START;
             state->flags &= (uint8_t)~RSV1;
             if (header->rsv1) state->flags |= RSV1;
         }
@@ -300,4 +299,15 @@ flin_status flin_message_commit(flin_message_state *state, size_t size, flin_mes
         status = end_data_frame(state, state->buffer, state->size, event);
     }
     return status == FLIN_OK || status == FLIN_NEED_MORE ? status : fail(state, status);
+}
+
+uint8_t *flin_message_take(flin_message_state *state, const flin_message_event *event) {
+    uint8_t *taken = state->buffer;
+    if (!(state->flags & HANDED_OUT) || state->message_opcode != 0 || event->data != taken) {
+        return NULL;
+    }
+    state->buffer = NULL;
+    state->size = 0;
+    state->capacity = 0;
+    return taken;
 }

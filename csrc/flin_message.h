@@ -69,8 +69,8 @@ typedef struct {
     uint8_t flags;
     uint8_t phase; /* into mask_key, of the next payload byte */
     uint8_t control_size;
-    flin_utf8_state utf8;
-    uint8_t fault; /* a flin_status: what every further call returns, or FLIN_OK */
+    flin_utf8_state utf8; /* of text in progress; a message that ended left it at the start */
+    uint8_t fault;        /* a flin_status: what every further call returns, or FLIN_OK */
 } flin_message_state;
 
 /** One complete message or control frame. */
@@ -127,6 +127,16 @@ size_t flin_message_room(flin_message_state *state, uint8_t **room);
  * @return As flin_message_next(); FLIN_OK when they complete a message.
  */
 flin_status flin_message_commit(flin_message_state *state, size_t size, flin_message_event *event);
+
+/**
+ * Take over the memory of the message that was just handed out.
+ *
+ * Call right after FLIN_OK, before anything else is done with the state.
+ *
+ * @return The block at event->data, to be freed by flin_memory_free(); NULL when the message lies
+ *         in the receive buffer or there is none to take.
+ */
+uint8_t *flin_message_take(flin_message_state *state, const flin_message_event *event);
 
 /** Bytes of heap this state holds, for accounting. */
 static inline size_t flin_message_held_bytes(const flin_message_state *state) {

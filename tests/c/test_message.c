@@ -297,6 +297,25 @@ static void nothing_counts_after_a_close(void) {
     }
 }
 
+static void a_close_inside_a_message_gives_its_memory_back(void) {
+    flin_message_limits limits = TEST_LIMITS;
+    test_bytes stream = {0};
+    test_bytes log = {0};
+    stream_text(&stream, TEXT, "never finished");
+    flin_message_state state;
+    flin_message_init(&state);
+    feed_piece(&state, stream.data, stream.size, &limits, &log);
+    FLIN_CHECK(flin_message_held_bytes(&state) > 0);
+    FLIN_CHECK(!flin_message_is_idle(&state));
+    bytes_free(&stream);
+    stream_frame(&stream, CLOSE, NULL, 0);
+    FLIN_CHECK_EQ(feed_piece(&state, stream.data, stream.size, &limits, &log), FLIN_NEED_MORE);
+    FLIN_CHECK_EQ(flin_message_held_bytes(&state), 0);
+    FLIN_CHECK(flin_message_is_idle(&state));
+    bytes_free(&log);
+    bytes_free(&stream);
+}
+
 /* --- limits ---------------------------------------------------------------------------------------- */
 
 /* A message of the given fragment sizes under a limit of 1000 bytes. */
@@ -645,6 +664,7 @@ int main(void) {
     FLIN_RUN(bytes_that_are_no_text_pass_in_binary_and_ping);
     FLIN_RUN(bad_close_payloads_fail);
     FLIN_RUN(nothing_counts_after_a_close);
+    FLIN_RUN(a_close_inside_a_message_gives_its_memory_back);
     FLIN_RUN(the_message_limit_holds_at_below_and_above);
     FLIN_RUN(a_limit_lowered_inside_a_message_is_obeyed);
     FLIN_RUN(the_longest_length_is_refused_by_its_header);
