@@ -11,8 +11,6 @@ from io import BytesIO
 from typing import Any
 
 import msgspec
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
 
 from flinfast.runtime.fault import HttpFault
 from flinfast.runtime.request import Request, parse_pairs
@@ -162,6 +160,8 @@ class _Parts:
         self._data.write(data[start:end])
 
     def part_end(self) -> None:
+        from python_multipart.multipart import parse_options_header
+
         kind, options = parse_options_header(self._headers.get(b"content-disposition"))
         if kind != b"form-data" or b"name" not in options:
             raise HttpFault(400, "Invalid form: a part without a name")
@@ -180,6 +180,10 @@ class _Parts:
 
 
 def _multipart(raw: bytes, header: str) -> dict[str, Any]:
+    # Imported by the first upload, not by every start.
+    from python_multipart.exceptions import FormParserError
+    from python_multipart.multipart import MultipartParser, parse_options_header
+
     _, options = parse_options_header(header.encode("latin-1"))
     boundary = options.get(b"boundary", b"")
     if not 1 <= len(boundary) <= 70:  # RFC 2046 section 5.1.1

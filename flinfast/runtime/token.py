@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
-import jwt
-
 from flinfast.runtime.secret import Secrets
 
 ALGORITHM = "HS256"
@@ -22,6 +20,8 @@ LEEWAY_S = 5  # clocks of several machines
 
 def sign_token(claims: Mapping[str, Any], secrets: Secrets) -> str:
     """A token with these claims; the caller has set `sub`, `iat`, `exp` and `iss`."""
+    import jwt  # with its HTTP client a twelfth of a start, and most programs sign nothing
+
     return jwt.encode(dict(claims), secrets.keys(PURPOSE)[0], algorithm=ALGORITHM)
 
 
@@ -35,6 +35,8 @@ def verify_token(token: str, secrets: Secrets, now_s: float) -> dict[str, Any] |
     """
     if not token or len(token) > TOKEN_CHARS_MAX or not token.isascii():
         return None
+    import jwt
+
     for key in secrets.keys(PURPOSE):
         try:
             claims = jwt.decode(
