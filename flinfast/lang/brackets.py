@@ -76,6 +76,14 @@ def _is_forced(token: Any) -> bool:
     return token.type == "TEXT_CLOSE" and type(token.value) is int
 
 
+def _is_cut_off(token: Any, source: Source) -> bool:
+    """Whether a text was closed by the end of its line."""
+    if token.type == "TEXT":
+        text = source.text
+        return bool(text[token.index] == "'" and text[token.end - 1 : token.end] != "'")
+    return _is_forced(token)
+
+
 def _is_word(tokens: list[Any], word: str) -> bool:
     """Whether a list of at most one token holds this name."""
     return bool(tokens) and tokens[0].type == "NAME" and tokens[0].value == word
@@ -286,6 +294,7 @@ class _Repair:
         """Close the innermost `count` groups at an offset, with one diagnostic for all."""
         if not count:
             return
+        is_reported = self._out[-1].end == offset and _is_cut_off(self._out[-1], self._source)
         openers = [self._stack.pop() for _ in range(count)]
         for opener in openers:
             self.unclosed.add(opener.index)
@@ -303,6 +312,8 @@ class _Repair:
             )
             for opener in openers[:_NOTES_MAX]
         )
+        if is_reported and openers[-1].type != "LBRACE":
+            return  # the text that was not closed on this line took the closers with it
         self._report("FL103", message, span, f"expected `{sign}` {where}", "", notes)
 
     def _add(self, kind: str, offset: int) -> None:
