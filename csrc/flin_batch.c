@@ -174,15 +174,14 @@ uint32_t flin_room_publish(flin_hub *hub, flin_room *room, const flin_frames *fr
             continue;
         }
         stream = &batch->streams[class];
-        if (frames->large[used] != NULL) {
-            stream_seal(hub, stream);
-            visit_members(hub, room, class, except, frames->large[used], 0);
-        } else if (stream_prepare(hub, stream, frames->size[used])) {
-            publish_small(hub, room, class, stream, frames->frame[used], frames->size[used],
-                          except);
-        } else {
+        if (!stream_prepare(hub, stream, frames->size[used])) {
             doom_members(hub, room, class, except);
+            continue;
         }
+        publish_small(hub, room, class, stream, frames->frame[used], frames->size[used], except);
+        if (frames->large[used] == NULL) continue;
+        stream_seal(hub, stream);
+        visit_members(hub, room, class, except, frames->large[used], 0);
     }
     hub->stats.messages_out++;
     hub->stats.deliveries += count;
@@ -193,8 +192,8 @@ bool flin_conn_send(flin_hub *hub, flin_conn *conn, const flin_frames *frames) {
     flin_class used = flin_frames_class(frames, flin_conn_class(conn));
     hub->stats.messages_out++;
     hub->stats.deliveries++;
-    if (frames->large[used] != NULL) return flin_output_push(hub, conn, frames->large[used], 0);
-    return flin_output_append(hub, conn, frames->frame[used], frames->size[used]);
+    if (!flin_output_append(hub, conn, frames->frame[used], frames->size[used])) return false;
+    return frames->large[used] == NULL || flin_output_push(hub, conn, frames->large[used], 0);
 }
 
 uint32_t flin_room_publish_others(flin_hub *hub, flin_room *room, const flin_endpoint *endpoint,

@@ -14,8 +14,8 @@
 
 /* Bytes after which a batch starts a new buffer: bounds what one slow peer can pin. */
 #define FLIN_BATCH_BUFFER_MAX (64u << 10)
-/* Frames from this size on get a buffer of their own, shared by reference. */
-#define FLIN_LARGE_FRAME_MIN (16u << 10)
+/* Payloads from this size on get a buffer of their own, shared by reference. */
+#define FLIN_LARGE_PAYLOAD_MIN (16u << 10)
 /* Spare batches kept: rooms that are busy in one turn. */
 #define FLIN_SPARE_BATCH_MAX 256u
 
@@ -38,7 +38,7 @@ struct flin_batch {
 typedef struct {
     const uint8_t *frame[FLIN_CLASS_COUNT]; /* PLAIN always; DEFLATE may be NULL */
     size_t size[FLIN_CLASS_COUNT];
-    flin_buffer *large[FLIN_CLASS_COUNT]; /* the frame as a buffer of its own, or NULL */
+    flin_buffer *large[FLIN_CLASS_COUNT]; /* payload; `frame` is the header then. Or NULL */
 } flin_frames;
 
 /** The encoding that readers of a class get: theirs if there is one, else the plain one. */

@@ -40,8 +40,27 @@ flin_buffer *flin_buffer_new(flin_buffer_pool *pool, size_t capacity) {
     buffer->is_small = is_small;
     buffer->is_private = 0;
     buffer->is_raw = 0;
+    buffer->is_payload = 0;
     pool->retained_bytes += capacity;
     return buffer;
+}
+
+flin_buffer *flin_buffer_wrap(flin_buffer_pool *pool, uint8_t *block, size_t size) {
+    flin_buffer *buffer;
+    if (size > FLIN_BUFFER_SIZE_MAX) return NULL;
+    buffer = flin_memory_zalloc(sizeof *buffer);
+    if (buffer == NULL) return NULL;
+    buffer->data = block;
+    buffer->refs = 1;
+    buffer->size = buffer->capacity = (uint32_t)size;
+    pool->retained_bytes += size;
+    return buffer;
+}
+
+void flin_buffer_unwrap(flin_buffer_pool *pool, flin_buffer *buffer) {
+    assert(buffer->refs == 1);
+    pool->retained_bytes -= buffer->capacity;
+    flin_memory_free(buffer);
 }
 
 void flin_buffer_release(flin_buffer_pool *pool, flin_buffer *buffer) {

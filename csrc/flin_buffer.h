@@ -36,6 +36,7 @@ typedef struct flin_buffer {
     uint8_t is_small;  /* the block itself belongs to the pool */
     uint8_t is_private; /* one connection's own: it may append while the last segment is open */
     uint8_t is_raw;     /* not frames (the 101 response): never cut */
+    uint8_t is_payload; /* payload of the frame whose header ends the segment in front */
 } flin_buffer;
 
 #define FLIN_BUFFER_SMALL_CAPACITY (FLIN_BUFFER_SMALL_SIZE - (uint32_t)sizeof(flin_buffer))
@@ -56,6 +57,16 @@ void flin_buffer_pool_free(flin_buffer_pool *pool);
  * @return NULL without memory or beyond the limit.
  */
 flin_buffer *flin_buffer_new(flin_buffer_pool *pool, size_t capacity);
+
+/**
+ * Make a buffer of a block from flin_memory_alloc(), `size` bytes of which are written.
+ *
+ * @return NULL without memory or beyond FLIN_BUFFER_SIZE_MAX: the block is the caller's still.
+ */
+flin_buffer *flin_buffer_wrap(flin_buffer_pool *pool, uint8_t *block, size_t size);
+
+/** Undo flin_buffer_wrap() while nobody else refers to the buffer: the block is the caller's. */
+void flin_buffer_unwrap(flin_buffer_pool *pool, flin_buffer *buffer);
 
 /** Drop one reference; the last one frees. */
 void flin_buffer_release(flin_buffer_pool *pool, flin_buffer *buffer);

@@ -142,7 +142,7 @@ struct flin_conn {
     uint32_t backlog;     /* bytes the kernel has refused so far */
     uint32_t deadline_ms; /* of the closing handshake */
     uint32_t progress_ms; /* last time the peer took bytes */
-    uint32_t head_frame;  /* frame boundary at or before segments[0].offset, in its buffer */
+    uint32_t head_frame;  /* a frame boundary of segments[0], at most one frame behind its offset */
 };
 
 #define FLIN_INTEREST_READ 1u

@@ -14,19 +14,17 @@
 typedef struct {
     uint32_t record_size; /* header, bytes behind it and padding */
     uint8_t kind;         /* a flin_effect_kind */
-    bool is_large;        /* two buffer pointers stand behind the header, not bytes */
+    bool is_large;        /* a flin_large stands behind the header, not bytes */
     uint16_t code;        /* of CLOSE */
     uint64_t conn_id;     /* receiver, member, or the one to leave out; 0 for none */
     flin_room *room;
-    uint32_t frame_size; /* plain frame; of CLOSE: the reason */
-    uint32_t twin_size;  /* deflated frame, 0 for none */
+    uint32_t frame_size; /* plain frame, or the header of a large one; of CLOSE: the reason */
+    uint32_t twin_size;  /* the same of the deflated frame, 0 for none */
 } flin_record;
 
 _Static_assert(sizeof(flin_record) % 8 == 0, "records keep 8-byte alignment");
 
 static uint8_t *record_bytes(flin_record *record) { return (uint8_t *)(record + 1); }
-
-static flin_buffer **record_buffers(flin_record *record) { return (flin_buffer **)(record + 1); }
 
 /* --- recording ------------------------------------------------------------------------------ */
 
@@ -59,36 +57,54 @@ static void record_done(flin_hub *hub, flin_record *record, flin_room *room) {
     hub->log.size += record->record_size;
 }
 
-static flin_buffer *large_frame(flin_hub *hub, uint8_t opcode, bool rsv1, const uint8_t *data,
-                                size_t size) {
-    flin_buffer *buffer = flin_buffer_new(&hub->pool, size + FLIN_FRAME_SERVER_HEADER_MAX);
-    size_t header_size;
+/** What stands behind the header of a record with large payloads. */
+typedef struct {
+    flin_buffer *payloads[FLIN_CLASS_COUNT]; /* one reference each, or NULL */
+    uint8_t headers[FLIN_CLASS_COUNT][16];   /* of the frames */
+} flin_large;
+
+static flin_large *record_large_part(flin_record *record) { return (flin_large *)(record + 1); }
+
+static flin_buffer *copy_payload(flin_hub *hub, const uint8_t *data, size_t size) {
+    flin_buffer *buffer = flin_buffer_new(&hub->pool, size);
     if (buffer == NULL) return NULL;
-    header_size = flin_frame_header_encode(buffer->data, (flin_opcode)opcode, true, rsv1, size);
-    memcpy(buffer->data + header_size, data, size);
-    buffer->size = (uint32_t)(header_size + size);
+    memcpy(buffer->data, data, size);
+    buffer->size = (uint32_t)size;
     return buffer;
 }
 
 static flin_record *record_large(flin_hub *hub, flin_effect_kind kind,
                                  const flin_payload *payload) {
-    flin_record *record = record_new(hub, kind, 2 * sizeof(flin_buffer *));
-    flin_buffer **buffers;
+    flin_record *record = record_new(hub, kind, sizeof(flin_large));
+    flin_buffer *plain = payload->shared, *twin = NULL;
+    flin_large *large;
     if (record == NULL) return NULL;
-    buffers = record_buffers(record);
-    buffers[1] = NULL;
-    buffers[0] = large_frame(hub, payload->opcode, false, payload->data, payload->size);
-    if (buffers[0] == NULL) return NULL;
+    if (plain != NULL) {
+        flin_buffer_acquire(plain);
+    } else {
+        plain = copy_payload(hub, payload->data, payload->size);
+        if (plain == NULL) return NULL;
+    }
     if (payload->twin_size > 0) {
-        buffers[1] = large_frame(hub, payload->opcode, true, payload->twin, payload->twin_size);
-        if (buffers[1] == NULL) {
-            flin_buffer_release(&hub->pool, buffers[0]);
+        twin = copy_payload(hub, payload->twin, payload->twin_size);
+        if (twin == NULL) {
+            flin_buffer_release(&hub->pool, plain);
             return NULL;
         }
-        record->twin_size = buffers[1]->size;
+        twin->is_payload = 1;
     }
+    plain->is_payload = 1;
+    large = record_large_part(record);
+    large->payloads[FLIN_CLASS_PLAIN] = plain;
+    large->payloads[FLIN_CLASS_DEFLATE] = twin;
     record->is_large = true;
-    record->frame_size = buffers[0]->size;
+    record->frame_size = (uint32_t)flin_frame_header_encode(
+        large->headers[FLIN_CLASS_PLAIN], (flin_opcode)payload->opcode, true, false, payload->size);
+    if (twin != NULL) {
+        record->twin_size = (uint32_t)flin_frame_header_encode(
+            large->headers[FLIN_CLASS_DEFLATE], (flin_opcode)payload->opcode, true, true,
+            payload->twin_size);
+    }
     return record;
 }
 
@@ -103,7 +119,7 @@ static flin_record *record_message(flin_hub *hub, flin_effect_kind kind,
                                    const flin_payload *payload) {
     flin_record *record;
     size_t frame_size, twin_size = 0;
-    if (payload->size >= FLIN_LARGE_FRAME_MIN) return record_large(hub, kind, payload);
+    if (payload->size >= FLIN_LARGE_PAYLOAD_MIN) return record_large(hub, kind, payload);
     record = record_new(hub, kind,
                         payload->size + payload->twin_size + 2 * FLIN_FRAME_SERVER_HEADER_MAX);
     if (record == NULL) return NULL;
@@ -167,8 +183,11 @@ static void apply_message(flin_hub *hub, const flin_log *log, flin_record *recor
     flin_conn *conn = record->conn_id == 0 ? NULL : flin_slab_find(&hub->slab, record->conn_id);
     flin_endpoint *endpoint;
     if (record->is_large) {
-        frames.large[FLIN_CLASS_PLAIN] = record_buffers(record)[0];
-        frames.large[FLIN_CLASS_DEFLATE] = record_buffers(record)[1];
+        flin_large *large = record_large_part(record);
+        for (unsigned i = 0; i < FLIN_CLASS_COUNT; i++) {
+            frames.frame[i] = large->headers[i];
+            frames.large[i] = large->payloads[i];
+        }
     } else {
         frames.frame[FLIN_CLASS_PLAIN] = record_bytes(record);
         frames.frame[FLIN_CLASS_DEFLATE] = record_bytes(record) + record->frame_size;
@@ -230,9 +249,11 @@ static void log_finish(flin_hub *hub, flin_log *log, bool is_applied) {
         offset += record->record_size;
         if (is_applied) apply_record(hub, log, record);
         if (record->is_large) {
-            flin_buffer **buffers = record_buffers(record);
-            flin_buffer_release(&hub->pool, buffers[0]);
-            if (buffers[1] != NULL) flin_buffer_release(&hub->pool, buffers[1]);
+            flin_large *large = record_large_part(record);
+            flin_buffer_release(&hub->pool, large->payloads[FLIN_CLASS_PLAIN]);
+            if (large->payloads[FLIN_CLASS_DEFLATE] != NULL) {
+                flin_buffer_release(&hub->pool, large->payloads[FLIN_CLASS_DEFLATE]);
+            }
         }
         if (record->room != NULL) {
             record->room->refs--;

@@ -51,7 +51,8 @@ typedef struct {
     size_t size;
     const uint8_t *twin; /* the same, deflated without its tail; or NULL */
     size_t twin_size;
-    uint8_t opcode; /* FLIN_OPCODE_TEXT or FLIN_OPCODE_BINARY */
+    flin_buffer *shared; /* a buffer that holds just `data`, to refer to instead; or NULL */
+    uint8_t opcode;      /* FLIN_OPCODE_TEXT or FLIN_OPCODE_BINARY */
 } flin_payload;
 
 /** Open the log; false when it is open already. */

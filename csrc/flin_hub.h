@@ -130,6 +130,15 @@ void flin_conn_feed(flin_hub *hub, flin_conn *conn, uint8_t *data, size_t size);
 /** The peer has ended its direction of the stream. */
 void flin_conn_feed_end(flin_hub *hub, flin_conn *conn);
 
+/**
+ * Take over the bytes of a message that its handler has just been called with.
+ *
+ * @return A buffer with one reference that holds event->data, or NULL when they lie in the receive
+ *         buffer, are too few to be worth it, or there is no memory.
+ */
+flin_buffer *flin_conn_take_message(flin_hub *hub, flin_conn *conn,
+                                    const flin_message_event *event);
+
 /** Deliver one event of the input state machine (used by readers with a room of their own). */
 void flin_conn_handle_event(flin_hub *hub, flin_conn *conn, flin_message_event *event);
 

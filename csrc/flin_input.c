@@ -43,6 +43,17 @@ static void deliver(flin_hub *hub, flin_conn *conn, flin_message_event *event) {
     if (hub->callbacks.message(hub->user, conn, event)) conn->flags &= ~FLIN_CONN_BUSY;
 }
 
+flin_buffer *flin_conn_take_message(flin_hub *hub, flin_conn *conn,
+                                    const flin_message_event *event) {
+    flin_buffer *buffer;
+    if (event->size < FLIN_LARGE_PAYLOAD_MIN || event->rsv1) return NULL;
+    buffer = flin_buffer_wrap(&hub->pool, event->data, event->size);
+    if (buffer == NULL) return NULL;
+    if (flin_message_take(&conn->input, event) != NULL) return buffer;
+    flin_buffer_unwrap(&hub->pool, buffer);
+    return NULL;
+}
+
 void flin_conn_handle_event(flin_hub *hub, flin_conn *conn, flin_message_event *event) {
     switch ((flin_opcode)event->opcode) {
     case FLIN_OPCODE_TEXT:

@@ -33,11 +33,14 @@ void flin_output_seal(flin_conn *conn) {
 /** Merge all segments into one private copy, from the last known frame boundary on. */
 static bool merge_segments(flin_hub *hub, flin_conn *conn) {
     flin_buffer *merged;
-    uint32_t sent = conn->segments[0].offset - conn->head_frame;
+    flin_segment *head = &conn->segments[0];
+    bool is_behind = conn->head_frame < head->offset;
+    uint32_t sent = is_behind ? head->offset - conn->head_frame : 0;
+    uint32_t boundary = is_behind ? 0 : conn->head_frame - head->offset;
     merged = flin_buffer_new(&hub->pool, sent + flin_output_size(conn));
     if (merged == NULL) return false;
     flin_output_seal(conn);
-    conn->segments[0].offset = conn->head_frame;
+    head->offset -= sent;
     for (uint16_t i = 0; i < conn->segment_count; i++) {
         flin_segment *segment = &conn->segments[i];
         uint32_t size = segment->end - segment->offset;
@@ -49,7 +52,7 @@ static bool merge_segments(flin_hub *hub, flin_conn *conn) {
     merged->is_private = 1;
     conn->segments[0] = (flin_segment){merged, sent, FLIN_SEGMENT_OPEN};
     conn->segment_count = 1;
-    conn->head_frame = 0;
+    conn->head_frame = boundary;
     return true;
 }
 
@@ -165,7 +168,9 @@ void flin_output_consume(flin_hub *hub, flin_conn *conn, size_t size) {
     while (done < conn->segment_count) {
         flin_segment *segment = &conn->segments[done];
         size_t length = flin_segment_end(segment) - segment->offset;
-        if (done > 0) conn->head_frame = segment->offset;
+        if (done > 0) {
+            conn->head_frame = segment->offset + (segment->buffer->is_payload ? (uint32_t)length : 0);
+        }
         if (size < length) {
             segment->offset += (uint32_t)size;
             size = 0;
@@ -228,14 +233,19 @@ uint64_t flin_output_cut(flin_hub *hub, flin_conn *conn) {
         flin_segment *segment = &conn->segments[i];
         uint32_t start = i == 0 ? conn->head_frame : segment->offset;
         uint32_t end = segment->end;
-        if (segment->buffer->is_raw) {
+        if (segment->buffer->is_raw || (i == 0 && segment->buffer->is_payload)) {
             keep = 1;
             continue;
         }
+        if (segment->buffer->is_payload) continue; /* counted with its header */
         while (start < segment->offset) start = frame_end(segment->buffer, start, end);
         segment->end = start;
+        if (i == 0 && start > segment->offset) {
+            bool is_split = start == end && conn->segment_count > 1 &&
+                            conn->segments[1].buffer->is_payload;
+            keep = is_split ? 2 : 1;
+        }
         for (; start < end; dropped++) start = frame_end(segment->buffer, start, end);
-        if (i == 0 && segment->end > segment->offset) keep = 1;
     }
     for (uint16_t i = keep; i < conn->segment_count; i++) {
         flin_buffer_release(&hub->pool, conn->segments[i].buffer);

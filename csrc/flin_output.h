@@ -6,7 +6,8 @@
  *      segments hold references.
  *   2. Only the last segment may be open. Whatever is queued behind it seals it, and a room that
  *      still appends to its buffer is told to give the connection a new segment.
- *   3. A segment begins at a frame boundary, and frames do not straddle segments.
+ *   3. A segment begins at a frame boundary, unless its buffer is the payload (`is_payload`) of
+ *      the frame whose header ends the segment in front of it.
  *   4. A connection has at most FLIN_SEGMENT_MAX segments; beyond, they are merged into one copy.
  */
 #ifndef FLIN_OUTPUT_H

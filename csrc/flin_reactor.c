@@ -169,9 +169,8 @@ static ssize_t receive_into_room(flin_hub *hub, flin_conn *conn, uint8_t *room, 
     } else if (status != FLIN_NEED_MORE) {
         flin_conn_fail(hub, conn, status);
     }
-    if ((size_t)received > in_room) {
-        flin_conn_feed(hub, conn, hub->receive, (size_t)received - in_room);
-    }
+    /* Also without a byte: the parser lets go of the message only when it is called again. */
+    flin_conn_feed(hub, conn, hub->receive, (size_t)received - in_room);
     return received;
 }
 
@@ -198,6 +197,11 @@ void flin_reactor_write_reply(flin_hub *hub, flin_conn *conn) {
     uint32_t flags = FLIN_CONN_DIRTY | FLIN_CONN_STALLED | FLIN_CONN_TRANSPORT;
     if ((conn->flags & flags) != FLIN_CONN_DIRTY || conn->fd < 0) return;
     if (conn->segment_count == 0 || flin_output_is_shared_open(conn)) return;
+    if (hub->dirty_head == conn && hub->dirty_tail == conn) {
+        /* The usual case: nobody else has output, and now nobody will need a flush. */
+        hub->dirty_head = hub->dirty_tail = NULL;
+        conn->flags &= ~FLIN_CONN_DIRTY;
+    }
     flin_reactor_write(hub, conn);
 }
 

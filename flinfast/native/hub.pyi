@@ -176,7 +176,7 @@ class Hub:
             clock_ms: Monotonic milliseconds; a test passes its own.
         """
 
-    # --- life of a connection ----------------------------------------
+    # --- life of a connection
     def attach_loop(self, loop: Any) -> None:
         """Join the epoll set to the loop (add_reader) and arm the 1 Hz sweep (call_later)."""
     def detach_loop(self) -> None: ...
@@ -224,7 +224,7 @@ class Hub:
     def handler_done(self, connection: Connection) -> None:
         """A waiting handler of this connection has finished: go on with its queued messages."""
 
-    # --- effects of a handler ----------------------------------------
+    # --- effects of a handler
     def begin(self, current: Connection | None = None) -> None:
         """Start the effect log of a handler; `current` is the connection it runs for, if any.
 
@@ -248,7 +248,7 @@ class Hub:
     def in_handler(self) -> bool:
         """Whether an effect log is open."""
 
-    # --- what builtins call; all need an open log, all return at once ------------------------------
+    # --- what builtins call; all need an open log, all return at once
     def send(self, target: str, data: object) -> int:
         """Send to a connection id, else to every member of the room of that name, else nobody.
 
@@ -274,7 +274,7 @@ class Hub:
     def close(self, connection: Connection, code: int, reason: str) -> None:
         """Send a close frame after what was sent before; further messages are not delivered."""
 
-    # --- outside handlers ----------------------------------------
+    # --- outside handlers
     def drop(self, connection: Connection, code: int, reason: str) -> None:
         """Close at once, not as an effect (logout, expiry, administration)."""
     def drain(self, code: int = 1012, reason: str = "", *, per_second: int = 5000) -> None:

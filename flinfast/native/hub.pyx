@@ -44,6 +44,7 @@ cdef enum:
     CLOSE_INTERNAL = 1011   # a handler failed (RFC 6455 section 7.4.1)
     TRANSPORT_HIGH = 65536  # bytes a transport may hold before further output waits here
     ROOM_NAME_MAX = 1 << 20
+    LARGE_MIN = 16384       # FLIN_LARGE_PAYLOAD_MIN: from here on bytes are shared, not copied
     DRAIN_PERIOD_MS = 50    # between two batches of a drain, give or take half
 
 CONNECTION_ID_PREFIX = "ws_"
@@ -66,6 +67,7 @@ cdef class Message:
     cdef const uint8_t *_data
     cdef size_t _size
     cdef bytes _payload      # None while borrowed
+    cdef flin_buffer *_buffer  # large bytes taken over from the reader, while the handler runs
     cdef object _value
     cdef bint _has_value
     cdef bint _is_text
@@ -617,9 +619,12 @@ cdef class Hub:
             message = Message.__new__(Message)
         self._spare = None
         message._payload = payload
+        message._buffer = NULL
         if payload is None:
             message._data = event.data
             message._size = event.size
+            if event.size >= LARGE_MIN:
+                message._buffer = flin_conn_take_message(&self._core, conn, event)
         else:
             message._data = <const uint8_t *>PyBytes_AS_STRING(payload)
             message._size = PyBytes_GET_SIZE(payload)
@@ -633,6 +638,9 @@ cdef class Hub:
             self._spare = message
         else:
             message._own()  # somebody keeps it: the receive buffer is about to be reused
+        if message._buffer is not NULL:
+            flin_buffer_release(&self._core.pool, message._buffer)
+            message._buffer = NULL
         return is_finished
 
     # --- effects of a handler -----------------------------------------------------------------------
@@ -683,6 +691,7 @@ cdef class Hub:
         payload.twin = NULL
         payload.twin_size = 0
         payload.opcode = FLIN_OPCODE_TEXT
+        payload.shared = NULL
         if type(data) is Message:
             message = <Message>data
             if not message._is_text:
@@ -691,6 +700,7 @@ cdef class Hub:
                 return self._fill(message.value, payload)
             payload.data = message._data
             payload.size = message._size
+            payload.shared = message._buffer
             return data
         if isinstance(data, str):
             try:

@@ -72,6 +72,11 @@ cdef extern from "flin_hub.h":
         FLIN_EFFECT_JOIN
         FLIN_EFFECT_LEAVE
 
+    ctypedef struct flin_buffer:
+        pass
+    ctypedef struct flin_buffer_pool:
+        pass
+    void flin_buffer_release(flin_buffer_pool *pool, flin_buffer *buffer)
     ctypedef struct flin_room:
         flin_member *members
         uint32_t count
@@ -130,6 +135,7 @@ cdef extern from "flin_hub.h":
         uint32_t rooms_max
     ctypedef struct flin_hub:
         flin_slab slab
+        flin_buffer_pool pool
         flin_room_table rooms
         flin_room *all
         flin_log log
@@ -143,6 +149,7 @@ cdef extern from "flin_hub.h":
         size_t size
         const uint8_t *twin
         size_t twin_size
+        flin_buffer *shared
         uint8_t opcode
 
     c_bool flin_hub_init(flin_hub *hub, const flin_hub_options *options,
@@ -164,6 +171,8 @@ cdef extern from "flin_hub.h":
     void flin_conn_lost(flin_hub *hub, flin_conn *conn, c_bool reset)
     void flin_hub_reap(flin_hub *hub)
     void flin_hub_sweep(flin_hub *hub)
+    flin_buffer *flin_conn_take_message(flin_hub *hub, flin_conn *conn,
+                                        const flin_message_event *event)
     flin_conn *flin_slab_at(const flin_slab *slab, uint32_t slot)
     flin_conn *flin_slab_find(const flin_slab *slab, uint64_t number)
     uint64_t flin_conn_id(const flin_conn *conn)

@@ -171,7 +171,7 @@ static inline void test_feed_text(test_hub *test, test_peer *peer, const char *t
 }
 
 static inline flin_payload test_text(const char *text) {
-    flin_payload payload = {(const uint8_t *)text, strlen(text), NULL, 0, FLIN_OPCODE_TEXT};
+    flin_payload payload = {(const uint8_t *)text, strlen(text), NULL, 0, NULL, FLIN_OPCODE_TEXT};
     return payload;
 }
 

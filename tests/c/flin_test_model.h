@@ -248,7 +248,7 @@ static inline bool model_record_message(model *m, model_effect *effect, flin_eff
                                         flin_room *room, flin_conn *conn) {
     size_t size = model_message_size(effect->message);
     uint8_t *plain = malloc(size), *twin = malloc(size);
-    flin_payload payload = {plain, size, NULL, 0, FLIN_OPCODE_BINARY};
+    flin_payload payload = {plain, size, NULL, 0, NULL, FLIN_OPCODE_BINARY};
     bool is_recorded;
     if (!plain || !twin) abort();
     model_message_write(effect->message, plain, size);

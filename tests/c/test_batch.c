@@ -112,8 +112,8 @@ static void a_batch_beyond_its_size_goes_on_in_a_new_buffer(void) {
 }
 
 static void a_large_message_is_one_buffer_for_all(void) {
-    char *text = calloc(1, FLIN_LARGE_FRAME_MIN + 1);
-    memset(text, 'z', FLIN_LARGE_FRAME_MIN);
+    char *text = calloc(1, FLIN_LARGE_PAYLOAD_MIN + 1);
+    memset(text, 'z', FLIN_LARGE_PAYLOAD_MIN);
     start();
     test_publish(&test, "room", NULL, "before");
     test_publish(&test, "room", NULL, text);

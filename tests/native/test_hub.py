@@ -31,7 +31,7 @@ def message_of(rig: Rig, frame: bytes) -> Message:
     return kept[0]
 
 
-# --- values ---------------------------------------------------------------------------------------
+# --- values
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_messages_cannot_be_made_by_hand() -> None:
         Message()
 
 
-# --- what goes out -----------------------------------------------------------------------------------
+# --- what goes out
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_an_encoder_that_fails_fails_the_handler_alone(rig: Rig) -> None:
     rig.faults.clear()
 
 
-# --- handlers -----------------------------------------------------------------------------------------
+# --- handlers
 
 
 def test_connect_runs_before_the_first_message_glued_to_the_handshake(rig: Rig) -> None:
@@ -281,7 +281,7 @@ def test_an_unknown_event_name_is_refused(rig: Rig) -> None:
         rig.endpoint(direct=("massage",))
 
 
-# --- runners that wait ---------------------------------------------------------------------------------
+# --- runners that wait
 
 
 class Runner:
@@ -388,7 +388,7 @@ def test_a_runner_that_raises_is_reported_and_over(rig: Rig) -> None:
     rig.faults.clear()
 
 
-# --- effects ---------------------------------------------------------------------------------------------
+# --- effects
 
 
 def test_effects_need_a_handler(rig: Rig) -> None:
@@ -618,7 +618,7 @@ def test_discarded_and_dropped_effects_never_leave(rig: Rig) -> None:
     assert peer.texts() == ["kept"]
 
 
-# --- connections -----------------------------------------------------------------------------------------
+# --- connections
 
 
 def test_connection_ids_are_unguessable_and_found(rig: Rig) -> None:
@@ -701,7 +701,7 @@ def _forget(rig: Rig) -> None:
     rig.peers.clear()
 
 
-# --- faults of the peer, limits --------------------------------------------------------------------------
+# --- faults of the peer, limits
 
 
 @pytest.mark.parametrize(
