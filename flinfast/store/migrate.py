@@ -7,6 +7,9 @@ else stops with a SchemaError whose plan says, step by step, what needs a decisi
 
 `migrate` makes the decisions of its caller: fields to rename and things to drop. It keeps a copy
 of the database file first.
+
+Defaults are program code, which can only run once the store is open and the program bound to it.
+So a new field with a default is marked, and `backfill` gives the old records their value later.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from flinfast.store.schema import (
     check_specs,
     quote,
 )
+from flinfast.store.schema import Stored as StoredCell
 from flinfast.store.sqlite import APPLICATION_ID, FORMAT_VERSION, Database
 
 COMMAND: Final = "flinfast db migrate"
@@ -65,8 +69,21 @@ class _Steps:
         self.options.append(option)
 
 
-def open_schema(database: Database, entities: Sequence[EntitySpec]) -> dict[str, Table]:
-    """Check the declarations, apply harmless changes, return the tables by entity.
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """An up-to-date database.
+
+    Attributes:
+        tables: By entity.
+        unfilled: (entity, field) of new fields whose old records still lack the default.
+    """
+
+    tables: dict[str, Table]
+    unfilled: tuple[tuple[str, str], ...]
+
+
+def open_schema(database: Database, entities: Sequence[EntitySpec]) -> Schema:
+    """Check the declarations and apply harmless changes.
 
     Raises:
         SchemaError: Declarations that cannot be stored, a database of a newer version or of
@@ -81,7 +98,7 @@ def migrate(
     *,
     renames: Mapping[str, str] | None = None,
     drops: Collection[str] = (),
-) -> dict[str, Table]:
+) -> Schema:
     """The same with the caller's decisions.
 
     Args:
@@ -123,14 +140,67 @@ def migrate(
         for sql, values in steps.statements:
             database.execute(sql, values)
         _indexes(database, tables)
+        unfilled = _unfilled(tables, stored)
         for name, table in tables.items():
-            _store(database, name, table)
+            _store(database, name, table, unfilled)
     except BaseException:
         if database.in_transaction():
             database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
-    return tables
+    return Schema(tables, unfilled)
+
+
+def _unfilled(
+    tables: Mapping[str, Table], stored: Mapping[str, Stored]
+) -> tuple[tuple[str, str], ...]:
+    """Fields with a default that are new in an old table, or were left unfilled before."""
+    return tuple(
+        (name, spec.name)
+        for name, table in tables.items()
+        if name in stored
+        for spec in table.fields
+        if spec.default is not None
+        and (spec.name not in stored[name] or stored[name][spec.name].get("fill"))
+    )
+
+
+def backfill(database: Database, schema: Schema) -> None:
+    """Give old records the defaults of fields that are new, in one transaction.
+
+    Raises:
+        SchemaError: A default does not fit its field.
+        StoreError: The database refused.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        for name, field_name in schema.unfilled:
+            table = schema.tables[name]
+            spec = next(spec for spec in table.fields if spec.name == field_name)
+            cell = _default_cell(table, spec)
+            column = quote(field_name)
+            if cell is not None:
+                database.execute(
+                    f"UPDATE {quote(name)} SET {column} = ? WHERE {column} IS NULL", (cell,)
+                )
+        for name in {name for name, _ in schema.unfilled}:
+            _store(database, name, schema.tables[name], ())
+    except BaseException:
+        if database.in_transaction():
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _default_cell(table: Table, spec: FieldSpec) -> StoredCell:
+    assert spec.default is not None
+    value = spec.default()
+    if value is None:
+        return None
+    try:
+        return encoder(spec)(value)
+    except FieldFault as fault:
+        raise SchemaError(f"the default of `{table.name}.{spec.name}` {fault}") from None
 
 
 def _keep_copy(database: Database) -> None:
@@ -163,7 +233,8 @@ def _check_format(database: Database) -> None:
 
 # --- stored declarations ----------------------------------------
 
-Stored = dict[str, dict[str, Any]]  # field name -> {"type", "target", for an enum "variants"}
+# Field name -> {"type", "target", for an enum "variants", "fill" while `backfill` is due}.
+Stored = dict[str, dict[str, Any]]
 
 
 def _stored(database: Database) -> dict[str, Stored]:
@@ -171,8 +242,13 @@ def _stored(database: Database) -> dict[str, Stored]:
     return {name: json.loads(text) for name, text in rows}
 
 
-def _store(database: Database, name: str, table: Table) -> None:
-    fields = {spec.name: _stored_form(spec) for spec in table.fields}
+def _store(
+    database: Database, name: str, table: Table, unfilled: Collection[tuple[str, str]]
+) -> None:
+    fields = {
+        spec.name: _stored_form(spec) | ({"fill": True} if (name, spec.name) in unfilled else {})
+        for spec in table.fields
+    }
     database.execute(
         "INSERT INTO _flin_schema VALUES (?, ?) ON CONFLICT (entity) DO UPDATE "
         "SET fields = excluded.fields WHERE fields <> excluded.fields",
@@ -262,14 +338,6 @@ def _add_field(table: Table, spec: FieldSpec, steps: _Steps) -> None:
     column = table.columns[spec.name]
     name = quote(table.name)
     steps.run(f"ALTER TABLE {name} ADD COLUMN {quote(spec.name)} {column.sql_type}")
-    value = None if spec.default is None else spec.default()
-    if value is None:
-        return
-    try:
-        cell = encoder(spec)(value)
-    except FieldFault as fault:
-        raise SchemaError(f"the default of `{table.name}.{spec.name}` {fault}") from None
-    steps.run(f"UPDATE {name} SET {quote(spec.name)} = ?", (cell,))
 
 
 def _change_field(

@@ -18,7 +18,7 @@ from flinfast.errors import DurabilityError, RuntimeFault, StoreError
 from flinfast.store.commit import CallSoon, GroupCommit, RunInThread
 from flinfast.store.condition import FUNCTIONS
 from flinfast.store.entity import Entity
-from flinfast.store.migrate import open_schema
+from flinfast.store.migrate import backfill, open_schema
 from flinfast.store.record import Record
 from flinfast.store.schema import EntitySpec, Value
 from flinfast.store.session import SessionTable
@@ -90,7 +90,7 @@ class Store:
         _make_folder(folder, self._path)
         self.database = Database(self._path, vfs=vfs, busy_ms=busy_ms)
         try:
-            tables = open_schema(self.database, entities)
+            self._schema = open_schema(self.database, entities)
             self.database.limit_scans(scan_limit_s, monotonic)
             for name, function in FUNCTIONS.items():
                 self.database.define(name, function)
@@ -107,9 +107,9 @@ class Store:
             sync=self._sync,
             committed=self._maybe_checkpoint,
         )
-        self.entities = {name: Entity(table, self) for name, table in tables.items()}
+        self.entities = {name: Entity(table, self) for name, table in self._schema.tables.items()}
         self.sessions = SessionTable(self.database, self.group, clock_ms)
-        self.begin = self.group.begin
+        self.begin = self._begin_first if self._schema.unfilled else self.group.begin
         self.commit = self.group.commit
         self.rollback = self.group.rollback
         self.after_durable = self.group.after_durable
@@ -118,6 +118,25 @@ class Store:
     def pending(self) -> bool:
         """Whether something written is not durable yet."""
         return self.group.pending
+
+    def _begin_first(self, *, writes: bool) -> None:
+        self.backfill()
+        self.group.begin(writes=writes)
+
+    def backfill(self) -> None:
+        """Give old records the defaults of fields that are new since the last start.
+
+        Defaults are code of the program, which is bound to the store: so this is due when the
+        program is, and happens by itself at the latest before the first handler.
+
+        Raises:
+            SchemaError: A default does not fit its field.
+            StoreError: The database refused.
+        """
+        if self._schema.unfilled and self.begin != self.group.begin:
+            self.group.end_turn()
+            backfill(self.database, self._schema)
+            self.begin = self.group.begin
 
     def handle(self, name: str) -> Entity:
         """The entity with this name; KeyError when the program declares none."""

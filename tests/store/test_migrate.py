@@ -57,6 +57,7 @@ def test_new_entity_and_field(reopen: Open) -> None:
         FieldSpec("at", "time", default=lambda: Time(5)),
         others=(EntitySpec("Other", (NAME,)),),
     )
+    store.backfill()
     item = store.handle("Item").find(1)
     assert item.to_map() | {"created_at": 0, "updated_at": 0} == {
         "id": 1,
@@ -358,12 +359,54 @@ def test_most_fields(tmp_path: Path) -> None:
     store.close()
 
 
-def test_bad_default_of_a_new_field(reopen: Open) -> None:
-    """A default that does not fit its field stops the start and changes nothing."""
+def test_backfill_runs_before_the_first_handler(reopen: Open) -> None:
+    """Defaults are asked for once the program is bound, once, and not at later starts."""
     fill(reopen(NAME), name="a")
+    asked = []
+
+    def default() -> int:
+        asked.append(1)
+        return 7
+
+    count = FieldSpec("count", "int", default=default)
+    store = reopen(NAME, count)
+    assert not asked
+    store.close()  # never served: the next start must still fill
+    store = reopen(NAME, count)
+    store.begin(writes=False)
+    assert store.handle("Item").find(1).flin_get("count") == 7
+    store.commit()
+    store.close()
+    assert len(asked) == 1
+    store = reopen(NAME, count)
+    with store.transaction():
+        make(store, "Item", name="b", count=None)
+    store.close()
+    store = reopen(NAME, count)
+    store.begin(writes=True)
+    store.rollback()
+    assert [r.flin_get("count") for r in store.handle("Item").flin_get("all")] == [7, None]
+    store.close()
+
+
+def test_bad_default_of_a_new_field(reopen: Open) -> None:
+    """A default that does not fit its field is reported, and nothing is filled."""
+    fill(reopen(NAME), name="a")
+    store = reopen(
+        NAME,
+        FieldSpec("size", "int", default=lambda: 1),
+        FieldSpec("count", "int", default=lambda: "x"),
+    )
     with pytest.raises(SchemaError, match=r"default of `Item\.count` must be an integer"):
-        reopen(NAME, FieldSpec("count", "int", default=lambda: "x"))
-    reopen(NAME).close()
+        store.backfill()
+    with pytest.raises(SchemaError):
+        store.begin(writes=False)
+    assert store.handle("Item").find(1).flin_get("size") is None
+    store.close()
+    store = reopen(NAME, FieldSpec("size", "int", default=lambda: 1))
+    store.backfill()
+    assert store.handle("Item").find(1).flin_get("size") == 1
+    store.close()
 
 
 def test_database_of_another_program(tmp_path: Path) -> None:
