@@ -76,14 +76,6 @@ def _is_forced(token: Any) -> bool:
     return token.type == "TEXT_CLOSE" and type(token.value) is int
 
 
-def _is_cut_off(token: Any, source: Source) -> bool:
-    """Whether a text was closed by the end of its line."""
-    if token.type == "TEXT":
-        text = source.text
-        return bool(text[token.index] == "'" and text[token.end - 1 : token.end] != "'")
-    return _is_forced(token)
-
-
 def _is_word(tokens: list[Any], word: str) -> bool:
     """Whether a list of at most one token holds this name."""
     return bool(tokens) and tokens[0].type == "NAME" and tokens[0].value == word
@@ -114,6 +106,7 @@ class _Repair:
         self._report = report
         self._early = early  # offsets of openers known to be unclosed: `(` ends with its line
         self._mends = mends  # some `}` has no opener: look for the `{` that is missing
+        self._cut_off_at = -1  # offset where the last unclosed text was closed
         self._line = 0  # index of the first token of the current line
         self._maps: set[int] = set()  # offsets of the `{` that open entries
         self._out: list[Any] = []
@@ -284,6 +277,7 @@ class _Repair:
 
     def _force(self, token: Any) -> None:
         """Close as many texts as the lexer gave up, and what is open in them; it reported them."""
+        self._cut_off_at = token.index
         remaining = token.value
         while remaining:
             opener = self._stack.pop()
@@ -294,7 +288,7 @@ class _Repair:
         """Close the innermost `count` groups at an offset, with one diagnostic for all."""
         if not count:
             return
-        is_reported = self._out[-1].end == offset and _is_cut_off(self._out[-1], self._source)
+        is_reported = self._is_cut_off(self._out[-1])
         openers = [self._stack.pop() for _ in range(count)]
         for opener in openers:
             self.unclosed.add(opener.index)
@@ -315,6 +309,13 @@ class _Repair:
         if is_reported and openers[-1].type != "LBRACE":
             return  # the text that was not closed on this line took the closers with it
         self._report("FL103", message, span, f"expected `{sign}` {where}", "", notes)
+
+    def _is_cut_off(self, token: Any) -> bool:
+        """Whether this token is a text that was closed by the end of its line."""
+        if token.type == "TEXT":
+            text = self._source.text
+            return bool(text[token.index] == "'" and text[token.end - 1] != "'")
+        return bool(token.type == "TEXT_CLOSE" and token.end == self._cut_off_at)
 
     def _add(self, kind: str, offset: int) -> None:
         self._out.append(self._make_token(kind, _SIGN.get(kind, '"'), offset, offset))
