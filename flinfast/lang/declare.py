@@ -48,6 +48,7 @@ _NONE_NAMES: Final = frozenset({"none", "null", "nil"})
 _ARITY: Final = {"list": (0, 1), "map": (0, 2)}
 ANY: Final = TypeInfo("any")
 SHARED_KINDS: Final = frozenset({"lib", "entities"})  # their functions are visible everywhere
+GUARD_KINDS: Final = frozenset({"guards", "middleware"})  # so are their guard definitions
 
 
 class Declarations:
@@ -89,8 +90,10 @@ class Declarations:
             symbol = FunctionSymbol(item.name, source, item, shared)
             self._enter_function(symbol, file)
         elif isinstance(item, ast.GuardDefinition):
-            symbol = FunctionSymbol(item.name, source, item, file.kind != "route")
+            symbol = FunctionSymbol(item.name, source, item, file.kind in GUARD_KINDS)
             self._enter_guard(symbol, file)
+            if file.kind in SHARED_KINDS:
+                self._wrong_file("guard_definition", item.name_span, file, "`guards/`")
 
     def _enter_type(self, name: str, span: Span, source: Source, what: str) -> bool:
         table = self.table
@@ -240,19 +243,14 @@ class Declarations:
 
     def _check_place(self, key: str, span: Span, file: FileNames) -> None:
         block = key.split(" ", 1)[0]
-        wanted = "middleware" if block == "middleware" else "route"
-        if file.kind == wanted:
-            return
-        place = (
-            "a file named `_middleware.flin`" if wanted == "middleware" else "a file below `app/`"
-        )
-        self.report.error(
-            "FL108",
-            f"`{block}` block in the wrong file",
-            file.source,
-            span,
-            f"belongs in {place}",
-        )
+        if block == "middleware" and file.kind != "middleware":
+            self._wrong_file(block, span, file, "a file named `_middleware.flin`")
+        elif block != "middleware" and file.kind != "route":
+            self._wrong_file(block, span, file, "a file below `app/`")
+
+    def _wrong_file(self, block: str, span: Span, file: FileNames, place: str) -> None:
+        message = f"`{block}` in the wrong file"
+        self.report.error("FL108", message, file.source, span, f"belongs in {place}")
 
     # --- fields ----------------------------------------
 

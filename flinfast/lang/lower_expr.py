@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast as py
 from collections.abc import Callable
 from functools import partial
+from types import NoneType
 from typing import Final
 
 from flinfast.lang import ast
@@ -161,7 +162,7 @@ def slice_(self: Lowering, node: ast.Slice) -> py.expr:
     none = ast.Literal(node.span, None)
     bounds = [node.start or none, node.stop or none, node.step or none]
     value, start, stop, step = self.operands([node.target, *bounds])
-    plain = all(isinstance(b, ast.Literal) and type(b.value) is not float for b in bounds)
+    plain = all(isinstance(b, ast.Literal) and type(b.value) in (int, NoneType) for b in bounds)
     if plain and node.step is None and self.kinds.of(node.target) in (TEXT, LIST):
         between = py.Slice(_bound(start), _bound(stop), None, **self.place)
         return self.item(value, between)
