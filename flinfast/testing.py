@@ -404,7 +404,7 @@ class TestSocket:
     def __init__(self, program: _Program, upgrade: Upgrade) -> None:
         self._program = program
         self._buffer = bytearray()
-        self._closed: ConnectionClosed | None = None
+        self._closed: tuple[int, str] | None = None
         self.headers = list(upgrade.headers)
         self.connection = upgrade.context
         ours, theirs = socket.socketpair()
@@ -524,7 +524,7 @@ class TestSocket:
 
     def _frame(self, timeout_s: float) -> tuple[bool, int, bytes]:
         if self._closed is not None:
-            raise self._closed
+            raise ConnectionClosed(*self._closed)
         self._need(2, timeout_s)
         first, second = self._buffer[0], self._buffer[1] & 0x7F
         start, size = 2, second
@@ -540,10 +540,10 @@ class TestSocket:
 
     def _finish(self, payload: bytes) -> None:
         code = int.from_bytes(payload[:2]) if len(payload) >= 2 else 1005
-        self._closed = ConnectionClosed(code, payload[2:].decode("utf-8", "replace"))
+        self._closed = code, payload[2:].decode("utf-8", "replace")
         with contextlib.suppress(OSError):
             self._send(_CLOSE, payload[:2])
-        raise self._closed
+        raise ConnectionClosed(*self._closed)
 
     def _need(self, size: int, timeout_s: float) -> None:
         self._until(lambda: len(self._buffer) >= size, timeout_s)
@@ -561,8 +561,8 @@ class TestSocket:
             except ConnectionError:
                 data = b""
             if not data:
-                self._closed = self._closed or ConnectionClosed(1006)
-                raise self._closed
+                self._closed = self._closed or (1006, "")
+                raise ConnectionClosed(*self._closed)
             self._buffer += data
 
     def _run(self, work: Any, timeout_s: float) -> Any:
