@@ -185,14 +185,15 @@ class App:
         hub: Hub | None = None,
         clock_ms: Callable[[], int] | None = None,
     ) -> None:
-        compiled = compile_files(load_project(path))
-        self.root = compiled.project.root
+        project = load_project(path)
+        self.root = project.root
         self.settings = settings
+        self._folder = self.root / settings.store.path
+        compiled = compile_files(project, self._folder)
         self._path = path
         self._scheduler = scheduler
         self._clock_ms = clock_ms or unix_ms
         self.hub = _make_hub(settings) if hub is None else hub
-        self._folder = self.root / settings.store.path
         secrets = load_secrets(
             settings.session.secret, settings.session.previous_secrets, self._folder
         )
@@ -405,7 +406,7 @@ class App:
             StoreError: The changed entities do not fit the database.
             RuntimeFault: File-level code failed.
         """
-        compiled = compile_files(load_project(self._path))
+        compiled = compile_files(load_project(self._path), self._folder)
         if _shape_of(compiled) == _shape_of(self._compiled):
             self._use(compiled)
             return

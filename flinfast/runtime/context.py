@@ -335,7 +335,10 @@ class WsContext(Connection):
     @property
     def params(self) -> dict[str, str]:
         """Path parameters."""
-        return dict(zip(self.site.names, self._values, strict=True))
+        values = self._values
+        if len(values) == 1:
+            return {self.site.names[0]: values[0]}
+        return dict(zip(self.site.names, values, strict=True)) if values else {}
 
     @property
     def session(self) -> WsSession:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from flinfast.errors import CompileError
+from flinfast.lang.cache import compile_cached
 from flinfast.lang.diagnostic import Diagnostic, Note
 from flinfast.lang.program import (
     CompiledFile,
@@ -20,6 +22,7 @@ from flinfast.lang.program import (
     EntityInfo,
     FileInfo,
     GuardInfo,
+    ProjectSource,
     RouteInfo,
     WsInfo,
     compile_project,
@@ -131,8 +134,12 @@ class RouteRow:
     guards: str
 
 
-def compile_files(project: Project) -> Compiled:
+def compile_files(project: Project, cache: Path | None = None) -> Compiled:
     """Check and compile every file of a project.
+
+    Args:
+        project: The project.
+        cache: Folder where the compiled program is kept for the next start, None to keep nothing.
 
     Raises:
         CompileError: With the diagnostics of all files, their names and paths included.
@@ -143,7 +150,7 @@ def compile_files(project: Project) -> Compiled:
         for file in project.files
     ]
     try:
-        program = compile_project(sources, builtins=specs(), guards=frozenset(BUILTIN_GUARDS))
+        program = _compile(sources, cache)
     except CompileError as error:
         raise CompileError([*faults, *error.diagnostics]) from None
     faults += _operand_faults(project, program)
@@ -152,6 +159,12 @@ def compile_files(project: Project) -> Compiled:
     by_path = {file.info.path: file for file in program.files}
     enums = {e.name: e.variants for file in program.files for e in file.info.enums}
     return Compiled(project, program, by_path, enums)
+
+
+def _compile(sources: list[ProjectSource], cache: Path | None) -> CompiledProgram:
+    if cache is None:
+        return compile_project(sources, builtins=specs(), guards=BUILTIN_GUARDS)
+    return compile_cached(sources, builtins=specs(), guards=BUILTIN_GUARDS, folder=cache)
 
 
 def _path_clashes(files: Iterable[ProjectFile]) -> list[Diagnostic]:

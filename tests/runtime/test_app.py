@@ -53,6 +53,7 @@ def load(tmp_path: Path) -> Iterator[Load]:
         ("response.no_content()", 204, b""),
         ('redirect("/login")', 302, b""),
         ("response.status = 202\n5", 202, b"5"),
+        ("response.status = 203 response.body = [1] response", 203, b"[1]"),
     ],
 )
 def test_value_of_a_handler_is_the_response(
