@@ -241,11 +241,10 @@ class ResponseState:
 
     def finish(self, value: Any) -> Reply:
         """The reply for what a handler returned, with what it set on `response`."""
-        if value is self:  # `response` itself as the last expression
-            return self.adopt(Reply(self.reply.status, self.reply.body))
         if isinstance(value, Reply):
             return self.adopt(value)
-        if value is NO_VALUE and self.is_set:
+        # `response` itself may be the last expression.
+        if isinstance(value, ResponseState) or (value is NO_VALUE and self.is_set):
             return self.adopt(Reply(self.reply.status, self.reply.body))
         reply = to_reply(value)
         if self.has_status:

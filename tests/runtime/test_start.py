@@ -1,0 +1,46 @@
+"""A second start compiles nothing, and a changed file is noticed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from flinfast.testing import TestClient
+from tests.runtime.programs import LOGIN, client_of, write
+
+SCRIPT = """
+import sys
+from flinfast.testing import TestClient
+with TestClient(sys.argv[1]) as client:
+    print(client.get("/a").json(), "sly" in sys.modules, "jwt" in sys.modules)
+"""
+
+
+def start(root: Path) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(root)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
+    return result.stdout.strip()
+
+
+def test_warm_start_imports_no_parser(tmp_path: Path) -> None:
+    """Unchanged sources come from the data folder; a change is compiled."""
+    write(tmp_path, {**LOGIN, "app/a.flin": "route GET { 1 }"})
+    assert start(tmp_path) == "1 True False"
+    assert start(tmp_path) == "1 False False"
+    write(tmp_path, {"app/a.flin": "route GET { 2 }"})
+    assert start(tmp_path) == "2 True False"
+
+
+def test_line_numbers_survive_the_cache(tmp_path: Path) -> None:
+    """A fault of a program that was not compiled now still names its line."""
+    files = {"app/a.flin": "route GET {\n\n    none.x\n}"}
+    with client_of(tmp_path, files):
+        pass
+    with TestClient(tmp_path) as client:
+        assert client.get("/a").status == 500
+        assert [line.place for line in client.log if line.level == "error"] == ["app/a.flin:3"]
