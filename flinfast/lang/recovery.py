@@ -34,6 +34,11 @@ DEPTH_MAX: Final = 150  # nodes from the file down to the deepest one; later pas
 _NAMED_MAX: Final = 3  # more possibilities than this do not help anybody
 _QUOTED_MAX: Final = 24  # characters of source text quoted in a message
 _OPENERS: Final = frozenset(CLOSER_OF)
+# Words that only continue something -> what is missing before them.
+_ALONE: Final = {
+    "ELSE": "no `if` ends right before this",
+    "ELSE_BLOCK": "no `if` ends right before this",
+}
 
 Report = Callable[..., None]
 
@@ -224,6 +229,8 @@ class Recovery:
             wanted = " or ".join(sorted({SPELLING[kind] for kind in expected}))
             return "FL101", f"expected {wanted}{after}", label, ""
         label = "the statement should end before this" if "SEP" in expected else ""
+        if token.type in _ALONE:
+            return "FL101", f"unexpected {found}", _ALONE[token.type], ""
         return "FL101", f"unexpected {found.removeprefix('the ')}{after}", label, ""
 
     def _expression_words(
@@ -237,9 +244,7 @@ class Recovery:
         if token.type in KEYWORDS and following == "ASSIGN":
             return self._reserved(token)
         found = self._quote(token)
-        label = "a statement cannot start like this"
-        if token.type in ("ELSE", "ELSE_BLOCK"):
-            label = "no `if` ends right before this"
+        label = _ALONE.get(token.type, "a statement cannot start like this")
         return "FL101", f"unexpected {found}", label, help
 
     def _innermost(self) -> str:

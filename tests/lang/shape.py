@@ -10,7 +10,6 @@ from flinfast.lang import ast
 from flinfast.lang.parser import parse
 from flinfast.lang.source import Source, Span
 
-
 _CONSTANTS = {"True": "true", "False": "false", "None": "none"}
 
 
