@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "flin_block.h"
 #include "flin_memory.h"
 
 /* Unused bytes that make trimming worth a copy. */
@@ -19,10 +20,41 @@ void flin_buffer_pool_free(flin_buffer_pool *pool) {
     pool->free_count = 0;
 }
 
+flin_buffer *flin_buffer_new_empty(void) {
+    flin_buffer *buffer = flin_memory_zalloc(sizeof *buffer);
+    if (buffer == NULL) return NULL;
+    buffer->data = inline_data(buffer);
+    buffer->refs = 1;
+    return buffer;
+}
+
+void flin_buffer_wrap(flin_buffer_pool *pool, flin_buffer *buffer, uint8_t *block, size_t size,
+                      size_t capacity) {
+    buffer->data = block;
+    buffer->size = (uint32_t)size;
+    buffer->capacity = (uint32_t)capacity;
+    pool->retained_bytes += capacity;
+}
+
+/** A buffer too large to stand behind its struct. */
+static flin_buffer *new_large(flin_buffer_pool *pool, size_t capacity) {
+    flin_buffer *buffer = flin_buffer_new_empty();
+    uint8_t *block;
+    if (buffer == NULL) return NULL;
+    block = flin_block_grow(NULL, 0, 0, capacity);
+    if (block == NULL) {
+        flin_memory_free(buffer);
+        return NULL;
+    }
+    flin_buffer_wrap(pool, buffer, block, 0, capacity);
+    return buffer;
+}
+
 flin_buffer *flin_buffer_new(flin_buffer_pool *pool, size_t capacity) {
     flin_buffer *buffer;
     bool is_small = capacity <= FLIN_BUFFER_SMALL_CAPACITY;
     if (capacity > FLIN_BUFFER_SIZE_MAX) return NULL;
+    if (capacity >= FLIN_BLOCK_MAP_MIN) return new_large(pool, capacity);
     if (is_small) capacity = FLIN_BUFFER_SMALL_CAPACITY;
     if (is_small && pool->free != NULL) {
         buffer = pool->free;
@@ -45,29 +77,11 @@ flin_buffer *flin_buffer_new(flin_buffer_pool *pool, size_t capacity) {
     return buffer;
 }
 
-flin_buffer *flin_buffer_wrap(flin_buffer_pool *pool, uint8_t *block, size_t size) {
-    flin_buffer *buffer;
-    if (size > FLIN_BUFFER_SIZE_MAX) return NULL;
-    buffer = flin_memory_zalloc(sizeof *buffer);
-    if (buffer == NULL) return NULL;
-    buffer->data = block;
-    buffer->refs = 1;
-    buffer->size = buffer->capacity = (uint32_t)size;
-    pool->retained_bytes += size;
-    return buffer;
-}
-
-void flin_buffer_unwrap(flin_buffer_pool *pool, flin_buffer *buffer) {
-    assert(buffer->refs == 1);
-    pool->retained_bytes -= buffer->capacity;
-    flin_memory_free(buffer);
-}
-
 void flin_buffer_release(flin_buffer_pool *pool, flin_buffer *buffer) {
     assert(buffer->refs > 0);
     if (--buffer->refs > 0) return;
     pool->retained_bytes -= buffer->capacity;
-    if (buffer->data != inline_data(buffer)) flin_memory_free(buffer->data);
+    if (buffer->data != inline_data(buffer)) flin_block_free(buffer->data, buffer->capacity);
     if (buffer->is_small && pool->free_count < FLIN_BUFFER_POOL_MAX) {
         buffer->link.next_free = pool->free;
         pool->free = buffer;
@@ -87,10 +101,10 @@ bool flin_buffer_reserve(flin_buffer_pool *pool, flin_buffer *buffer, size_t ext
     if (capacity < need) capacity = need;
     if (capacity > FLIN_BUFFER_SIZE_MAX) capacity = FLIN_BUFFER_SIZE_MAX;
     if (buffer->data == inline_data(buffer)) {
-        data = flin_memory_alloc(capacity);
+        data = flin_block_grow(NULL, 0, 0, capacity);
         if (data != NULL && buffer->size > 0) memcpy(data, buffer->data, buffer->size);
     } else {
-        data = flin_memory_resize(buffer->data, capacity);
+        data = flin_block_grow(buffer->data, buffer->capacity, buffer->size, capacity);
     }
     if (data == NULL) return false;
     pool->retained_bytes += capacity - buffer->capacity;
@@ -103,7 +117,7 @@ void flin_buffer_trim(flin_buffer_pool *pool, flin_buffer *buffer) {
     uint8_t *data;
     if (flin_buffer_free_size(buffer) < FLIN_BUFFER_TRIM_MIN || buffer->size == 0) return;
     /* A small block stays allocated behind its struct, so only grown buffers can give back. */
-    if (buffer->data == inline_data(buffer)) return;
+    if (buffer->data == inline_data(buffer) || buffer->capacity >= FLIN_BLOCK_MAP_MIN) return;
     data = flin_memory_resize(buffer->data, buffer->size);
     if (data == NULL) return;
     pool->retained_bytes -= buffer->capacity - buffer->size;

@@ -25,7 +25,7 @@
 struct flin_stream;
 
 typedef struct flin_buffer {
-    uint8_t *data; /* behind this struct, or a block of its own once grown or trimmed */
+    uint8_t *data; /* behind this struct, or a block of its own (flin_block.h) */
     union {
         struct flin_stream *stream;    /* the room batch that still appends, or NULL */
         struct flin_buffer *next_free; /* while in the pool */
@@ -58,15 +58,12 @@ void flin_buffer_pool_free(flin_buffer_pool *pool);
  */
 flin_buffer *flin_buffer_new(flin_buffer_pool *pool, size_t capacity);
 
-/**
- * Make a buffer of a block from flin_memory_alloc(), `size` bytes of which are written.
- *
- * @return NULL without memory or beyond FLIN_BUFFER_SIZE_MAX: the block is the caller's still.
- */
-flin_buffer *flin_buffer_wrap(flin_buffer_pool *pool, uint8_t *block, size_t size);
+/** New buffer with one reference and no block yet: flin_buffer_wrap() gives it one, or release. */
+flin_buffer *flin_buffer_new_empty(void);
 
-/** Undo flin_buffer_wrap() while nobody else refers to the buffer: the block is the caller's. */
-void flin_buffer_unwrap(flin_buffer_pool *pool, flin_buffer *buffer);
+/** Make a block of flin_block_grow() the buffer's; `size` bytes of it are written. */
+void flin_buffer_wrap(flin_buffer_pool *pool, flin_buffer *buffer, uint8_t *block, size_t size,
+                      size_t capacity);
 
 /** Drop one reference; the last one frees. */
 void flin_buffer_release(flin_buffer_pool *pool, flin_buffer *buffer);

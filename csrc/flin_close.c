@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "flin_block.h"
 #include "flin_hub.h"
 #include "flin_memory.h"
 #include "flin_reactor.h"
@@ -279,6 +280,8 @@ static void sweep_watched(flin_hub *hub) {
 }
 
 void flin_hub_sweep(flin_hub *hub) {
+    flin_block_trim();
+    if (hub->slab.used_count == 0) flin_block_trim(); /* nobody to keep anything for */
     sweep_watched(hub);
     sweep_heartbeat(hub);
 }

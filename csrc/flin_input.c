@@ -46,12 +46,19 @@ static void deliver(flin_hub *hub, flin_conn *conn, flin_message_event *event) {
 flin_buffer *flin_conn_take_message(flin_hub *hub, flin_conn *conn,
                                     const flin_message_event *event) {
     flin_buffer *buffer;
-    if (event->size < FLIN_LARGE_PAYLOAD_MIN || event->rsv1) return NULL;
-    buffer = flin_buffer_wrap(&hub->pool, event->data, event->size);
+    uint8_t *block;
+    size_t capacity;
+    if (event->size < FLIN_LARGE_PAYLOAD_MIN || event->size > FLIN_BUFFER_SIZE_MAX) return NULL;
+    if (event->rsv1) return NULL;
+    buffer = flin_buffer_new_empty();
     if (buffer == NULL) return NULL;
-    if (flin_message_take(&conn->input, event) != NULL) return buffer;
-    flin_buffer_unwrap(&hub->pool, buffer);
-    return NULL;
+    block = flin_message_take(&conn->input, event, &capacity);
+    if (block == NULL) {
+        flin_buffer_release(&hub->pool, buffer);
+        return NULL;
+    }
+    flin_buffer_wrap(&hub->pool, buffer, block, event->size, capacity);
+    return buffer;
 }
 
 void flin_conn_handle_event(flin_hub *hub, flin_conn *conn, flin_message_event *event) {

@@ -8,8 +8,8 @@
 
 #include <string.h>
 
+#include "flin_block.h"
 #include "flin_mask.h"
-#include "flin_memory.h"
 
 enum {
     IN_FRAME = 0x01,  /* a header was decoded, its payload is not complete */
@@ -27,7 +27,7 @@ static flin_status fail(flin_message_state *state, flin_status status) {
 }
 
 static void drop_buffer(flin_message_state *state) {
-    flin_memory_free(state->buffer);
+    flin_block_free(state->buffer, state->capacity);
     state->buffer = NULL;
     state->size = 0;
     state->capacity = 0;
@@ -36,7 +36,7 @@ static void drop_buffer(flin_message_state *state) {
 void flin_message_init(flin_message_state *state) { memset(state, 0, sizeof *state); }
 
 void flin_message_free(flin_message_state *state) {
-    flin_memory_free(state->buffer);
+    flin_block_free(state->buffer, state->capacity);
     flin_message_init(state);
 }
 
@@ -54,7 +54,8 @@ static void release_event(flin_message_state *state) {
 static bool grow(flin_message_state *state, size_t need, size_t ceiling) {
     size_t capacity = need > FLIN_MESSAGE_ALLOC_MIN / 2 ? 2 * need : FLIN_MESSAGE_ALLOC_MIN;
     if (capacity > ceiling) capacity = ceiling > need ? ceiling : need;
-    uint8_t *buffer = flin_memory_resize(state->buffer, capacity);
+    uint8_t *buffer = flin_block_grow(state->buffer, state->capacity,
+                                      state->size + state->control_size, capacity);
     if (!buffer) return false;
     state->buffer = buffer;
     state->capacity = capacity;
@@ -301,11 +302,13 @@ flin_status flin_message_commit(flin_message_state *state, size_t size, flin_mes
     return status == FLIN_OK || status == FLIN_NEED_MORE ? status : fail(state, status);
 }
 
-uint8_t *flin_message_take(flin_message_state *state, const flin_message_event *event) {
+uint8_t *flin_message_take(flin_message_state *state, const flin_message_event *event,
+                           size_t *capacity) {
     uint8_t *taken = state->buffer;
     if (!(state->flags & HANDED_OUT) || state->message_opcode != 0 || event->data != taken) {
         return NULL;
     }
+    *capacity = state->capacity;
     state->buffer = NULL;
     state->size = 0;
     state->capacity = 0;

@@ -133,10 +133,11 @@ flin_status flin_message_commit(flin_message_state *state, size_t size, flin_mes
  *
  * Call right after FLIN_OK, before anything else is done with the state.
  *
- * @return The block at event->data, to be freed by flin_memory_free(); NULL when the message lies
- *         in the receive buffer or there is none to take.
+ * @param capacity  Written when a block is returned: what flin_block_free() wants to know.
+ * @return The block at event->data; NULL when the message lies in the receive buffer.
  */
-uint8_t *flin_message_take(flin_message_state *state, const flin_message_event *event);
+uint8_t *flin_message_take(flin_message_state *state, const flin_message_event *event,
+                           size_t *capacity);
 
 /** Bytes of heap this state holds, for accounting. */
 static inline size_t flin_message_held_bytes(const flin_message_state *state) {
