@@ -87,6 +87,7 @@ class Twin:
     used: int = 0
 
     def __post_init__(self) -> None:
+        self.text = TwinUtf8()
         self._machine = self._run()
         next(self._machine)
 
@@ -106,7 +107,6 @@ class Twin:
         compressed = False
         message = b""
         empty = 0
-        text = TwinUtf8()
         while True:
             first = yield
             in_frame, fin, rsv1 = self._check_first(first, opcode)
@@ -128,7 +128,7 @@ class Twin:
                 continue
             if in_frame != CONTINUATION:
                 opcode, compressed, message, empty = in_frame, rsv1, b"", 0
-                text = TwinUtf8()
+                self.text = TwinUtf8()
             if len(message) + size > self.message_bytes_max:
                 raise PeerError(1009, "message is too long")
             if size == 0 and not fin:
@@ -138,10 +138,10 @@ class Twin:
             for index in range(size):
                 byte = bytes([(yield) ^ key[index % 4]])
                 message += byte
-                if opcode == TEXT and not compressed and not text.feed(byte):
+                if opcode == TEXT and not compressed and not self.text.feed(byte):
                     raise PeerError(1007, "text is not UTF-8")
             if fin:
-                if text.pending:
+                if self.text.pending:
                     raise PeerError(1007, "text ends inside a code point")
                 self.events.append((opcode, message, compressed, 0))
                 opcode = 0
