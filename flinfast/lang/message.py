@@ -54,7 +54,7 @@ def message_use(kinds: Kinds, variable: Variable, body: ast.Block) -> MessageUse
         if isinstance(node, ast.Name) and file.symbols.get(id(node)) is variable
     ]
     reads = any(id(node) not in relayed for node in uses)
-    relays = variable.writes <= 1 and (not reads or not any(_changes(kinds, n) for n in nodes))
+    relays = variable.writes == 0 and (not reads or not any(_changes(kinds, n) for n in nodes))
     return MessageUse(reads or not relays, relays)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def project(files: str | Mapping[str, str]) -> list[ProjectSource]:
         kind = path.split("/", 1)[0]
         kind = "middleware" if path.endswith("_middleware.flin") else kind
         kind = "route" if kind == "app" else kind
-        names = tuple(part[1:-1] for part in path.split("/") if part.startswith("["))
+        names = tuple(re.findall(r"\[(?:\.\.\.)?(\w+)\]", path))
         found.append((Source(path, text), kind, names))
     return found
 
