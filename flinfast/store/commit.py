@@ -174,15 +174,15 @@ class GroupCommit:
 
     def after_durable(self, done: Done) -> None:
         """Call `done` once everything committed so far is on disk, or never will be."""
-        target = self._committed + 1 if self._turn_wrote else self._committed
         if self.failed is not None:
             self._waiters.append((0, done, self.failed))
-        elif target <= self._durable and not self._waiters:
-            done(None)
+            self._release()
             return
+        target = self._committed + 1 if self._turn_wrote else self._committed
+        if target <= self._durable and not self._waiters:
+            done(None)
         else:
             self._waiters.append((target, done, None))
-        self._release()
 
     # --- statements ----------------------------------------
 

@@ -129,7 +129,7 @@ class Database:
             raise StoreError(f"the database {self.path} cannot use a write-ahead log (got {mode})")
         connection.wal_autocheckpoint(0)
         connection.set_wal_hook(self._on_wal)
-        self._cursor = connection.cursor()
+        self._run = connection.cursor().execute
         self.data_version = connection.data_version
         self.last_id = connection.last_insert_rowid
         self.changes = connection.changes
@@ -175,7 +175,7 @@ class Database:
         """
         self._scan_started = 0.0
         try:
-            return self._cursor.execute(sql, values).fetchall()
+            return self._run(sql, values).fetchall()
         except apsw.InterruptError:
             raise RuntimeFault(
                 f"a query ran for more than {self._scan_limit_s:g} s",
@@ -194,7 +194,7 @@ class Database:
         """
         self._scan_started = -1.0
         try:
-            self._cursor.execute(sql, values)
+            self._run(sql, values)
         except apsw.ConstraintError as error:
             if _extended(error) == apsw.SQLITE_CONSTRAINT_UNIQUE:
                 raise UniqueViolation(str(error).rpartition(".")[2]) from None
