@@ -8,6 +8,7 @@
  */
 #include <sanitizer/asan_interface.h>
 
+#include "flin_block.h"
 #include "flin_frame.h"
 #include "flin_fuzz.h"
 #include "flin_message.h"
@@ -17,6 +18,7 @@ typedef struct {
     uint64_t hash;
     size_t count;
     flin_status status;
+    bool takes_blocks; /* whether messages are taken over with their block */
 } outcome;
 
 static void fold(outcome *out, const void *data, size_t size) {
@@ -39,6 +41,16 @@ static void take_event(outcome *out, const flin_message_event *event) {
     out->count++;
 }
 
+/* Take the block of a message over, as a relay does; the state lets go of it. */
+static void take_block(flin_message_state *state, const flin_message_event *event) {
+    size_t capacity;
+    uint8_t *block = flin_message_take(state, event, &capacity);
+    if (!block) return;
+    FUZZ_CHECK(block == event->data && event->size <= capacity);
+    FUZZ_CHECK(flin_message_held_bytes(state) == 0);
+    flin_block_free(block, capacity);
+}
+
 static void check_memory(const flin_message_state *state, const flin_message_limits *limits) {
     size_t held = state->size + FLIN_FRAME_CONTROL_MAX;
     size_t bound = 2 * held > FLIN_MESSAGE_ALLOC_MIN ? 2 * held : FLIN_MESSAGE_ALLOC_MIN;
@@ -58,6 +70,7 @@ static bool feed(flin_message_state *state, uint8_t *piece, size_t size,
     flin_status status;
     while ((status = flin_message_next(state, &cursor, piece + size, limits, &event)) == FLIN_OK) {
         take_event(out, &event);
+        if (out->takes_blocks) take_block(state, &event);
     }
     if (status == FLIN_NEED_MORE) {
         FUZZ_CHECK(cursor == piece + size);
@@ -77,14 +90,18 @@ static size_t receive_in_room(flin_message_state *state, const uint8_t *data, si
     memcpy(room, data, received);
     flin_message_event event;
     out->status = flin_message_commit(state, received, &event);
-    if (out->status == FLIN_OK) take_event(out, &event);
+    if (out->status == FLIN_OK) {
+        take_event(out, &event);
+        if (out->takes_blocks) take_block(state, &event);
+    }
     return received;
 }
 
 /* Feed in pieces of `step` bytes; every other piece into the room when there is one. */
-static outcome run(const uint8_t *data, size_t size, size_t step, bool use_room,
+static outcome run(const uint8_t *data, size_t size, size_t step, unsigned options,
                    const flin_message_limits *limits) {
-    outcome out = {UINT64_C(14695981039346656037), 0, FLIN_NEED_MORE};
+    outcome out = {UINT64_C(14695981039346656037), 0, FLIN_NEED_MORE, (options & 128u) != 0};
+    bool use_room = (options & 64u) != 0;
     uint8_t *stream = fuzz_copy(data, size);
     ASAN_POISON_MEMORY_REGION(stream, size);
     flin_message_state state;
@@ -173,8 +190,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                   .allow_rsv1 = (options & 2u) != 0};
     check_header(data, size, limits.sender, limits.allow_rsv1);
     check_close(data, size);
-    outcome whole = run(data, size, size + 1, false, &limits);
-    outcome cut = run(data, size, (options & 32u) ? 1 : step, (options & 64u) != 0, &limits);
+    outcome whole = run(data, size, size + 1, 0, &limits);
+    outcome cut = run(data, size, (options & 32u) ? 1 : step, options, &limits);
     check_same(&whole, &cut);
     return 0;
 }

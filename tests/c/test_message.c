@@ -4,6 +4,7 @@
  */
 #include "flin_message.h"
 
+#include "flin_block.h"
 #include "flin_memory.h"
 #include "flin_test_stream.h"
 
@@ -603,6 +604,93 @@ static void without_memory_the_room_is_what_is_left(void) {
     bytes_free(&stream);
 }
 
+/* --- taking the block of a message ------------------------------------------------------------- */
+
+/* Feed `size` bytes up to one event; the receive buffer is freed before the event is looked at. */
+static flin_status feed_one(flin_message_state *state, const uint8_t *data, size_t size,
+                            flin_message_event *event) {
+    flin_message_limits limits = TEST_LIMITS;
+    uint8_t *copy = flin_test_copy(data, size);
+    uint8_t *cursor = copy;
+    flin_status status = flin_message_next(state, &cursor, copy + size, &limits, event);
+    FLIN_CHECK(cursor == copy + size);
+    free(copy);
+    return status;
+}
+
+static void the_block_of_a_message_in_pieces_can_be_taken(void) {
+    static const size_t SIZES[] = {3, 1025, 200000};
+    for (size_t i = 0; i < sizeof SIZES / sizeof SIZES[0]; i++) {
+        uint8_t *payload = malloc(SIZES[i]);
+        if (!payload) abort();
+        memset(payload, 'p', SIZES[i]);
+        test_bytes stream = {0};
+        stream_frame(&stream, TEST_FIN | TEXT, payload, SIZES[i]);
+        flin_message_state state;
+        flin_message_event event;
+        size_t capacity = 0;
+        flin_message_init(&state);
+        FLIN_CHECK_EQ(feed_one(&state, stream.data, stream.size - 1, &event), FLIN_NEED_MORE);
+        FLIN_CHECK_EQ(feed_one(&state, stream.data + stream.size - 1, 1, &event), FLIN_OK);
+        uint8_t *block = flin_message_take(&state, &event, &capacity);
+        FLIN_CHECK(block && block == event.data);
+        FLIN_CHECK(capacity >= SIZES[i]);
+        FLIN_CHECK_EQ(flin_message_held_bytes(&state), 0);
+        size_t again;
+        FLIN_CHECK(!flin_message_take(&state, &event, &again));
+        /* The state goes on without it, and the block outlives the state. */
+        FLIN_CHECK_EQ(feed_one(&state, stream.data, stream.size - 1, &event), FLIN_NEED_MORE);
+        FLIN_CHECK_EQ(feed_one(&state, stream.data + stream.size - 1, 1, &event), FLIN_OK);
+        FLIN_CHECK_EQ(event.size, SIZES[i]);
+        flin_message_free(&state);
+        FLIN_CHECK(memcmp(block, payload, SIZES[i]) == 0);
+        flin_block_free(block, capacity);
+        bytes_free(&stream);
+        free(payload);
+    }
+}
+
+static void a_message_in_place_has_no_block_to_take(void) {
+    flin_message_limits limits = TEST_LIMITS;
+    flin_message_state state;
+    flin_message_event event;
+    size_t capacity;
+    test_bytes stream = {0};
+    stream_text(&stream, TEST_FIN | BINARY, "whole");
+    stream_text(&stream, TEST_FIN | BINARY, "");
+    flin_message_init(&state);
+    uint8_t *cursor = stream.data;
+    for (int i = 0; i < 2; i++) {
+        FLIN_CHECK_EQ(
+            flin_message_next(&state, &cursor, stream.data + stream.size, &limits, &event),
+            FLIN_OK);
+        FLIN_CHECK(!flin_message_take(&state, &event, &capacity));
+    }
+    bytes_free(&stream);
+}
+
+static void a_ping_does_not_give_away_the_message_around_it(void) {
+    flin_message_state state;
+    flin_message_event event;
+    size_t capacity;
+    test_bytes stream = {0};
+    flin_message_init(&state);
+    stream_text(&stream, TEXT, "kept ");
+    stream_text(&stream, PING, "ping");
+    FLIN_CHECK_EQ(feed_one(&state, stream.data, stream.size - 2, &event), FLIN_NEED_MORE);
+    FLIN_CHECK_EQ(feed_one(&state, stream.data + stream.size - 2, 2, &event), FLIN_OK);
+    FLIN_CHECK_EQ(event.opcode, FLIN_OPCODE_PING);
+    FLIN_CHECK(!flin_message_take(&state, &event, &capacity));
+    bytes_free(&stream);
+    stream_text(&stream, TEST_FIN | CONTINUATION, "and taken");
+    FLIN_CHECK_EQ(feed_one(&state, stream.data, stream.size, &event), FLIN_OK);
+    uint8_t *block = flin_message_take(&state, &event, &capacity);
+    FLIN_CHECK(block && event.size == 14 && memcmp(block, "kept and taken", 14) == 0);
+    flin_block_free(block, capacity);
+    flin_message_free(&state);
+    bytes_free(&stream);
+}
+
 /* --- extensions and roles --------------------------------------------------------------------------- */
 
 static void compressed_messages_are_handed_out_unvalidated(void) {
@@ -677,6 +765,9 @@ int main(void) {
     FLIN_RUN(bad_text_in_the_room_fails);
     FLIN_RUN(there_is_no_room_where_no_payload_is_awaited);
     FLIN_RUN(without_memory_the_room_is_what_is_left);
+    FLIN_RUN(the_block_of_a_message_in_pieces_can_be_taken);
+    FLIN_RUN(a_message_in_place_has_no_block_to_take);
+    FLIN_RUN(a_ping_does_not_give_away_the_message_around_it);
     FLIN_RUN(compressed_messages_are_handed_out_unvalidated);
     FLIN_RUN(frames_of_a_server_are_read_unmasked);
     FLIN_RUN(the_state_stays_one_cache_line);
