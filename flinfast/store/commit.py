@@ -376,9 +376,11 @@ class GroupCommit:
         """Commit and make durable now, blocking.
 
         Raises:
-            StoreError: What was written in this turn is lost.
+            StoreError: What was written in this turn is lost, or a handler is running.
             DurabilityError: The sync failed.
         """
+        if self._in_handler:
+            raise StoreError("a handler is running: it must end before the turn can be committed")
         lost: list[BaseException] = []
         if self._turn_wrote:
             self.after_durable(lambda error: lost.append(error) if error else None)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _REQUIRED: Final = "is required"
 _TAKEN: Final = "is already taken"
 _UNSET: Final = object()
+# Conditions kept per entity; each is a constant in the program's code.
+TEMPLATES_MAX: Final = 1000
 # Ids per statement (SQLite allows 32766 parameters).
 IDS_MAX: Final = 8192
 # What checks see, and the record keeps, once a value is encoded.
@@ -107,6 +109,8 @@ class Entity:
         self._destroy_history = history.destroy_statement(table)
         self._names = tuple(table.columns)
         self.statements: dict[tuple[object, ...], str] = {}  # texts of queries
+        # By id(tree); the tree is kept so that its id is not used again.
+        self._templates: dict[int, tuple[tuple[Any, ...], Template]] = {}
 
     def __repr__(self) -> str:
         return f"<entity {self.name}>"
@@ -193,6 +197,18 @@ class Entity:
         """A `where` condition as a function from its parameters to a query."""
         condition = Template(self.table, template)
         return lambda params: Query(self, conditions=((condition, params),))
+
+    def template(self, tree: tuple[Any, ...]) -> Template:
+        """The compiled form of a condition that is given anew each time, a constant of the program.
+
+        Kept by identity: trees that differ in `1` and `true` are equal to Python.
+        """
+        known = self._templates.get(id(tree))
+        if known is None:
+            if len(self._templates) >= TEMPLATES_MAX:
+                self._templates.clear()
+            known = self._templates[id(tree)] = (tree, Template(self.table, tree))
+        return known[1]
 
     def flin_get(self, name: str) -> Value:
         """`E.all`, `E.count`, ... without parentheses; FL505 for an unknown name."""

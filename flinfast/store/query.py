@@ -81,7 +81,7 @@ class Query:
 
     def flin_where(self, template: Tree, params: Params) -> Query:
         """The same query with one more condition."""
-        return self._where(Template(self._entity.table, template), params)
+        return self._where(self._entity.template(template), params)
 
     def _where(self, template: Template, params: Params) -> Query:
         query = self._copy()
@@ -263,7 +263,7 @@ class Query:
         number = to_id(id)
         if number is None:
             return None
-        return self._where(Template(self._entity.table, _BY_ID), (number,)).first()
+        return self._where(self._entity.template(_BY_ID), (number,)).first()
 
     def count(self) -> int:
         """How many records there are."""

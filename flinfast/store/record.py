@@ -63,7 +63,7 @@ class Record:
             isinstance(other, Record)
             and self._row is not None
             and other._row is not None
-            and self._entity is other._entity
+            and self.entity == other.entity
             and bool(self._row[0] == other._row[0])
         )
 

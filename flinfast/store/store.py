@@ -196,12 +196,16 @@ class Store:
     def close(self) -> None:
         """Commit, sync, copy the log into the database and close; more calls do nothing.
 
+        A handler that is still running is rolled back.
+
         Raises:
             StoreError: What was written last is lost.
         """
         if self._closed:
             return
         try:
+            if self.group.in_handler:
+                self.rollback()
             self.group.flush()
         finally:
             self._closed = True

@@ -478,6 +478,21 @@ def test_close_makes_everything_durable(at: Fixture, tmp_path: Path) -> None:
     again.close()
 
 
+def test_flush_and_close_within_a_handler(tmp_path: Path) -> None:
+    """Half a handler is never committed: flushing is refused, closing rolls it back."""
+    at = Fixture(tmp_path / "db")
+    at.handler("a")
+    at.store.begin(writes=True)
+    make(at.store, "Note", title="half")
+    with pytest.raises(StoreError, match="a handler is running"):
+        at.store.flush()
+    at.store.close()
+    assert at.acks.good == ["a"]
+    again = open_store(tmp_path / "db", FakeLoop())
+    assert again.handle("Note").flin_get("count") == 1
+    again.close()
+
+
 def test_transaction_rolls_back_on_error(at: Fixture) -> None:
     """`with store.transaction()`: an exception leaves nothing."""
 
