@@ -38,6 +38,13 @@ typedef struct flin_conn flin_conn;
 /** Encodings of one message; a member of a room reads exactly one of them. */
 typedef enum { FLIN_CLASS_PLAIN, FLIN_CLASS_DEFLATE, FLIN_CLASS_COUNT } flin_class;
 
+/** What permessage-deflate (RFC 7692) was agreed on for a connection. */
+typedef enum {
+    FLIN_COMPRESSION_NONE,
+    FLIN_COMPRESSION_BOTH,
+    FLIN_COMPRESSION_RECEIVE /* agreed, but we send uncompressed: its window is not ours */
+} flin_compression;
+
 typedef enum {
     FLIN_CONN_FREE,    /* slot not in use */
     FLIN_CONN_OPEN,    /* messages flow both ways */
@@ -51,7 +58,7 @@ typedef enum {
 #define FLIN_CONN_WATCHED (1u << 2)        /* in the hub's watch list: has a deadline */
 #define FLIN_CONN_STALLED (1u << 3)        /* the peer's window is full: wait for writability */
 #define FLIN_CONN_TRANSPORT (1u << 4)      /* bytes go through a transport, not a descriptor */
-#define FLIN_CONN_DEFLATE (1u << 5)        /* permessage-deflate was negotiated */
+#define FLIN_CONN_DEFLATE (1u << 5)        /* the peer may be sent compressed messages */
 #define FLIN_CONN_BUSY (1u << 6)           /* a handler runs or waits */
 #define FLIN_CONN_READING (1u << 7)        /* its input is being parsed or pumped right now */
 #define FLIN_CONN_CLOSE_SENT (1u << 8)     /* our close frame is queued or sent */
@@ -63,6 +70,7 @@ typedef enum {
 #define FLIN_CONN_CLOSE_DUE (1u << 14)     /* `on close` has not been called yet */
 #define FLIN_CONN_DOOMED (1u << 15)        /* out of memory while others were visited: abort it */
 #define FLIN_CONN_END_SEEN (1u << 16)      /* the peer's direction has ended */
+#define FLIN_CONN_INFLATE (1u << 17)       /* the peer may send compressed messages */
 
 /** Bytes waiting for the peer: a stretch of a buffer. */
 typedef struct {

@@ -70,14 +70,17 @@ void flin_endpoint_unbind(flin_hub *hub, flin_endpoint *endpoint) {
     endpoint->room = NULL;
 }
 
-flin_conn *flin_hub_open(flin_hub *hub, flin_endpoint *endpoint, void *user, bool deflate) {
+flin_conn *flin_hub_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                         flin_compression compression) {
     flin_conn *conn;
     if (!flin_endpoint_bind(endpoint)) return NULL;
     conn = flin_slab_take(&hub->slab);
     if (conn == NULL) return NULL;
     conn->user = user;
     conn->endpoint = endpoint;
-    conn->flags = FLIN_CONN_BUSY | FLIN_CONN_TRANSPORT | (deflate ? FLIN_CONN_DEFLATE : 0);
+    conn->flags = FLIN_CONN_BUSY | FLIN_CONN_TRANSPORT;
+    if (compression != FLIN_COMPRESSION_NONE) conn->flags |= FLIN_CONN_INFLATE;
+    if (compression == FLIN_COMPRESSION_BOTH) conn->flags |= FLIN_CONN_DEFLATE;
     conn->interest = FLIN_INTEREST_READ;
     *flin_conn_heard_ms(&hub->slab, conn) = hub->now_ms;
     if (!flin_room_join_internal(conn, hub->all, FLIN_MEMBER_ALL)) {

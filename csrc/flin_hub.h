@@ -89,7 +89,8 @@ void flin_endpoint_unbind(flin_hub *hub, flin_endpoint *endpoint);
  *
  * @return NULL without memory.
  */
-flin_conn *flin_hub_open(flin_hub *hub, flin_endpoint *endpoint, void *user, bool deflate);
+flin_conn *flin_hub_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                         flin_compression compression);
 
 /** Undo flin_hub_open() of a connection that never came to life; no callback is made. */
 void flin_hub_unopen(flin_hub *hub, flin_conn *conn);

@@ -84,7 +84,9 @@ static inline bool must_wait(const flin_conn *conn) {
 
 /** Parse until the bytes, the connection or the inbox's room end; returns where it stopped. */
 static uint8_t *parse(flin_hub *hub, flin_conn *conn, uint8_t *cursor, uint8_t *end) {
-    const flin_message_limits *limits = &conn->endpoint->limits[flin_conn_class(conn)];
+    const flin_message_limits *limits =
+        &conn->endpoint->limits[(conn->flags & FLIN_CONN_INFLATE) != 0 ? FLIN_CLASS_DEFLATE
+                                                                       : FLIN_CLASS_PLAIN];
     flin_message_event event;
     while ((conn->flags & STOPS_PARSING) == 0) {
         flin_status status;

@@ -78,13 +78,13 @@ static void set_socket_options(int fd) {
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
-flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user, bool deflate,
-                             int fd) {
+flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                             flin_compression compression, int fd) {
     int flags = fcntl(fd, F_GETFL);
     flin_conn *conn;
     if (flin_reactor_start(hub) < 0 || flags < 0) return NULL;
     if ((flags & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return NULL;
-    conn = flin_hub_open(hub, endpoint, user, deflate);
+    conn = flin_hub_open(hub, endpoint, user, compression);
     if (conn == NULL) {
         errno = ENOMEM;
         return NULL;
@@ -267,9 +267,9 @@ int flin_reactor_start(flin_hub *hub) {
 
 void flin_reactor_free(flin_hub *hub) { (void)hub; }
 
-flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user, bool deflate,
-                             int fd) {
-    (void)hub, (void)endpoint, (void)user, (void)deflate, (void)fd;
+flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                             flin_compression compression, int fd) {
+    (void)hub, (void)endpoint, (void)user, (void)compression, (void)fd;
     errno = ENOSYS;
     return NULL;
 }

@@ -35,8 +35,8 @@ void flin_reactor_free(flin_hub *hub);
  *
  * @return NULL with errno: the descriptor is the caller's still.
  */
-flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user, bool deflate,
-                             int fd);
+flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                             flin_compression compression, int fd);
 
 /**
  * Handle what is ready: read, parse, call handlers, write on.

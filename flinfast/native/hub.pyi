@@ -61,6 +61,9 @@ class Connection:
     def protocol(self) -> str:
         """Negotiated subprotocol, or ""."""
     @property
+    def received(self) -> Message | None:
+        """The message whose handler runs or waits, or None."""
+    @property
     def rooms(self) -> list[str]:
         """Names of the rooms this connection is in, in join order, pending effects included."""
     @property
@@ -190,11 +193,15 @@ class Hub:
         early: bytes = b"",
         protocol: str = "",
         deflate: bool = False,
+        deflate_output: bool = True,
     ) -> None:
         """Take over a connected, non-blocking TCP or Unix socket; the hub closes it.
 
         Writes `response` (the whole 101), runs `on connect`, then parses `early` (bytes the peer
         sent glued to the handshake), then starts to read.
+
+        `deflate` says that permessage-deflate was agreed on, `deflate_output` whether its window
+        lets us send compressed messages too.
 
         Raises:
             OSError: The socket cannot be registered; the caller still owns `fd`.
@@ -209,6 +216,7 @@ class Hub:
         early: bytes = b"",
         protocol: str = "",
         deflate: bool = False,
+        deflate_output: bool = True,
     ) -> None:
         """Same for a connection whose bytes pass through an asyncio transport (TLS).
 

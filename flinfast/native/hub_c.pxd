@@ -65,6 +65,11 @@ cdef extern from "flin_hub.h":
         FLIN_LOG_IDLE
         FLIN_LOG_OPEN
 
+    ctypedef enum flin_compression:
+        FLIN_COMPRESSION_NONE
+        FLIN_COMPRESSION_BOTH
+        FLIN_COMPRESSION_RECEIVE
+
     ctypedef enum flin_effect_kind:
         FLIN_EFFECT_ROOM
         FLIN_EFFECT_UNION
@@ -157,7 +162,8 @@ cdef extern from "flin_hub.h":
     void flin_hub_free(flin_hub *hub)
     c_bool flin_endpoint_bind(flin_endpoint *endpoint)
     void flin_endpoint_unbind(flin_hub *hub, flin_endpoint *endpoint)
-    flin_conn *flin_hub_open(flin_hub *hub, flin_endpoint *endpoint, void *user, c_bool deflate)
+    flin_conn *flin_hub_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                             flin_compression compression)
     void flin_conn_handler_done(flin_hub *hub, flin_conn *conn)
     c_bool flin_hub_has_work(const flin_hub *hub)
     void flin_hub_flush(flin_hub *hub) nogil
@@ -210,7 +216,7 @@ cdef extern from "flin_reactor.h":
         FLIN_WAKE_NS
     int flin_reactor_start(flin_hub *hub)
     flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
-                                 c_bool deflate, int fd)
+                                 flin_compression compression, int fd)
     unsigned flin_reactor_poll(flin_hub *hub)
     void flin_reactor_write_reply(flin_hub *hub, flin_conn *conn)
     uint64_t flin_clock_ns()
