@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flinfast.errors import RuntimeFault
-from flinfast.native.hub import Connection
+from flinfast.native.hub import Connection, Message
 from flinfast.runtime.body import parse_body
 from flinfast.runtime.cookie import parse_cookies, printable
 from flinfast.runtime.fault import HttpFault
@@ -388,7 +388,10 @@ class WsContext(Connection):
     flin_kind = "ws"
 
     def flin_get(self, name: str) -> Any:
-        """`connection_id rooms path ip connected_at protocol close_code close_reason state`."""
+        """Members: connection_id rooms path ip connected_at protocol close_* payload state.
+
+        `payload` is the message as it was received: text, or bytes when it came as binary.
+        """
         if name == "connection_id":
             return self.connection_id
         if name == "state":
@@ -517,6 +520,13 @@ _REQUEST_PARTS: dict[str, Callable[[RequestContext | WsContext, Request], Any]] 
     "body_raw": lambda _, raw: raw.body or None,
 }
 
+
+def _payload(message: Message | None) -> str | bytes | None:
+    if message is None:
+        return None
+    return message.payload.decode() if message.is_text else message.payload
+
+
 _WS_PARTS: dict[str, Callable[[WsContext], Any]] = {
     "rooms": lambda c: c.rooms,
     "path": lambda c: c.path,
@@ -525,4 +535,5 @@ _WS_PARTS: dict[str, Callable[[WsContext], Any]] = {
     "protocol": lambda c: c.protocol or None,
     "close_code": lambda c: c.close_code or None,
     "close_reason": lambda c: c.close_reason,
+    "payload": lambda c: _payload(c.received),
 }

@@ -15,7 +15,7 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +38,11 @@ _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")  # base64 of exactly 16 bytes
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _WINDOW_BITS: Final = frozenset(map(str, range(8, 16)))
+_DEFLATE_ANSWER: Final = (
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+)
+_WINDOW_LIMIT: Final = "; server_max_window_bits="
+_WINDOW_WHOLE: Final = f"{_WINDOW_LIMIT}15"  # the window of every deflated frame of ours
 _SWITCHING: Final = (
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 )
@@ -115,8 +120,9 @@ def offered_protocols(head: Head) -> tuple[str, ...]:
 def negotiate_deflate(value: str) -> str:
     """The answer to the first offer of permessage-deflate that we can keep, "" for none.
 
-    We keep no compression state between messages in either direction, and always use a window of
-    15 bits, so an offer that asks us for a smaller one is passed over.
+    We keep no compression state between messages in either direction. A peer that allows us a
+    window below 15 bits is answered yes and sent uncompressed messages, which is always allowed:
+    so one deflated frame serves a whole room.
 
     Args:
         value: All Sec-WebSocket-Extensions values, joined by commas.
@@ -125,17 +131,21 @@ def negotiate_deflate(value: str) -> str:
     """
     for offer in value.split(",")[:OFFERS_MAX]:
         name, *parameters = (part.strip(" \t") for part in offer.split(";"))
-        if name == "permessage-deflate" and _can_keep(parameters):
-            return "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        window_bits = _window_bits(parameters) if name == "permessage-deflate" else None
+        if window_bits is not None:
+            limit = f"{_WINDOW_LIMIT}{window_bits}" if window_bits else ""
+            return _DEFLATE_ANSWER + limit
     return ""
 
 
-def _can_keep(parameters: Sequence[str]) -> bool:
+def _window_bits(parameters: Sequence[str]) -> str | None:
+    """Window that an offer allows us, "" when it names none; None when we cannot keep it."""
     seen: set[str] = set()
+    window_bits = ""
     for parameter in parameters:
         name, equals, value = (part.strip(" \t") for part in parameter.partition("="))
         if name in seen:
-            return False
+            return None
         seen.add(name)
         if len(value) >= 2 and value[0] == value[-1] == '"':
             value = value[1:-1]
@@ -144,12 +154,12 @@ def _can_keep(parameters: Sequence[str]) -> bool:
         elif name == "client_max_window_bits":
             is_known = not equals or value in _WINDOW_BITS
         elif name == "server_max_window_bits":
-            is_known = value == "15"
+            is_known, window_bits = value in _WINDOW_BITS, value
         else:
             is_known = False
         if not is_known:
-            return False
-    return True
+            return None
+    return window_bits
 
 
 def switching_response(
@@ -236,10 +246,11 @@ class PendingUpgrade:
             self.reject(self._site.error(500, "Internal Server Error"))
             return
         open_connection = _open_fd if self._site.uses_reactor(transport) else _open_transport
-        open_connection(self._site, connection, upgrade, response, protocol, deflate)
-
-
-_Opener = Callable[["Site", "HttpConnection", "Upgrade", bytes, str, bool], None]
+        answer = self._handshake.deflate
+        deflate_output = _WINDOW_LIMIT not in answer or answer.endswith(_WINDOW_WHOLE)
+        open_connection(
+            self._site, connection, upgrade, response, protocol, deflate, deflate_output
+        )
 
 
 def _open_fd(
@@ -249,6 +260,7 @@ def _open_fd(
     response: bytes,
     protocol: str,
     deflate: bool,
+    deflate_output: bool,
 ) -> None:
     """Move the socket to the hub's own epoll set.
 
@@ -268,6 +280,7 @@ def _open_fd(
             early=early,
             protocol=protocol,
             deflate=deflate,
+            deflate_output=deflate_output,
         )
     except OSError as error:
         os.close(fd)
@@ -281,6 +294,7 @@ def _open_transport(
     response: bytes,
     protocol: str,
     deflate: bool,
+    deflate_output: bool,
 ) -> None:
     """Leave the socket with the loop and put the hub behind its transport."""
     transport = connection.transport
@@ -294,6 +308,7 @@ def _open_transport(
         early=early,
         protocol=protocol,
         deflate=deflate,
+        deflate_output=deflate_output,
     )
     if not transport.is_closing():
         transport.resume_reading()

@@ -92,7 +92,7 @@ class FakeApp:
     ) -> None:
         self.upgrades.append(request)
         accepted = FakeUpgrade(
-            context=object(), headers=self.upgrade_headers, protocol="flin.json.v1"
+            context=FakeConnection(), headers=self.upgrade_headers, protocol="flin.json.v1"
         )
         if match == "/ws":
             accept(accepted)
@@ -111,6 +111,12 @@ class FakeApp:
 
     def close(self) -> None:
         self.closed = True
+
+
+class FakeConnection:
+    """What the adapter asks of a connection."""
+
+    buffered_bytes = 0
 
 
 @dataclass
@@ -151,6 +157,7 @@ class FakeHub:
         early: bytes = b"",
         protocol: str = "",
         deflate: bool = False,
+        deflate_output: bool = True,
     ) -> None:
         link = socket.socket(fileno=fd)
         assert not os.get_blocking(fd)
@@ -168,6 +175,7 @@ class FakeHub:
         early: bytes = b"",
         protocol: str = "",
         deflate: bool = False,
+        deflate_output: bool = True,
     ) -> None:
         self.opened.append(Opened("transport", early, protocol, deflate, transport))
         transport.write(response)

@@ -298,7 +298,9 @@ def head_with(*fields: tuple[str, str]) -> Head:
         ("permessage-deflate; client_max_window_bits=", False),
         ("permessage-deflate; client_max_window_bits=+9", False),
         ("permessage-deflate; server_max_window_bits=15", True),
-        ("permessage-deflate; server_max_window_bits=14", False),
+        ("permessage-deflate; server_max_window_bits=14", True),
+        ("permessage-deflate; server_max_window_bits=8", True),
+        ("permessage-deflate; server_max_window_bits=7", False),
         ("permessage-deflate; server_max_window_bits", False),
         ("permessage-deflate; server_max_window_bits=10, permessage-deflate", True),
         ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", True),
@@ -316,9 +318,9 @@ def test_compression_offers(offer: str, agreed: bool) -> None:
     answer = negotiate_deflate(offer)
     assert bool(answer) == agreed
     if agreed:
-        assert answer == (
-            "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
-        )
+        plain = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        asked = offer.partition(",")[0].partition("server_max_window_bits=")[2]
+        assert answer == (f"{plain}; server_max_window_bits={asked}" if asked else plain)
 
 
 def test_compression_is_negotiated_only_when_set(start: Start) -> None:
