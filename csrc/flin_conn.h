@@ -100,8 +100,8 @@ typedef struct {
     flin_inbox_entry *inbox_head, *inbox_tail;
     size_t inbox_bytes;
     uint32_t inbox_count;
-    flin_buffer *stash;     /* received bytes that wait for the inbox to drain, or NULL */
-    flin_buffer *pong;      /* the one pong frame owed to a stalled peer, or NULL */
+    flin_buffer *stash;         /* received bytes that wait for the inbox to drain, or NULL */
+    flin_buffer *pong;          /* the one pong frame owed to a stalled peer, or NULL */
     flin_log *held, *held_last; /* effects of its handlers that have not left yet, in order */
     uint8_t reason_size;
     char reason[FLIN_FRAME_CLOSE_REASON_MAX]; /* close reason as `on close` sees it */
@@ -110,11 +110,11 @@ typedef struct {
 /** What connections of one `ws` block share. Limits may change while connections are open. */
 typedef struct {
     flin_message_limits limits[FLIN_CLASS_COUNT]; /* differ in allow_rsv1 only */
-    flin_room *room;          /* implicit room of all its connections */
-    uint32_t queue_soft;      /* bytes */
-    uint32_t queue_hard;      /* bytes */
+    flin_room *room;                              /* implicit room of all its connections */
+    uint32_t queue_soft;                          /* bytes */
+    uint32_t queue_hard;                          /* bytes */
     uint32_t stall_ms;
-    bool is_implicit;         /* its handlers' broadcasts reach all its connections */
+    bool is_implicit; /* its handlers' broadcasts reach all its connections */
 } flin_endpoint;
 
 struct flin_conn {
