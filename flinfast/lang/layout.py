@@ -327,12 +327,16 @@ class Layout:
             self._emit(token, kind)
             if kind == "DECLARE":
                 frame.fresh = following in ("LBRACE", "LBRACKET")
+            elif kind == "FN_PREFIX":
+                frame.fresh = True  # the second prefix of `server async fn` is one, too
         else:
             self._emit(token, "NAME")
 
     def _applies(self, word: str, following: str) -> bool:
         """Whether a contextual keyword is one here."""
         kind = self._frame.kind
+        if word == "server" and following == "NAME":  # server async fn
+            return self._next(2) == "FN" and self._tokens[self._index + 1].value == "async"
         if kind is _ARMS or following not in CONTEXTUAL[word][2]:
             return False
         if word == "on":

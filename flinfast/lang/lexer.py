@@ -42,6 +42,7 @@ _DIRECTION: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]+")
 _SAME_CHARACTERS: Final = re.compile(r"(.)\1*", re.DOTALL)
 _EXPONENT: Final = re.compile(r"[+-][0-9]+")
 _LOOK_BACK: Final = 64  # characters before a token that decide what it is
+_BEFORE_VALUE: Final = frozenset("([,=:?+-*/%<>&|!")
 _QUOTED_MAX: Final = 24  # characters of source text quoted in a message
 _ADVICE: Final = {
     "&": "`&&` is logical and",
@@ -80,16 +81,16 @@ class _Reader:
         self.depth = 0  # open braces since the innermost interpolation began
 
     def run(self) -> list[Any]:
-        """All tokens of the source; faults are left in `diagnostics`."""
+        """All tokens of the source, none of one too large; faults are left in `diagnostics`."""
         text = self.source.text
         tokens: list[Any] = []
         append = tokens.append
         for token in self.tokenize(text):
             append(token)
-            if len(tokens) >= TOKENS_MAX:
+            if len(tokens) > TOKENS_MAX:
                 message = f"this file has more than {TOKENS_MAX} words and signs"
-                self.fault("FL010", message, token, "reading stopped here", "split the file")
-                break
+                self.fault("FL010", message, token, "this is one too many", "split the file")
+                return []
         if self.modes:
             in_code = isinstance(self, FlinLexer)
             tokens.append(self.unwind(len(text), len(self.modes), in_code=in_code))
@@ -138,6 +139,21 @@ class _Reader:
             self.fault("FL006", "number is too large", token, "the largest number is about 1.8e308")
             return 0
         return value
+
+    def is_label(self, index: int) -> bool:
+        """Whether `'name` here is a label: before a loop that starts a statement, after a jump."""
+        before = self.text[max(0, index - _LOOK_BACK) : index]
+        if _LABELLED_LOOP.match(self.text, index):
+            return before.rstrip()[-1:] not in _BEFORE_VALUE or not before.strip()
+        return _AFTER_JUMP.search(before) is not None
+
+    def bad(self, token: Any) -> None:
+        """A character with no meaning; a run of the same one is one fault."""
+        run = _SAME_CHARACTERS.match(self.text, token.index)
+        token.end = self.index = run.end() if run else token.end
+        if token.index or token.value != "\ufeff":  # a byte order mark is not part of the program
+            message, help = _describe_bad(token.value)
+            self.fault("FL001", message, token, "", help)
 
     def enter(self, token: Any) -> None:
         """A text starts."""
@@ -375,10 +391,7 @@ class FlinLexer(_Reader, Lexer):
     def QUOTE(self, t: Any) -> Any:
         text = self.text
         label = _LABEL.match(text, t.index)
-        if label and (
-            _LABELLED_LOOP.match(text, t.index)
-            or _AFTER_JUMP.search(text, max(0, t.index - _LOOK_BACK), t.index)
-        ):
+        if label and self.is_label(t.index):
             t.type, t.value = "LABEL", label[1]
             t.end = self.index = label.end()
             return t
@@ -394,9 +407,11 @@ class FlinLexer(_Reader, Lexer):
         self.fault("FL002", "text is not closed", t, "expected `'` before the end of the line")
         return t
 
-    @_(r"[^\W\d]\w*")
+    @_(r"[A-Za-z_][A-Za-z0-9_]*+|[^\x00-\x7f]")
     def WIDE_NAME(self, t: Any) -> Any:
         text, end = self.text, t.end
+        if not t.value.isidentifier():
+            return self.bad(t)
         while end < len(text) and ("a" + text[end]).isidentifier():
             end += 1
         t.end = self.index = end
@@ -406,11 +421,7 @@ class FlinLexer(_Reader, Lexer):
 
     @_(r"[^\n]")
     def BAD(self, t: Any) -> Any:
-        run = _SAME_CHARACTERS.match(self.text, t.index)
-        t.end = self.index = run.end() if run else t.end
-        if t.index or t.value != "\ufeff":  # a byte order mark is not part of the program
-            message, help = _describe_bad(t.value)
-            self.fault("FL001", message, t, "", help)
+        return self.bad(t)
 
 
 class InterpolationLexer(FlinLexer):

@@ -39,6 +39,9 @@ def show(node: Any) -> str:
             return name
         case ast.ExprStatement(value=value) | ast.Argument(value, None, False):
             return show(value)
+        case ast.Interpolation(parts=parts):
+            shown = [repr(part) if isinstance(part, str) else show(part) for part in parts]
+            return f"(Interpolation {' '.join(shown)})"
         case ast.Member(target=target, name=name, optional=optional):
             return f"{show(target)}{'?.' if optional else '.'}{name}"
         case ast.Call(callee=callee, arguments=arguments):
