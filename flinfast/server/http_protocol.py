@@ -80,16 +80,15 @@ class HeadReader:
         self._headers = []
         self._is_complete = False
         parser = self._parser
-        is_reusable = False
         try:
             parser.feed_data(raw)
-            is_reusable = self._is_complete and parser.should_keep_alive()
         except httptools.HttpParserUpgrade:
             pass  # how the parser says that an Upgrade field was there; what follows is ours
         except httptools.HttpParserError as error:
+            self._is_complete = False
             raise RequestError("malformed request head") from error
         finally:
-            if not is_reusable:
+            if not self._is_complete:  # it waits for a body, or has failed
                 self._parser = httptools.HttpRequestParser(self)
         head = interpret(
             parser.get_method().decode("ascii"),
