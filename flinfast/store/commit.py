@@ -171,6 +171,8 @@ class GroupCommit:
         self._in_handler = False
         self._handler_writes = False
         self._handler_wrote = False
+        if not self.idle:
+            self._schedule()
 
     def after_durable(self, done: Done) -> None:
         """Call `done` once everything committed so far is on disk, or never will be."""
@@ -254,10 +256,8 @@ class GroupCommit:
 
     def _end_turn(self) -> None:
         self._scheduled = False
-        if self._in_handler:  # `transaction()` that spans turns
-            self._schedule()
-            return
-        self.end_turn()
+        if not self._in_handler:  # a `transaction()` may span turns: its end schedules again
+            self.end_turn()
 
     def end_turn(self) -> None:
         """Commit the turn's transaction now and start to make it durable."""

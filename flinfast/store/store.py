@@ -87,14 +87,14 @@ class Store:
         self._checkpoint_lock = threading.Lock()
         self._checkpointing = False
         self._checkpoint_at = CHECKPOINT_PAGES
-        _make_folder(folder, self._path)
+        is_new = _make_folder(folder, self._path)
         self.database = Database(self._path, vfs=vfs, busy_ms=busy_ms)
         try:
             self._schema = open_schema(self.database, entities)
             self.database.limit_scans(scan_limit_s, monotonic)
             for name, function in FUNCTIONS.items():
                 self.database.define(name, function)
-            self._log_sync = _open_log(self._path, open_log_sync)
+            self._log_sync = _open_log(self._path, open_log_sync, sync_parent=is_new)
         except BaseException:
             self.database.close()
             raise
@@ -261,8 +261,10 @@ def _record(value: Value, verb: str) -> Record:
     return value
 
 
-def _make_folder(folder: Path, path: Path) -> None:
+def _make_folder(folder: Path, path: Path) -> bool:
+    """Make the folder and an empty database file; whether the folder is new."""
     try:
+        is_new = not folder.exists()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             # Before SQLite opens it: closing a descriptor later would drop SQLite's locks.
@@ -272,15 +274,19 @@ def _make_folder(folder: Path, path: Path) -> None:
             f"the database folder {folder} cannot be used: {error.strerror}: "
             "check its owner and permissions"
         ) from error
+    return is_new
 
 
-def _open_log(path: Path, open_log_sync: Callable[[Path], LogSync]) -> LogSync:
+def _open_log(
+    path: Path, open_log_sync: Callable[[Path], LogSync], *, sync_parent: bool
+) -> LogSync:
     """Open the log and make it durable as it is: a killed process may not have synced its end."""
     try:
         log_sync = open_log_sync(path)
         log_sync()
-        sync_folder(path.parent)
-        sync_folder(path.parent.parent)
+        sync_folder(path.parent)  # the log is a new file whenever the last process closed it
+        if sync_parent:
+            sync_folder(path.parent.parent)
     except OSError as error:
         raise StoreError(
             f"the log of the database {path} cannot be synced: {error.strerror}"

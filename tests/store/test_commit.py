@@ -516,6 +516,18 @@ def test_transaction_that_spans_turns(at: Fixture) -> None:
     assert titles_on_disk(at.store) == ["a", "b"]
 
 
+def test_handler_that_spans_turns_does_not_spin(at: Fixture) -> None:
+    """While a handler is open across turns nothing is scheduled; its end commits the turn."""
+    at.store.begin(writes=True)
+    make(at.store, "Note", title="a")
+    at.loop.turn()
+    assert not at.loop.ready
+    at.store.commit()
+    at.acks.expect("a")
+    at.loop.settle()
+    assert at.acks.good == ["a"]
+
+
 # --- checkpoints ----------------------------------------
 
 
