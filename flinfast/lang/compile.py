@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import lru_cache
 
 from flinfast.errors import CompileError
 from flinfast.lang import ast
@@ -17,6 +16,7 @@ from flinfast.lang.program import (
     FAULTS_MAX,
     CompiledFile,
     CompiledProgram,
+    ParsedFiles,
     ProjectSource,
 )
 from flinfast.lang.report import Report
@@ -29,7 +29,6 @@ from flinfast.lang.types import infer
 # Levels of nodes in a tree. Hand-written code has fewer than 40; each costs three Python frames
 # of at most 1000 while it is compiled.
 DEPTH_MAX = 160
-PARSED_KEPT_MAX = 2000  # trees of unchanged files that a development server need not parse again
 _PLACE_ORDER = {"entities": 0, "lib": 1, "guards": 2, "middleware": 3, "route": 4}
 
 
@@ -38,13 +37,21 @@ def compile_sources(
     *,
     builtins: Mapping[str, Builtin],
     guards: Collection[str],
+    parsed: ParsedFiles | None = None,
 ) -> CompiledProgram:
     """See `program.compile_project`."""
     report = Report()
     table = ProjectTable(builtins, frozenset(guards))
     files: list[FileNames] = []
+    kept = {} if parsed is None else dict(parsed)
+    if parsed is not None:
+        parsed.clear()
     for source, kind, parameters in sources:
-        file = _read(source, kind, parameters, table, report)
+        key = (source.path, source.text)
+        trees = kept.get(key) or _parse(source)
+        if parsed is not None:
+            parsed[key] = trees
+        file = _read(trees, kind, parameters, table, report)
         if file is None:
             table.is_complete &= kind == "route"
         else:
@@ -79,30 +86,28 @@ def compile_trees(files: Sequence[FileNames], report: Report) -> tuple[CompiledF
     return None if report.has_errors else tuple(compiled)
 
 
-@lru_cache(maxsize=PARSED_KEPT_MAX)
-def _parsed(path: str, text: str) -> tuple[Source, ast.Program, tuple[Diagnostic, ...]]:
-    source = Source(path, text)
+def _parse(source: Source) -> tuple[Source, ast.Program, tuple[Diagnostic, ...]]:
     tree, diagnostics = parse(source)
     return source, tree, tuple(diagnostics)
 
 
 def _read(
-    source: Source,
+    trees: tuple[Source, ast.Program, tuple[Diagnostic, ...]],
     kind: str,
     parameters: tuple[str, ...],
     table: ProjectTable,
     report: Report,
 ) -> FileNames | None:
-    """Parse one file; None when it has faults of syntax."""
-    kept, tree, diagnostics = _parsed(source.path, source.text)
+    """One parsed file; None when it has faults of syntax."""
+    source, tree, diagnostics = trees
     report.diagnostics.extend(diagnostics)
     if any(d.severity == "error" for d in diagnostics):
         return None
     if depth(tree) > DEPTH_MAX:
-        _too_deep(kept, tree, report)
+        _too_deep(source, tree, report)
         return None
     scope = FunctionScope("file", "file level", None)
-    return FileNames(kept, kind, tree, frozenset(parameters), table, scope)
+    return FileNames(source, kind, tree, frozenset(parameters), table, scope)
 
 
 def _too_deep(source: Source, tree: ast.Program, report: Report) -> None:

@@ -306,11 +306,9 @@ class Declarations:
     ) -> FieldInfo:
         kind = self.type_of(entry.type, file.source)
         modifiers: dict[str, tuple[Value, ...]] = {}
-        default = entry.default
+        default = default_of(entry)
         for modifier in entry.modifiers:
             name = canonical(modifier.name)
-            if name == "default" and len(modifier.arguments) == 1:
-                default = default or modifier.arguments[0]
             if name in modifiers or (name == "default" and entry.default is not None):
                 self.report.error(
                     "FL406",
@@ -428,6 +426,16 @@ class Declarations:
         if len(kinds) == 1:
             return TypeInfo(kinds[0].name, kinds[0].arguments, optional or kinds[0].optional)
         return TypeInfo("union", kinds, optional)
+
+
+def default_of(entry: ast.Field) -> ast.Expr | None:
+    """The default value of a field, from `= value` or `@default(value)`."""
+    if entry.default is not None:
+        return entry.default
+    for modifier in entry.modifiers:
+        if modifier.name.lower() == "default" and modifier.arguments:
+            return modifier.arguments[0]
+    return None
 
 
 def _head(span: Span, length: int) -> Span:

@@ -20,6 +20,7 @@ from flinfast.lang import (
     lower_statement,
     lower_text,
 )
+from flinfast.lang.declare import default_of
 from flinfast.lang.effects import EffectAnalysis
 from flinfast.lang.lower_argument import packed
 from flinfast.lang.lower_base import CONTEXT, DISCARD, MESSAGE, Frame, Lowering, Rule, StatementRule
@@ -37,7 +38,6 @@ from flinfast.lang.program import (
     TestInfo,
     WsInfo,
 )
-from flinfast.lang.resolve import default_of
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Source
 from flinfast.lang.symbol import FileNames
@@ -123,8 +123,9 @@ class FileWriter:
         return lowering.define(FACTORY, ["$abi"], [*head, *body])
 
     def _write_functions(self) -> tuple[str, ...]:
+        self.lowering.cores = lower_function.find_cores(self.lowering)
         for symbol in self.file.functions.values():
-            self._functions.append(lower_function.function(self.lowering, symbol))
+            self._functions += lower_function.function(self.lowering, symbol)
             self._closures[symbol.name] = python_name(symbol.name)
         return tuple(self.file.functions)
 
@@ -202,7 +203,10 @@ class FileWriter:
     def _middleware(self, middleware: ast.Middleware) -> HandlerInfo:
         key = "middleware"
         frame = Frame(self.file.scopes[id(middleware)], "value", title=key)
-        definition = lower_function.handler(self.lowering, key, middleware, middleware.body, frame)
+        title = "middleware block"  # two words, as no function is called
+        definition = lower_function.handler(
+            self.lowering, title, middleware, middleware.body, frame
+        )
         self._add(key, definition)
         return self._info(key, middleware, middleware.body)
 
@@ -216,7 +220,8 @@ class FileWriter:
         found: list[GuardDefinitionInfo] = []
         for symbol in self.file.guards.values():
             key = f"guard_definition {symbol.name}"
-            definition = lower_function.function(self.lowering, symbol)
+            (definition,) = lower_function.function(self.lowering, symbol)
+            assert isinstance(definition, py.FunctionDef)
             definition.name = key
             self._add(key, definition)
             info = self._info(key, symbol.declaration, symbol.declaration)

@@ -22,7 +22,7 @@ from flinfast.lang import ast
 from flinfast.lang.abi import Value
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.source import Span
-from flinfast.lang.symbol import FileNames, FunctionScope, Variable
+from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, Variable
 from flinfast.lang.types import Kinds
 
 CONTEXT: Final = "$ctx"
@@ -113,6 +113,8 @@ class Lowering:
         bindings: Names that the factory binds before anything else, with their values.
         rows: Entity -> Python name of the row, in conditions that run per row.
         given: `id(node)` -> Python name, for expressions evaluated beforehand.
+        cores: Functions with a second form that does not check its arguments.
+        templates: (entity, template) -> Python name of the prepared form.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Lowering:
         self.bindings: dict[str, py.expr] = {}
         self.rows: dict[str, str] = {}
         self.given: dict[int, str] = {}
+        self.cores: set[FunctionSymbol] = set()
         self.templates: dict[tuple[str, tuple[Any, ...]], str] = {}
         self._expressions = expressions
         self._statements = statements
@@ -397,6 +400,10 @@ class Lowering:
     def handle_method(self, entity: str, name: str) -> py.Name:
         """A method of the handle of an entity."""
         return self.bind(f"$e_{entity}_{name}", lambda: self.attr(self.handle(entity), name))
+
+    def core(self, symbol: FunctionSymbol) -> str:
+        """Python name of the form of a function that does not check its arguments."""
+        return f"$core_{symbol.name}"
 
     # --- variables ----------------------------------------
 

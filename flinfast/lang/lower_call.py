@@ -11,6 +11,7 @@ from flinfast.lang import ast, lower_expr, lower_query
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_argument import Maker, call_method, packed
 from flinfast.lang.lower_base import CONTEXT, MESSAGE, Lowering, Rule
+from flinfast.lang.lower_function import needs_no_check
 from flinfast.lang.lower_text import to_text
 from flinfast.lang.message import relayed_places
 from flinfast.lang.resolve_call import Signature, signature_of
@@ -94,6 +95,9 @@ def _placed(
 
 def _function(self: Lowering, node: ast.Call, symbol: FunctionSymbol) -> py.expr:
     """A call of a declared function: its context goes first."""
+    if symbol in self.cores and needs_no_check(self, symbol, node):
+        values = self.operands([argument.value for argument in node.arguments])
+        return self.call(self.load(self.core(symbol)), self.load(CONTEXT), *values)
     function = lower_expr.function(self, symbol)
     if _has_spread(node.arguments):
         bound = self.call(self.support("bound"), function, self.load(CONTEXT))
@@ -198,15 +202,10 @@ def _is_to_current(self: Lowering, arguments: Sequence[ast.Argument]) -> bool:
 
 
 def _method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
+    if callee.optional:
+        return _optional_method(self, node, callee)
     if id(node) in self.file.queries:
         return lower_query.method(self, node, callee)
-    if callee.optional:
-        first, again = self.once(self.expr(callee.target))
-        return self.branch(
-            self.is_none(first),
-            lambda: self.const(None),
-            lambda: call_method(self, again, callee.name, node.arguments),
-        )
     kind = self.kinds.of(callee.target)
     static = self.file.table.builtins.get(callee.name) if kind in _PLAIN_KINDS else None
     if static is not None and not static.ws_only and not callee.name.startswith("_"):
@@ -215,6 +214,20 @@ def _method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
         if _fits(signature_of(static), node.arguments):
             return _static_method(self, static, callee, node.arguments)
     return call_method(self, lambda: self.expr(callee.target), callee.name, node.arguments)
+
+
+def _optional_method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
+    """`target?.name(...)`: none for none, arguments unseen."""
+    name = self.temp()
+    target = self.walrus(name, self.expr(callee.target))
+
+    def method() -> py.expr:
+        self.given[id(callee.target)] = name
+        if id(node) in self.file.queries:
+            return lower_query.method(self, node, callee)
+        return call_method(self, lambda: self.expr(callee.target), callee.name, node.arguments)
+
+    return self.branch(self.is_none(target), lambda: self.const(None), method)
 
 
 def _static_method(

@@ -141,7 +141,7 @@ def index(self: Lowering, node: ast.Index) -> py.expr:
     value, key = self.operands([node.target, node.key])
     kind = self.kinds.of(node.target)
     is_name = isinstance(node.key, ast.Literal) and isinstance(node.key.value, str)
-    if is_name and kind == MAP:
+    if kind == MAP and self.kinds.of(node.key) == TEXT:
         return self.call(self.attr(value, "get"), key)
     operator = self.op("index")
     if is_name:

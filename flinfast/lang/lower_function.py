@@ -12,7 +12,7 @@ from flinfast.lang.lower_base import CONTEXT, MESSAGE, RETURN, Frame, Lowering, 
 from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
-from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable
+from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable, code_nodes
 from flinfast.lang.types import annotated
 
 _PYTHON_TYPES: Final = {
@@ -76,17 +76,62 @@ def handler(
         return self.define(name, first, statements)
 
 
-def function(self: Lowering, symbol: FunctionSymbol, first: str = CONTEXT) -> py.FunctionDef:
-    """A `fn` or `guard_definition`."""
+def function(self: Lowering, symbol: FunctionSymbol) -> list[py.stmt]:
+    """A `fn` or `guard_definition`; with a core, when calls are known to fit its types."""
     declaration = symbol.declaration
     scope = self.file.scopes[id(declaration)]
+    name = python_name(symbol.name)
     frame = Frame(scope, "value", title=symbol.name, result=symbol.result)
+    has_core = symbol in self.cores
+    made: list[py.stmt] = []
     with self.at(declaration.name_span), inside(self, frame) as statements:
-        statements += _nonlocal(self, scope)
-        arguments = _parameters(self, declaration.parameters, symbol.name, [first])
+        arguments = _parameters(self, declaration.parameters, symbol.name)
+        if has_core:
+            core, names = self.core(symbol), [arg.arg for arg in arguments.args]
+            value = self.call(self.load(core), *(self.load(n) for n in names))
+            checked = [*statements, py.Return(value, **self.place)]
+            statements.clear()
+        statements[:0] = _nonlocal(self, scope)
         with self.at(declaration.body.span):
             lower_block.statements(self, declaration.body, RETURN)
-        return self.define_with(python_name(symbol.name), arguments, statements)
+        if not has_core:
+            return [self.define_with(name, arguments, statements)]
+        made.append(self.define(name, names, statements))
+        made.append(py.Assign([self.store(core)], self.load(name), **self.place))
+        made.append(self.define_with(name, arguments, checked))
+    return made
+
+
+def find_cores(self: Lowering) -> set[FunctionSymbol]:
+    """Functions of the file for which some call needs no check of its arguments."""
+    found: set[FunctionSymbol] = set()
+    for node in code_nodes(self.file, self.file.tree):
+        if isinstance(node, ast.Call):
+            symbol = self.file.symbols.get(id(node.callee))
+            if isinstance(symbol, FunctionSymbol) and needs_no_check(self, symbol, node):
+                found.add(symbol)
+    return found
+
+
+def needs_no_check(self: Lowering, symbol: FunctionSymbol, node: ast.Call) -> bool:
+    """Whether the arguments of a call evidently are of the declared types."""
+    declaration = symbol.declaration
+    if self.file.functions.get(symbol.name) is not symbol:
+        return False
+    if len(declaration.parameters) != len(node.arguments):
+        return False
+    is_typed = False
+    for parameter, argument in zip(declaration.parameters, node.arguments, strict=True):
+        if parameter.rest or argument.name is not None or argument.spread:
+            return False
+        if parameter.default is not None and not isinstance(parameter.default, ast.Literal):
+            return False
+        declared = self.file.bindings[id(parameter)][0].annotation
+        if declared is not None:
+            is_typed = True
+            if annotated(declared) != self.kinds.of(argument.value) or not annotated(declared):
+                return False
+    return is_typed
 
 
 def value_function(self: Lowering, name: str, node: ast.Node, value: ast.Expr) -> py.FunctionDef:
@@ -106,10 +151,10 @@ def _head(span: Span) -> Span:
 
 
 def _parameters(
-    self: Lowering, parameters: Sequence[ast.Parameter], title: str, before: Sequence[str]
+    self: Lowering, parameters: Sequence[ast.Parameter], title: str, *, context: bool = True
 ) -> py.arguments:
     """Python parameters; defaults and checks are written into the body."""
-    args = [py.arg(name, **self.place) for name in before]
+    args = [py.arg(CONTEXT, **self.place)] if context else []
     defaults: list[py.expr] = []
     vararg: py.arg | None = None
     for parameter in parameters:
@@ -177,7 +222,7 @@ def lambda_(self: Lowering, node: ast.Lambda) -> py.expr:
     result: py.expr | None = None
     with inside(self, frame) as statements:
         statements += _nonlocal(self, scope)
-        arguments = _parameters(self, node.parameters, "lambda", [])
+        arguments = _parameters(self, node.parameters, "lambda", context=False)
         if isinstance(node.body, ast.Block):
             lower_block.statements(self, node.body, RETURN)
         else:
@@ -188,7 +233,7 @@ def lambda_(self: Lowering, node: ast.Lambda) -> py.expr:
         return _with_boxes(self, boxes, made)
     if result is not None:
         statements.append(py.Return(result, **self.place))
-    definition = self.define_with("lambda", arguments, statements)
+    definition = self.define_with("<lambda>", arguments, statements)
     return _defined(self, boxes, definition)
 
 

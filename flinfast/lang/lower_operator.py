@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast as py
+from collections.abc import Callable
 from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering, Rule
 from flinfast.lang.lower_text import join_texts
 from flinfast.lang.support import INT_SMALL
-from flinfast.lang.types import BOOL, INT, LIST, MAP, NUMBER, TEXT
+from flinfast.lang.symbol import ItemOf, Variable
+from flinfast.lang.types import ANY, BOOL, INT, LIST, MAP, NUMBER, TEXT, entity_of
 
 _ARITHMETIC: Final = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "**": "pow"}
+_PYTHON: Final[dict[str, type[py.operator]]] = {"+": py.Add, "-": py.Sub, "*": py.Mult}
 _ORDER: Final[dict[str, tuple[str, type[py.cmpop]]]] = {
     "<": ("lt", py.Lt),
     "<=": ("le", py.LtE),
@@ -41,7 +44,22 @@ def truth(self: Lowering, value: py.expr, kind: str) -> py.expr:
     # An empty list or map is true, and NaN is not: Python's truth only fits these kinds.
     if kind in (BOOL, TEXT, INT):
         return value
-    return self.call(self.op("truthy"), value)
+    if entity_of(kind, "record"):
+        return self.compare(value, py.IsNot(), self.const(None))
+    if kind != ANY or isinstance(value, py.Constant):
+        return self.call(self.op("truthy"), value)
+    first, again = self.once(value)
+    is_true = self.compare(first, py.Is(), self.const(True))
+    is_not_false = self.compare(again(), py.IsNot(), self.const(False))
+    rest = py.BoolOp(py.And(), [is_not_false, _is_some(self, again)], **self.place)
+    return py.BoolOp(py.Or(), [is_true, rest], **self.place)
+
+
+def _is_some(self: Lowering, value: Callable[[], py.expr]) -> py.expr:
+    """Truth of a value of any kind, without a call for none."""
+    is_some = self.compare(value(), py.IsNot(), self.const(None))
+    truthy = self.call(self.op("truthy"), value())
+    return py.BoolOp(py.And(), [is_some, truthy], **self.place)
 
 
 def _both(self: Lowering, node: ast.Binary) -> py.expr:
@@ -96,7 +114,7 @@ def binary(self: Lowering, node: ast.Binary) -> py.expr:
     if operator in ("in", "not_in"):
         found = _contains(self, node, left, right, kinds)
         return self.negate(found) if operator == "not_in" else found
-    return _arithmetic(self, operator, left, right, kinds)
+    return _arithmetic(self, node, left, right, kinds)
 
 
 def _logical(self: Lowering, node: ast.Binary) -> py.expr:
@@ -109,7 +127,11 @@ def _logical(self: Lowering, node: ast.Binary) -> py.expr:
         operator: py.boolop = py.And() if node.operator == "&&" else py.Or()
         return py.BoolOp(operator, [left, right], **self.place)
     first, again = self.once(left)
-    test = truth(self, first, kind)
+    test: py.expr
+    if kind == ANY and not isinstance(left, py.Constant):
+        test = self.choose(self.is_exactly(first, "str"), again(), _is_some(self, again))
+    else:
+        test = truth(self, first, kind)
 
     def other() -> py.expr:
         self.body.extend(made)
@@ -142,8 +164,36 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
     )
     if inline:
         return self.compare(left, py.Eq() if is_equal else py.NotEq(), right)
-    found = self.call(self.op("eq"), left, right)
-    return found if is_equal else self.negate(found)
+
+    def slow(left: py.expr, right: py.expr) -> py.expr:
+        found = self.call(self.op("eq"), left, right)
+        return found if is_equal else self.negate(found)
+
+    def fast(left: py.expr, right: py.expr) -> py.expr:
+        return self.compare(left, py.Eq() if is_equal else py.NotEq(), right)
+
+    sides = (self.kinds.of(left_node), self.kinds.of(right_node))
+    return _if_int(self, left, right, sides, fast, slow)
+
+
+def _if_int(
+    self: Lowering,
+    left: py.expr,
+    right: py.expr,
+    kinds: tuple[str, str],
+    fast: Callable[[py.expr, py.expr], py.expr],
+    slow: Callable[[py.expr, py.expr], py.expr],
+) -> py.expr:
+    """An operation of an int literal and a value that most likely is an int too."""
+    if kinds == (ANY, INT) and isinstance(right, py.Constant):
+        first, again = self.once(left)
+        is_int = self.is_exactly(first, "int")
+        return self.choose(is_int, fast(again(), right), slow(again(), right))
+    if kinds == (INT, ANY) and isinstance(left, py.Constant):
+        first, again = self.once(right)
+        is_int = self.is_exactly(first, "int")
+        return self.choose(is_int, fast(left, again()), slow(left, again()))
+    return slow(left, right)
 
 
 def _is_plain_number(node: ast.Expr) -> bool:
@@ -158,9 +208,21 @@ def _is_plain_number(node: ast.Expr) -> bool:
 def _order(
     self: Lowering, operator: str, left: py.expr, right: py.expr, kinds: tuple[str, str]
 ) -> py.expr:
-    name, inline = _ORDER[operator]
+    _, inline = _ORDER[operator]
     if kinds == (TEXT, TEXT) or (kinds[0] in _NUMERIC and kinds[1] in _NUMERIC):
         return self.compare(left, inline(), right)
+    return _if_int(
+        self,
+        left,
+        right,
+        kinds,
+        lambda left, right: self.compare(left, inline(), right),
+        lambda left, right: _slow_order(self, operator, left, right),
+    )
+
+
+def _slow_order(self: Lowering, operator: str, left: py.expr, right: py.expr) -> py.expr:
+    name, _ = _ORDER[operator]
     if operator in ("<", "<="):
         return self.call(self.op(name), left, right)
     both_names = isinstance(left, py.Name) and isinstance(right, py.Name)
@@ -198,23 +260,33 @@ def _text_literals(node: ast.Expr) -> tuple[str, ...] | None:
 
 
 def _arithmetic(
-    self: Lowering, operator: str, left: py.expr, right: py.expr, kinds: tuple[str, str]
+    self: Lowering, node: ast.Binary, left: py.expr, right: py.expr, kinds: tuple[str, str]
 ) -> py.expr:
+    operator = node.operator
     exact = kinds[0] == kinds[1] and kinds[0] in _NUMERIC
     small = _is_small(left, kinds[0]) or _is_small(right, kinds[1])
     numeric = kinds[0] in _NUMERIC and kinds[1] in _NUMERIC
     if operator in ("+", "-") and (exact or (numeric and small)):
-        python: py.operator = py.Add() if operator == "+" else py.Sub()
-        return py.BinOp(left, python, right, **self.place)
+        return py.BinOp(left, _PYTHON[operator](), right, **self.place)
     if operator == "*" and numeric and (kinds == (NUMBER, NUMBER) or small):
         return py.BinOp(left, py.Mult(), right, **self.place)
     if operator == "*" and kinds == (INT, INT):
         return _int_product(self, left, right)
     if operator == "%" and kinds == (INT, INT):
-        inline = _int_remainder(self, left, right)
+        inline = _int_remainder(self, node.left, left, right)
         if inline is not None:
             return inline
-    return self.call(self.op(_ARITHMETIC[operator]), left, right)
+    name = self.op(_ARITHMETIC[operator])
+    if operator not in _PYTHON or not small:
+        return self.call(name, left, right)
+    return _if_int(
+        self,
+        left,
+        right,
+        kinds,
+        lambda left, right: py.BinOp(left, _PYTHON[operator](), right, **self.place),
+        lambda left, right: self.call(name, left, right),
+    )
 
 
 def _is_small(value: py.expr, kind: str) -> bool:
@@ -234,18 +306,32 @@ def _int_product(self: Lowering, left: py.expr, right: py.expr) -> py.expr:
         [product, self.const(INT_SMALL)],
         **self.place,
     )
+    if isinstance(left, py.Name) and isinstance(right, py.Name) and left.id == right.id:
+        inside = self.compare(product, py.Lt(), self.const(INT_SMALL))  # a square
     checked = self.call(self.op("mul"), self.load(name), self.const(1))
     return self.choose(inside, self.load(name), checked)
 
 
-def _int_remainder(self: Lowering, left: py.expr, right: py.expr) -> py.expr | None:
+def _int_remainder(self: Lowering, node: ast.Expr, left: py.expr, right: py.expr) -> py.expr | None:
     """`x % 7`: the sign is that of `x`, so Python's operator serves for positive ones."""
     if not isinstance(right, py.Constant) or not isinstance(right.value, int) or right.value <= 0:
         return None
+    symbol = self.file.symbols.get(id(node))
+    if isinstance(symbol, Variable) and _counts_up(symbol):
+        return py.BinOp(left, py.Mod(), right, **self.place)
     first, again = self.once(left)
     is_positive = self.compare(first, py.GtE(), self.const(0))
     fast = py.BinOp(again(), py.Mod(), right, **self.place)
     return self.choose(is_positive, fast, self.call(self.op("mod"), again(), right))
+
+
+def _counts_up(variable: Variable) -> bool:
+    """Whether a variable only ever holds the ints of a range that starts at 0 or above."""
+    origin = variable.sources[0] if variable.writes == 1 else None
+    if not isinstance(origin, ItemOf) or not isinstance(origin.iterable, ast.RangeExpr):
+        return False
+    start = origin.iterable.start
+    return isinstance(start, ast.Literal) and type(start.value) is int and start.value >= 0
 
 
 # --- ranges and type tests ----------------------------------------
@@ -269,12 +355,29 @@ def type_test(self: Lowering, node: ast.TypeTest) -> py.expr:
         return self.is_exactly(value, _TYPE_TESTS[name])
     if name in ("none", "null", "nil"):
         return self.is_none(value)
+    first, again = self.once(value)
+    tests = [
+        _is_type(self, again() if place else first, wanted)
+        for place, wanted in enumerate(_type_names(self, name))
+    ]
+    return tests[0] if len(tests) == 1 else py.BoolOp(py.Or(), tests, **self.place)
+
+
+def _type_names(self: Lowering, name: str) -> list[str]:
+    """Names that a type name stands for: itself, or what an alias comes to."""
+    alias = self.file.table.aliases.get(name)
+    if alias is None:
+        return [name]
+    ref = alias[0].type
+    members = ref.arguments if ref.name == "union" else (ref,)
+    found = [wanted for member in members for wanted in _type_names(self, member.name)]
+    return [*found, "none"] if ref.optional else found
+
+
+def _is_type(self: Lowering, value: py.expr, name: str) -> py.expr:
     enum = self.file.table.enums.get(name)
     if enum is not None:
         return self.compare(value, py.In(), self.const(enum.variants))
-    alias = self.file.table.aliases.get(name)
-    if alias is not None:
-        name = alias[0].type.name
     return self.call(self.op("is_type"), value, self.const(name))
 
 

@@ -178,7 +178,7 @@ def method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
     """`Entity.name(...)`, `query.name(...)`."""
     entity = self.file.queries[id(node)]
     kind = self.kinds.of(callee.target)
-    is_certain = entity_of(kind, "handle", "query") == entity and not callee.optional
+    is_certain = entity_of(kind, "handle", "query") == entity
     name, arguments = callee.name, node.arguments
     if name == "where" and len(arguments) == 1 and _is_plain(arguments[0]):
         return _where(self, callee, arguments[0].value, entity, kind if is_certain else "")

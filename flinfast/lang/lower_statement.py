@@ -23,7 +23,7 @@ from flinfast.lang.lower_block import (
 )
 from flinfast.lang.lower_operator import condition
 from flinfast.lang.symbol import Variable
-from flinfast.lang.types import ANY
+from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT
 
 _BREAK, _CONTINUE = 1, 2  # values of a loop's flag
 
@@ -111,7 +111,7 @@ def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
         owner = self.kept(self.expr(place.target))
         before = lower_expr.read_member(self, owner, "any", place.name)
         value = _compound(self, node, before)
-    if self.kinds.of(place.target) == "map":
+    if self.kinds.of(place.target) == MAP:
         cell = py.Subscript(owner, self.const(place.name), py.Store(), **self.place)
         self.emit(py.Assign([cell], value, **self.place))
     else:
@@ -125,11 +125,20 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
         owner, key = (self.kept(e) for e in self.operands([place.target, place.key]))
         before = self.call(self.op("index"), owner, key)
         value = _compound(self, node, before)
-    if self.kinds.of(place.target) == "map" and self.kinds.of(place.key) == "text":
-        cell = py.Subscript(owner, key, py.Store(), **self.place)
-        self.emit(py.Assign([cell], value, **self.place))
+    kinds = (self.kinds.of(place.target), self.kinds.of(place.key))
+    if kinds == (LIST, INT):
+        owner, key, value = self.kept(owner), self.kept(key), self.kept(value)
+    slow = py.Expr(self.call(self.op("set_index"), owner, key, value), **self.place)
+    cell = py.Subscript(owner, key, py.Store(), **self.place)
+    fast = py.Assign([cell], value, **self.place)
+    if kinds == (MAP, TEXT):
+        self.emit(fast)
+    elif kinds == (LIST, INT):
+        size = self.call(self.support("py_len"), owner)
+        inside = py.Compare(self.const(0), [py.LtE(), py.Lt()], [key, size], **self.place)
+        self.emit(py.If(inside, [fast], [slow], **self.place))
     else:
-        self.emit_expr(self.call(self.op("set_index"), owner, key, value))
+        self.emit(slow)
 
 
 def _compound(self: Lowering, node: ast.Assign, before: py.expr) -> py.expr:
@@ -266,9 +275,28 @@ def return_(self: Lowering, node: ast.Return, target: Target) -> None:
 
 def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
     """`[a, b] = list`, `{ a, b } = map`."""
+    if _is_parallel(node):
+        assert isinstance(node.pattern, ast.ListPattern)
+        assert isinstance(node.value, ast.ListLiteral)
+        values = [self.kept(v) for v in self.operands([i.value for i in node.value.items])]
+        for part, value in zip(node.pattern.items, values, strict=True):
+            lower_pattern.take_apart(self, part, value)
+        no_value(self, target)
+        return
     value = self.kept(self.expr(node.value))
     lower_pattern.take_apart(self, node.pattern, value)
     no_value(self, target)
+
+
+def _is_parallel(node: ast.Destructure) -> bool:
+    """`[a, b] = [b, a]`: no list has to be made."""
+    if not isinstance(node.pattern, ast.ListPattern) or not isinstance(node.value, ast.ListLiteral):
+        return False
+    names, items = node.pattern.items, node.value.items
+    return len(names) == len(items) and not any(
+        item.spread or isinstance(name, ast.RestPattern)
+        for name, item in zip(names, items, strict=True)
+    )
 
 
 RULES: Final[dict[type, StatementRule]] = {

@@ -24,6 +24,8 @@ COMPILER_VERSION: Final = 1  # raise with every change of what is generated: it 
 
 # (source, kind, names of the path's parameters); kinds as in FileInfo.kind.
 ProjectSource = tuple[Source, str, tuple[str, ...]]
+# (path, text) -> what the parser made of it; opaque to everyone but the compiler.
+ParsedFiles = dict[tuple[str, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +257,7 @@ def compile_project(
     *,
     builtins: Mapping[str, Builtin],
     guards: Collection[str],
+    parsed: ParsedFiles | None = None,
 ) -> CompiledProgram:
     """Compile all files of a project.
 
@@ -262,10 +265,12 @@ def compile_project(
         sources: Every file with its kind and the names of its path's parameters.
         builtins: The builtins, internal ones (`_name`) included.
         guards: Names of the built-in guards.
+        parsed: A dict that a development server keeps from one call to the next: files that did
+            not change are not parsed again. Files that are not among the sources are dropped.
 
     Raises:
         CompileError: With all faults of all files, at most FAULTS_MAX, and the warnings.
     """
     from flinfast.lang.compile import compile_sources  # brings the parser along
 
-    return compile_sources(sources, builtins=builtins, guards=guards)
+    return compile_sources(sources, builtins=builtins, guards=guards, parsed=parsed)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from flinfast.lang import ast, resolve_call, resolve_pattern
 from flinfast.lang.abi import Builtin
-from flinfast.lang.declare import Declarations
+from flinfast.lang.declare import Declarations, default_of
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.report import Note, Report
 from flinfast.lang.scope import Names, Scope
@@ -500,6 +500,14 @@ class Resolver:
                 help = f"declare it: `entity {name} {{ ... }}`"
                 self.unknown("FL204", "entity", name, node.span, known, help=help)
             return
+        ended = self.names.ended(name, node.span)
+        if ended is not None:
+            ended.reads += 1
+            note = Note("this one ends with its block", self.file.source, ended.span)
+            help = f"assign it before the block, such as `{name} = none`"
+            message = f"unknown name `{name}`"
+            self.error("FL202", message, node.span, "not known here", help=help, notes=[note])
+            return
         candidates = [*self.names.visible(), *self.names.global_names()]
         self.unknown("FL202", "name", name, node.span, candidates)
 
@@ -540,16 +548,6 @@ class Resolver:
         label = f"`{entity}` has no field of this name"
         self.unknown("FL205", "field", name, span, known, label=label)
         return False
-
-
-def default_of(entry: ast.Field) -> ast.Expr | None:
-    """The default value of a field, from `= value` or `@default(value)`."""
-    if entry.default is not None:
-        return entry.default
-    for modifier in entry.modifiers:
-        if modifier.name.lower() == "default" and modifier.arguments:
-            return modifier.arguments[0]
-    return None
 
 
 def results_of(block: ast.Block) -> list[ast.Expr | str]:

@@ -245,6 +245,9 @@ def check_query_member(self: Resolver, node: ast.Member, entity: str) -> None:
 
 def _query_arguments(self: Resolver, node: ast.Call, name: str, entity: str) -> None:
     self.file.queries[id(node)] = entity
+    if name == "where" and not node.arguments:
+        message = "`where` takes 1 argument, got 0"
+        self.error("FL206", message, node.span, "expected a condition")
     for place, argument in enumerate(node.arguments):
         value = argument.value
         if isinstance(value, ast.Lambda):

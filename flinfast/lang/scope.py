@@ -111,6 +111,19 @@ class Names:
             variable.is_captured = True
             inner.captured[variable] = None
 
+    def ended(self, name: str, span: Span) -> Variable | None:
+        """A variable of this function that had the name in a block that is over."""
+        return next(
+            (
+                variable
+                for variable in reversed(self.file.variables)
+                if variable.name == name
+                and variable.function is self.function
+                and variable.span.end <= span.start
+            ),
+            None,
+        )
+
     # --- everything else ----------------------------------------
 
     def find(self, name: str) -> Symbol | None:

@@ -89,7 +89,7 @@ def test_traceback_names_functions_and_lines_of_the_source() -> None:
         ("route DELETE", 11),
         ("outer", 2),
         ("inner", 5),
-        ("lambda", 7),
+        ("<lambda>", 7),
     ]
 
 

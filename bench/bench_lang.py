@@ -1,0 +1,230 @@
+"""FLIN functions beside the same functions in Python: `pytest bench/bench_lang.py --benchmark`.
+
+Groups compare one function written in both languages. `test_typed_path_is_as_fast_as_python`
+measures the two in turns and takes the fastest run of each, which a busy machine disturbs least;
+the bar for code whose kinds are evident is 1.3 times Python.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flinfast.lang.program import compile_project
+from flinfast.lang.source import Source
+from flinfast.runtime.builtins import BoundBuiltins, specs
+from flinfast.runtime.operators import OPERATORS
+
+RATIO_MAX = 1.3
+ROUNDS = 15  # per side; the fastest counts
+
+FLIN = """
+fn fib(n: int) -> int { if n < 2 { n } else { fib(n - 1) + fib(n - 2) } }
+
+fn sum_of_squares(n: int) {
+    total = 0
+    for i in 0..n { if i % 3 == 0 || i % 5 == 0 { total += i * i } }
+    total
+}
+
+fn bubble(items: list) {
+    n = items.len
+    for i in 0..n {
+        for j in 0..n - 1 - i {
+            if items[j] > items[j + 1] {
+                [a, b] = [items[j + 1], items[j]]
+                items[j] = a
+                items[j + 1] = b
+            }
+        }
+    }
+    items
+}
+
+fn slug(text: text) {
+    out = ""
+    for c in text {
+        if c == " " { out += "-" } else if c != "!" { out += c }
+    }
+    out
+}
+
+fn horner(x: number, n: int) {
+    y = 1.0
+    for i in 0..n { y = y * x + 1.0 }
+    y
+}
+
+fn cursor(data, name) {
+    if data.type == "edit" { return { type: "edit", patch: data.patch } }
+    if data.type == "cursor" {
+        return { type: "cursor", user: name, position: data.position, room: data.room || "general" }
+    }
+    none
+}
+
+fn totals(orders) {
+    by_user = {}
+    for order in orders {
+        if order.paid == true && order.total > 0 {
+            user = "user:" + order.user
+            by_user[user] = (by_user[user] ?? 0) + order.total
+        }
+    }
+    by_user
+}
+"""
+
+
+def fib(n: int) -> int:
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+
+def sum_of_squares(n: int) -> int:
+    total = 0
+    for i in range(n):
+        if i % 3 == 0 or i % 5 == 0:
+            total += i * i
+    return total
+
+
+def slug(text: str) -> str:
+    out = ""
+    for c in text:
+        if c == " ":
+            out += "-"
+        elif c != "!":
+            out += c
+    return out
+
+
+def horner(x: float, n: int) -> float:
+    y = 1.0
+    for _ in range(n):
+        y = y * x + 1.0
+    return y
+
+
+def bubble(items: list[int]) -> list[int]:
+    n = len(items)
+    for i in range(n):
+        for j in range(n - 1 - i):
+            if items[j] > items[j + 1]:
+                a, b = items[j + 1], items[j]
+                items[j] = a
+                items[j + 1] = b
+    return items
+
+
+def cursor(data: Any, name: str) -> Any:
+    if data.get("type") == "edit":
+        return {"type": "edit", "patch": data.get("patch")}
+    if data.get("type") == "cursor":
+        room = data.get("room") or "general"
+        return {"type": "cursor", "user": name, "position": data.get("position"), "room": room}
+    return None
+
+
+def totals(orders: list[dict[str, Any]]) -> dict[str, Any]:
+    by_user: dict[str, Any] = {}
+    for order in orders:
+        if order.get("paid") is True and order.get("total", 0) > 0:
+            user = "user:" + str(order.get("user"))
+            by_user[user] = by_user.get(user, 0) + order["total"]
+    return by_user
+
+
+@dataclass(frozen=True)
+class Case:
+    """One function in both languages, and what it is called with."""
+
+    python: Callable[..., Any]
+    arguments: Callable[[], tuple[Any, ...]]
+    typed: bool
+
+
+ORDERS = [{"user": f"u{n % 9}", "paid": n % 4 != 0, "total": n % 50} for n in range(300)]
+CURSOR = {"type": "cursor", "position": 17}
+CASES = {
+    "fib": Case(fib, lambda: (17,), typed=True),
+    "sum_of_squares": Case(sum_of_squares, lambda: (4000,), typed=True),
+    "slug": Case(slug, lambda: ("Hello wide world! " * 60,), typed=True),
+    "horner": Case(horner, lambda: (0.5, 4000), typed=True),
+    "bubble": Case(bubble, lambda: ([(n * 37) % 101 for n in range(60)],), typed=False),
+    "cursor": Case(cursor, lambda: (CURSOR, "Ada"), typed=False),
+    "totals": Case(totals, lambda: (ORDERS,), typed=False),
+}
+
+
+def _compiled() -> dict[str, Callable[..., Any]]:
+    builtins: Any = BoundBuiltins(None)
+    program = compile_project(
+        [(Source("lib/bench.flin", FLIN), "lib", ())], builtins=specs(), guards=()
+    )
+    abi: Any = SimpleNamespace(ops=OPERATORS, builtins=builtins, entities={}, shared_functions={})
+    return program.files[0].bind(abi)
+
+
+CLOSURES = _compiled()
+
+
+def flin_call(name: str, arguments: tuple[Any, ...]) -> Any:
+    return CLOSURES[name](None, *arguments)
+
+
+@pytest.mark.parametrize("language", ["python", "flin"])
+@pytest.mark.parametrize("name", CASES)
+def test_function(benchmark: Any, name: str, language: str) -> None:
+    """One function in one language."""
+    case = CASES[name]
+    benchmark.group = name
+    function = case.python
+    if language == "flin":
+        closure = CLOSURES[name]
+
+        def function(*arguments: Any) -> Any:
+            return closure(None, *arguments)
+
+    result = benchmark.pedantic(
+        function, setup=lambda: (case.arguments(), {}), rounds=100, warmup_rounds=5
+    )
+    assert result == case.python(*case.arguments())
+
+
+def fastest(function: Callable[..., Any], case: Case) -> float:
+    """Seconds of one call, the fastest of three."""
+    best = float("inf")
+    for _ in range(3):
+        arguments = case.arguments()
+        start = time.perf_counter()
+        function(*arguments)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def ratio_of(name: str) -> float:
+    """Time of the FLIN function over that of the Python one, measured in turns."""
+    case, closure = CASES[name], CLOSURES[name]
+    flin, python = float("inf"), float("inf")
+    for _ in range(ROUNDS):
+        flin = min(flin, fastest(lambda *a: closure(None, *a), case))
+        python = min(python, fastest(lambda *a: case.python(*a), case))
+    return flin / python
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.typed])
+def test_typed_path_is_as_fast_as_python(name: str, request: pytest.FixtureRequest) -> None:
+    """At most RATIO_MAX times the hand-written function; judged when benchmarks are asked for."""
+    ratio = ratio_of(name)
+    if request.config.getoption("--benchmark"):
+        assert ratio <= RATIO_MAX
+
+
+if __name__ == "__main__":
+    for shown in CASES:
+        print(f"{shown:16} {ratio_of(shown):5.2f}")
