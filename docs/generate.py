@@ -78,7 +78,7 @@ def _default(value: object) -> str:
 
 def settings_page() -> str:
     """docs/reference/settings.md."""
-    from flinfast.server.config import keys
+    from flinfast.server.config import all_keys
 
     lines = [
         "# Settings",
@@ -89,7 +89,7 @@ def settings_page() -> str:
         "`FLIN_ENV` is `production` (the default of `serve`), `test` or `dev`.",
     ]
     table = ""
-    for key in keys():
+    for key in all_keys():
         if key.table != table:
             table = key.table
             lines += ["", f"## [{table}]", "", "| key | variable | default | meaning |"]
@@ -114,10 +114,10 @@ def _commands(group: click.Group, path: str) -> list[tuple[str, click.Command]]:
 
 def commands_page() -> str:
     """docs/reference/cli.md."""
-    from flinfast.cli.main import main
+    from flinfast.cli.commands import group
 
     lines = ["# Commands", "", "Exit status: 0 ok, 1 faults in the project, 2 usage, 70 a bug."]
-    for path, command in _commands(main, "flinfast"):
+    for path, command in _commands(group, "flinfast"):
         context = click.Context(command, info_name=path, terminal_width=78)
         lines += ["", f"## {path}", "", "```text", command.get_help(context), "```"]
     return "\n".join(lines) + "\n"

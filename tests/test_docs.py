@@ -14,7 +14,7 @@ from flinfast.lang.program import compile_project
 from flinfast.lang.source import Source
 from flinfast.runtime.builtins import REGISTRY
 from flinfast.runtime.guard import BUILTIN_GUARDS
-from flinfast.server.config import keys
+from flinfast.server.config import all_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "bench" / "README.md"])
@@ -45,7 +45,7 @@ def test_generated_pages_are_current(update_snapshots: bool) -> None:
 
 def test_every_setting_has_a_sentence() -> None:
     """The table in docs/generate.py lists exactly the settings there are."""
-    assert set(generator().SETTINGS) == {key.path for key in keys()}
+    assert set(generator().SETTINGS) == {key.path for key in all_keys()}
 
 
 def test_every_builtin_has_an_entry() -> None:
