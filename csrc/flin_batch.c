@@ -102,8 +102,8 @@ static void visit_members(flin_hub *hub, const flin_room *room, flin_class class
     for (uint32_t i = 0; i < room->count; i++) {
         flin_conn *conn = flin_slab_at(&hub->slab, room->members[i].slot);
         if (i + FLIN_VISIT_AHEAD < room->count) {
-            __builtin_prefetch(
-                flin_slab_at(&hub->slab, room->members[i + FLIN_VISIT_AHEAD].slot), 1);
+            __builtin_prefetch(flin_slab_at(&hub->slab, room->members[i + FLIN_VISIT_AHEAD].slot),
+                               1);
         }
         if (conn == except || flin_conn_class(conn) != class) continue;
         if (is_open_on(conn, buffer)) continue;
@@ -125,8 +125,8 @@ static void visit_reopened(flin_hub *hub, flin_room *room, flin_class class, fli
 static void publish_small(flin_hub *hub, flin_room *room, flin_class class, flin_stream *stream,
                           const uint8_t *frame, size_t size, flin_conn *except) {
     flin_buffer *buffer = stream->buffer;
-    bool is_left_out = except != NULL && flin_conn_class(except) == class &&
-                       flin_room_has(hub, except, room);
+    bool is_left_out =
+        except != NULL && flin_conn_class(except) == class && flin_room_has(hub, except, room);
     if (is_left_out && is_open_on(except, buffer)) {
         except->segments[except->segment_count - 1].end = buffer->size;
     }

@@ -31,9 +31,9 @@ typedef struct flin_buffer {
         struct flin_buffer *next_free; /* while in the pool */
     } link;
     uint32_t refs;
-    uint32_t size;     /* bytes written */
-    uint32_t capacity; /* bytes at data */
-    uint8_t is_small;  /* the block itself belongs to the pool */
+    uint32_t size;      /* bytes written */
+    uint32_t capacity;  /* bytes at data */
+    uint8_t is_small;   /* the block itself belongs to the pool */
     uint8_t is_private; /* one connection's own: it may append while the last segment is open */
     uint8_t is_raw;     /* not frames (the 101 response): never cut */
     uint8_t is_payload; /* payload of the frame whose header ends the segment in front */

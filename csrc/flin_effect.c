@@ -101,9 +101,9 @@ static flin_record *record_large(flin_hub *hub, flin_effect_kind kind,
     record->frame_size = (uint32_t)flin_frame_header_encode(
         large->headers[FLIN_CLASS_PLAIN], (flin_opcode)payload->opcode, true, false, payload->size);
     if (twin != NULL) {
-        record->twin_size = (uint32_t)flin_frame_header_encode(
-            large->headers[FLIN_CLASS_DEFLATE], (flin_opcode)payload->opcode, true, true,
-            payload->twin_size);
+        record->twin_size = (uint32_t)flin_frame_header_encode(large->headers[FLIN_CLASS_DEFLATE],
+                                                               (flin_opcode)payload->opcode, true,
+                                                               true, payload->twin_size);
     }
     return record;
 }

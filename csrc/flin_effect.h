@@ -38,8 +38,8 @@ struct flin_log {
     uint8_t *data; /* records, each a multiple of 8 bytes long */
     size_t size;
     size_t capacity;
-    flin_conn *current; /* connection the handler runs for, or NULL */
-    flin_log *next;     /* in current->extra->held */
+    flin_conn *current;        /* connection the handler runs for, or NULL */
+    flin_log *next;            /* in current->extra->held */
     uint32_t membership_count; /* JOIN and LEAVE records */
     int32_t membership_delta;  /* rooms the current connection will be in more than now */
     uint8_t state;

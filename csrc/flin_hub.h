@@ -64,8 +64,8 @@ struct flin_hub {
     flin_callbacks callbacks;
     void *user;
     flin_stats stats;
-    uint64_t backlog_bytes; /* sum of conn->backlog */
-    uint8_t *receive;       /* FLIN_RECEIVE_SIZE bytes */
+    uint64_t backlog_bytes;       /* sum of conn->backlog */
+    uint8_t *receive;             /* FLIN_RECEIVE_SIZE bytes */
     struct flin_reactor *reactor; /* epoll set, or NULL */
 };
 

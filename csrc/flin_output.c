@@ -57,9 +57,8 @@ static bool merge_segments(flin_hub *hub, flin_conn *conn) {
 }
 
 static bool grow_segments(flin_hub *hub, flin_conn *conn) {
-    uint16_t capacity = conn->segment_capacity == FLIN_SEGMENT_INLINE
-                            ? 8
-                            : (uint16_t)(conn->segment_capacity * 2);
+    uint16_t capacity =
+        conn->segment_capacity == FLIN_SEGMENT_INLINE ? 8 : (uint16_t)(conn->segment_capacity * 2);
     flin_segment *segments;
     if (conn->segment_count >= FLIN_SEGMENT_MAX) return merge_segments(hub, conn);
     if (conn->segments == conn->segments_inline) {
@@ -169,7 +168,8 @@ void flin_output_consume(flin_hub *hub, flin_conn *conn, size_t size) {
         flin_segment *segment = &conn->segments[done];
         size_t length = flin_segment_end(segment) - segment->offset;
         if (done > 0) {
-            conn->head_frame = segment->offset + (segment->buffer->is_payload ? (uint32_t)length : 0);
+            conn->head_frame =
+                segment->offset + (segment->buffer->is_payload ? (uint32_t)length : 0);
         }
         if (size < length) {
             segment->offset += (uint32_t)size;
@@ -241,8 +241,8 @@ uint64_t flin_output_cut(flin_hub *hub, flin_conn *conn) {
         while (start < segment->offset) start = frame_end(segment->buffer, start, end);
         segment->end = start;
         if (i == 0 && start > segment->offset) {
-            bool is_split = start == end && conn->segment_count > 1 &&
-                            conn->segments[1].buffer->is_payload;
+            bool is_split =
+                start == end && conn->segment_count > 1 && conn->segments[1].buffer->is_payload;
             keep = is_split ? 2 : 1;
         }
         for (; start < end; dropped++) start = frame_end(segment->buffer, start, end);

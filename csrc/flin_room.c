@@ -48,8 +48,8 @@ static bool table_resize(flin_room_table *table, uint32_t capacity) {
 
 flin_room *flin_room_find(const flin_room_table *table, const char *name, size_t name_size) {
     if (table->used == 0) return NULL;
-    return table->slots[probe(table, flin_hash_short(&table->key, name, name_size), name,
-                              name_size)];
+    return table
+        ->slots[probe(table, flin_hash_short(&table->key, name, name_size), name, name_size)];
 }
 
 flin_room *flin_room_need(flin_room_table *table, const char *name, size_t name_size) {
@@ -155,8 +155,7 @@ static bool add_member(flin_conn *conn, flin_room *room, uint32_t index) {
 }
 
 bool flin_room_join_internal(flin_conn *conn, flin_room *room, uint32_t index) {
-    uint32_t *position =
-        index == FLIN_MEMBER_ALL ? &conn->all_position : &conn->endpoint_position;
+    uint32_t *position = index == FLIN_MEMBER_ALL ? &conn->all_position : &conn->endpoint_position;
     *position = room->count;
     return add_member(conn, room, index);
 }
@@ -170,7 +169,8 @@ bool flin_room_join(flin_hub *hub, flin_conn *conn, flin_room *room) {
             is_inline ? flin_memory_alloc(capacity * sizeof *memberships)
                       : flin_memory_resize(conn->memberships, capacity * sizeof *memberships);
         if (memberships == NULL) return false;
-        if (is_inline) memcpy(memberships, conn->memberships_inline, sizeof conn->memberships_inline);
+        if (is_inline)
+            memcpy(memberships, conn->memberships_inline, sizeof conn->memberships_inline);
         conn->memberships = memberships;
         conn->membership_capacity = capacity;
     }
@@ -234,8 +234,7 @@ bool flin_room_leave(flin_hub *hub, flin_conn *conn, flin_room *room) {
 }
 
 void flin_room_leave_internal(flin_hub *hub, flin_conn *conn, flin_room *room) {
-    remove_member(hub, conn, room,
-                  room == hub->all ? conn->all_position : conn->endpoint_position);
+    remove_member(hub, conn, room, room == hub->all ? conn->all_position : conn->endpoint_position);
 }
 
 void flin_room_leave_all(flin_hub *hub, flin_conn *conn) {
@@ -252,8 +251,7 @@ static bool member_agrees(const flin_hub *hub, const flin_room *room, uint32_t p
     if (conn->state == FLIN_CONN_FREE) return false;
     if (member.index == FLIN_MEMBER_ALL) return conn->all_position == position;
     if (member.index == FLIN_MEMBER_ENDPOINT) return conn->endpoint_position == position;
-    return member.index < conn->membership_count &&
-           conn->memberships[member.index].room == room &&
+    return member.index < conn->membership_count && conn->memberships[member.index].room == room &&
            conn->memberships[member.index].position == position;
 }
 
