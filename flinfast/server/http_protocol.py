@@ -60,7 +60,8 @@ _NAMES: Final[dict[bytes, str]] = {
 class HeadReader:
     """Parses complete heads; one for all connections of a site, since heads come whole.
 
-    The parser is only replaced after a head that leaves it waiting for a body or closed.
+    A parser is used again only after a head that certainly left it between two requests; anything
+    else (a body to come, `Connection: close`, a fault) would leak into another connection.
     """
 
     def __init__(self, *, header_count_max: int) -> None:
@@ -68,7 +69,7 @@ class HeadReader:
         self._headers: list[tuple[str, str]] = []
         self._target = b""
         self._is_complete = False
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = None
 
     def read(self, raw: bytes) -> Head:
         """The meaning of a head that ends with its empty line.
@@ -79,25 +80,22 @@ class HeadReader:
         check_head(raw, header_count_max=self._header_count_max)
         self._headers = []
         self._is_complete = False
-        parser = self._parser
+        parser = self._parser or httptools.HttpRequestParser(self)
+        self._parser = None
         try:
             parser.feed_data(raw)
         except httptools.HttpParserUpgrade:
             pass  # how the parser says that an Upgrade field was there; what follows is ours
         except httptools.HttpParserError as error:
-            self._is_complete = False
             raise RequestError("malformed request head") from error
-        finally:
-            if not self._is_complete:  # it waits for a body, or has failed
-                self._parser = httptools.HttpRequestParser(self)
         head = interpret(
             parser.get_method().decode("ascii"),
             self._target.decode("latin-1"),
             parser.get_http_version(),
             self._headers,
         )
-        if not head.keep_alive:  # `Connection: close` leaves the parser closed
-            self._parser = httptools.HttpRequestParser(self)
+        if self._is_complete and head.keep_alive and head.version == "1.1":
+            self._parser = parser
         return head
 
     # httptools calls these; they store and return.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -146,6 +149,24 @@ def test_a_bad_head_after_a_good_one_is_not_taken_for_it() -> None:
     """The remembered head does not leak into a connection that then breaks the rules."""
     found, status = read_all([b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\n\r\n"])
     assert (len(found), status) == (1, 400)
+
+
+@pytest.mark.parametrize("raw", [row[1] for row in ROWS], ids=[row[0] for row in ROWS])
+def test_no_head_leaks_into_the_next_connection(raw: bytes) -> None:
+    """All connections share one HeadReader; whatever one sends, the next one is read right."""
+    head_reader = HeadReader(header_count_max=100)
+    for _ in range(2):
+        reader = RequestReader(LIMITS, head_reader.read)
+        reader.buffer += raw
+        with contextlib.suppress(RequestError):
+            while reader.next_body() is not None:
+                continue
+        other = RequestReader(LIMITS, head_reader.read)
+        other.buffer += b"GET /x HTTP/1.1\r\nHost: a\r\nX-A: b\r\n\r\n"
+        assert other.next_body() == b""
+        assert other.head is not None
+        assert other.head.headers == [("host", "a"), ("x-a", "b")]
+        assert other.head.target == "/x"
 
 
 def test_progress_is_reported_per_step_of_the_body() -> None:
