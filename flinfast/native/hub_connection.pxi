@@ -48,7 +48,7 @@ cdef class Connection:
 
     @property
     def rooms(self):
-        return [] if self._conn is NULL else self._hub._rooms_of(self._conn)
+        return self._hub._rooms_of(self._conn) if self.is_open else []
 
     @property
     def buffered_bytes(self):

@@ -130,6 +130,8 @@ cdef class Hub(_Turns):
             count = current.endpoint.room.count
             if is_to_others and current.state == FLIN_CONN_OPEN:
                 count -= 1
+            if room is not NULL and room.count == 0:
+                room = NULL  # kept by earlier effects only: nobody is in it
             if room is not NULL:
                 for i in range(room.count):
                     count += flin_slab_at(

@@ -22,6 +22,23 @@ DIRECT = ("connect", "message", "close")
 RESPONSE = b"HTTP/1.1 101 Switching Protocols\r\n\r\n"
 
 
+def server_frames(data: bytes) -> Iterator[wire.Frame]:
+    """Like `wire.frames()` for frames without a mask, and quick about large ones."""
+    offset = 0
+    while offset < len(data):
+        first, size = data[offset], data[offset + 1]
+        offset += 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(data[offset : offset + width], "big")
+            offset += width
+        if offset + size > len(data):
+            raise ValueError(f"{len(data)} bytes end inside a frame")
+        payload = data[offset : offset + size]
+        offset += size
+        yield wire.Frame(first & 15, payload, bool(first & 0x80), first >> 4 & 7)
+
+
 class Timer:
     """A handle of `Loop.call_soon()` or `Loop.call_later()`."""
 
@@ -159,7 +176,7 @@ class Peer:
         """All frames so far, without the response of the handshake."""
         self.pull()
         assert self.received.startswith(RESPONSE)
-        return list(wire.frames(bytes(self.received[len(RESPONSE) :])))
+        return list(server_frames(bytes(self.received[len(RESPONSE) :])))
 
     def texts(self) -> list[str]:
         return [frame.payload.decode() for frame in self.frames() if frame.opcode == wire.TEXT]
@@ -181,6 +198,8 @@ class SocketPeer(Peer):
                 self.rig.loop.turn()
 
     def pull(self) -> None:
+        if self.far.fileno() < 0:
+            return
         with contextlib.suppress(BlockingIOError, ConnectionResetError):
             while data := self.far.recv(1 << 16):
                 self.received += data
