@@ -31,7 +31,7 @@ typedef struct flin_conn flin_conn;
 #define FLIN_SEGMENT_INLINE 2u
 /* `end` of a segment that ends wherever its buffer ends when it is sent. */
 #define FLIN_SEGMENT_OPEN UINT32_MAX
-/* Queued input while a handler waits (design D10): messages, then payload bytes. */
+/* Queued input while a handler waits: messages, then payload bytes. */
 #define FLIN_INBOX_COUNT_MAX 16u
 #define FLIN_INBOX_BYTES_MAX (64u << 10)
 

@@ -45,7 +45,7 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True)
 class WsSettings:
-    """`[ws]`: limits and policy of WebSocket connections (design D10)."""
+    """`[ws]`: limits and policy of WebSocket connections."""
 
     heartbeat_s: float = 15.0
     timeout_s: float = 30.0

@@ -63,7 +63,7 @@ def has_color(stream: int) -> bool:
 
 
 def show_error(error: FlinError) -> None:
-    """Print an error of ours in the form of style.md: one fault, its place, what to do."""
+    """Print an error of ours in the form of a diagnostic: one fault, its place, what to do."""
     if isinstance(error, CompileError):
         show_diagnostics(error.diagnostics)
         return

@@ -156,7 +156,7 @@ class Builtin:
         summary: One sentence for docs and hover, starting with a verb.
         context: Whether the implementation takes the hidden context as its first argument.
         ws_only: Only meaningful inside `ws { }` (FL311 elsewhere).
-        waits: Whether the handler may be suspended in it (design D3).
+        waits: Whether the handler may be suspended in it.
         writes: Whether it changes stored data.
         reads: Whether it reads stored data.
         joins: Whether it makes the file's rooms explicit (`ws_join`).

@@ -1,7 +1,7 @@
 """The FLIN tree: frozen nodes with spans, nothing else.
 
 `strip_spans()` gives the bare shape, which is what "equal trees" means in tests.
-Names follow flin-reference section 4.1.
+Names follow FLIN reference, section 4.1.
 """
 
 from __future__ import annotations

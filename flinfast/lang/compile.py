@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from flinfast.errors import CompileError
 from flinfast.lang import ast
@@ -16,7 +18,7 @@ from flinfast.lang.program import (
     FAULTS_MAX,
     CompiledFile,
     CompiledProgram,
-    ParsedFiles,
+    KeptState,
     ProjectSource,
 )
 from flinfast.lang.report import Report
@@ -26,10 +28,53 @@ from flinfast.lang.source import Source, Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, ProjectTable, depth
 from flinfast.lang.types import infer
 
-# Levels of nodes in a tree. Hand-written code has fewer than 40; each costs three Python frames
-# of at most 1000 while it is compiled.
-DEPTH_MAX = 160
-_PLACE_ORDER = {"entities": 0, "lib": 1, "guards": 2, "middleware": 3, "route": 4}
+_PLACE_ORDER: Final = {"entities": 0, "lib": 1, "guards": 2, "middleware": 3, "route": 4}
+_SHARED_ITEMS: Final = (ast.EntityDecl, ast.EnumDecl, ast.TypeAlias)
+
+
+@dataclass(slots=True)
+class ParsedFile:
+    """A file, its tree and its faults of syntax."""
+
+    source: Source
+    tree: ast.Program
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the tree holds everything that stands in the file."""
+        return all(d.severity != "error" for d in self.diagnostics)
+
+    @property
+    def declares_types(self) -> bool:
+        """Whether other files see something of it, whatever its kind."""
+        return any(isinstance(item, _SHARED_ITEMS) for item in self.tree.items)
+
+
+@dataclass(slots=True)
+class CheckedFile:
+    """A compiled file without faults, with what is needed to compile others beside it."""
+
+    names: FileNames
+    compiled: CompiledFile
+    warnings: tuple[Diagnostic, ...]
+
+
+@dataclass(slots=True)
+class Kept:
+    """What one compilation leaves for the next.
+
+    Attributes:
+        parsed: By (path, text).
+        shared: Everything that all files share; when it is the same, so is the table.
+        table: The table of that compilation, when it had no faults.
+        checked: Its files, by (path, text, parameters).
+    """
+
+    parsed: dict[tuple[str, str], ParsedFile] = field(default_factory=dict)
+    shared: object = None
+    table: ProjectTable | None = None
+    checked: dict[tuple[str, str, tuple[str, ...]], CheckedFile] = field(default_factory=dict)
 
 
 def compile_sources(
@@ -37,77 +82,114 @@ def compile_sources(
     *,
     builtins: Mapping[str, Builtin],
     guards: Collection[str],
-    parsed: ParsedFiles | None = None,
+    kept: KeptState | None = None,
 ) -> CompiledProgram:
     """See `program.compile_project`."""
+    state: Kept = Kept() if kept is None else kept.setdefault("state", Kept())
+    parsed = [_parsed(source, state) for source, _, _ in sources]
+    state.parsed = {(p.source.path, p.source.text): p for p in parsed}
     report = Report()
-    table = ProjectTable(builtins, frozenset(guards))
-    files: list[FileNames] = []
-    kept = {} if parsed is None else dict(parsed)
-    if parsed is not None:
-        parsed.clear()
-    for source, kind, parameters in sources:
-        key = (source.path, source.text)
-        trees = kept.get(key) or _parse(source)
-        if parsed is not None:
-            parsed[key] = trees
-        file = _read(trees, kind, parameters, table, report)
-        if file is None:
-            table.is_complete &= kind == "route"
-        else:
-            files.append(file)
-    program = compile_trees(files, report)
-    if program is None:
+    for file in parsed:
+        report.diagnostics.extend(file.diagnostics)
+    shared = _shared(sources, parsed, builtins, guards)
+    if state.table is None or state.shared != shared or report.has_errors:
+        state.table, state.checked = None, {}
+    table = state.table or ProjectTable(builtins, frozenset(guards))
+    table.is_complete = all(
+        file.is_whole or kind == "route" for file, (_, kind, _) in zip(parsed, sources, strict=True)
+    )
+    found: list[CheckedFile | FileNames] = []
+    for file, (_, kind, parameters) in zip(parsed, sources, strict=True):
+        known = state.checked.get((file.source.path, file.source.text, parameters))
+        if known is not None:
+            found.append(known)
+        elif file.is_whole:
+            scope = FunctionScope("file", "file level", None)
+            names = frozenset(parameters)
+            found.append(FileNames(file.source, kind, file.tree, names, table, scope))
+    checked = _check(found, table, report)
+    if checked is None:
+        state.table, state.checked = None, {}
         raise CompileError(_in_order(report.diagnostics, sources))
-    warnings = _in_order(report.diagnostics, sources)
-    return CompiledProgram(program, warnings)
+    keys = [(source.path, source.text, parameters) for source, _, parameters in sources]
+    state.shared, state.table = shared, table
+    state.checked = dict(zip(keys, checked, strict=True))
+    for each in checked:
+        report.diagnostics.extend(each.warnings)
+    files = tuple(each.compiled for each in _bind_order(checked))
+    return CompiledProgram(files, _in_order(report.diagnostics, sources))
 
 
-def compile_trees(files: Sequence[FileNames], report: Report) -> tuple[CompiledFile, ...] | None:
+def _parsed(source: Source, state: Kept) -> ParsedFile:
+    known = state.parsed.get((source.path, source.text))
+    if known is not None:
+        return known
+    tree, diagnostics = parse(source)
+    return ParsedFile(source, tree, tuple(diagnostics))
+
+
+def _shared(
+    sources: Sequence[ProjectSource],
+    parsed: Sequence[ParsedFile],
+    builtins: Mapping[str, Builtin],
+    guards: Collection[str],
+) -> object:
+    """What the compilation of every file depends on."""
+    files = [
+        (source.path, kind, source.text)
+        for file, (source, kind, _) in zip(parsed, sources, strict=True)
+        if kind != "route" or file.declares_types
+    ]
+    return (files, dict(builtins), frozenset(guards))
+
+
+def _check(
+    found: Sequence[CheckedFile | FileNames], table: ProjectTable, report: Report
+) -> list[CheckedFile] | None:
+    """Compile the files that are not compiled yet; None when there are faults."""
+    fresh = [file for file in found if isinstance(file, FileNames)]
+    compiled = compile_trees(fresh, table, report)
+    if compiled is None:
+        return None
+    made = iter(compiled)
+    warnings: dict[str, list[Diagnostic]] = {}
+    for diagnostic in report.diagnostics:
+        warnings.setdefault(diagnostic.source.path, []).append(diagnostic)
+    report.diagnostics.clear()
+    checked: list[CheckedFile] = []
+    for file in found:
+        if isinstance(file, FileNames):
+            mine = tuple(warnings.get(file.source.path, ()))
+            checked.append(CheckedFile(file, next(made), mine))
+        else:
+            checked.append(file)
+    return checked
+
+
+def compile_trees(
+    files: Sequence[FileNames], table: ProjectTable, report: Report
+) -> list[CompiledFile] | None:
     """Compile parsed files; None when there are faults, which are in the report."""
-    if not files:
-        return None if report.has_errors else ()
-    declarations = Declarations(files[0].table, report)
+    declarations = Declarations(table, report)
     declarations.collect(files)
     for file in files:
-        Resolver(file, report, declarations).run()
+        try:
+            Resolver(file, report, declarations).run()
+        except RecursionError:  # the parser limits depth, but not what a host leaves of the stack
+            _too_deep(file.source, file.tree, report)
     check_needs(files, report)
     if report.has_errors:
         return None
     readers = infer(files)
     effects = EffectAnalysis(readers.values())
     compiled: list[CompiledFile] = []
-    for file in _bind_order(files):
+    for file in files:
         try:
             compiled.append(CompiledFile(*lower(readers[file.source.path], effects)))
         except (RecursionError, SyntaxError, MemoryError):
             # Python's own compiler gives up: too deep, or too many blocks inside each other.
             _too_deep(file.source, file.tree, report)
-    return None if report.has_errors else tuple(compiled)
-
-
-def _parse(source: Source) -> tuple[Source, ast.Program, tuple[Diagnostic, ...]]:
-    tree, diagnostics = parse(source)
-    return source, tree, tuple(diagnostics)
-
-
-def _read(
-    trees: tuple[Source, ast.Program, tuple[Diagnostic, ...]],
-    kind: str,
-    parameters: tuple[str, ...],
-    table: ProjectTable,
-    report: Report,
-) -> FileNames | None:
-    """One parsed file; None when it has faults of syntax."""
-    source, tree, diagnostics = trees
-    report.diagnostics.extend(diagnostics)
-    if any(d.severity == "error" for d in diagnostics):
-        return None
-    if depth(tree) > DEPTH_MAX:
-        _too_deep(source, tree, report)
-        return None
-    scope = FunctionScope("file", "file level", None)
-    return FileNames(source, kind, tree, frozenset(parameters), table, scope)
+    return None if report.has_errors else compiled
 
 
 def _too_deep(source: Source, tree: ast.Program, report: Report) -> None:
@@ -134,13 +216,13 @@ def _in_order(
     return tuple(ordered[:FAULTS_MAX])
 
 
-def _bind_order(files: Sequence[FileNames]) -> list[FileNames]:
+def _bind_order(files: Sequence[CheckedFile]) -> list[CheckedFile]:
     """Files with functions before those that use them; otherwise as they came."""
-    by_path = {file.source.path: file for file in files}
-    ordered: dict[str, FileNames] = {}
+    by_path = {file.names.source.path: file for file in files}
+    ordered: dict[str, CheckedFile] = {}
     entered: set[str] = set()
-    for first in sorted(files, key=lambda file: _PLACE_ORDER.get(file.kind, 4)):
-        pending = [(first.source.path, False)]
+    for first in sorted(files, key=lambda file: _PLACE_ORDER.get(file.names.kind, 4)):
+        pending = [(first.names.source.path, False)]
         while pending:
             path, is_done = pending.pop()
             if is_done:
@@ -148,7 +230,7 @@ def _bind_order(files: Sequence[FileNames]) -> list[FileNames]:
             elif path not in entered:
                 entered.add(path)
                 pending.append((path, True))
-                pending += [(used, False) for used in sorted(_used(by_path[path]))]
+                pending += [(used, False) for used in sorted(_used(by_path[path].names))]
     return list(ordered.values())
 
 

@@ -66,10 +66,13 @@ class Declarations:
             for item in file.tree.items:
                 self._enter(file, item)
             self._check_blocks(file)
+        by_path = {file.source.path: file for file in files}
         for symbol in self.table.entities.values():
-            self._fields_of(symbol, files)
+            if symbol.source.path in by_path:
+                self._fields_of(symbol, by_path[symbol.source.path])
         for name, (alias, source) in self.table.aliases.items():
-            self.type_of(alias.type, source, via=(name,))
+            if source.path in by_path:
+                self.type_of(alias.type, source, via=(name,))
 
     # --- names ----------------------------------------
 
@@ -254,8 +257,7 @@ class Declarations:
 
     # --- fields ----------------------------------------
 
-    def _fields_of(self, symbol: EntitySymbol, files: list[FileNames]) -> None:
-        file = next(f for f in files if f.source is symbol.source)
+    def _fields_of(self, symbol: EntitySymbol, file: FileNames) -> None:
         prefix = f"default {symbol.name}"
         for info in self.fields(symbol.declaration.fields, file, prefix, in_entity=True):
             symbol.fields[info.name] = info

@@ -1,4 +1,4 @@
-"""What handlers may do: write, wait, read, send, join rooms (design D3 and D4).
+"""What handlers may do: write, wait, read, send, join rooms.
 
 Conservative: a handler is said to do whatever some path through it, or through a function it uses,
 could do. A function value that is called counts as every lambda of the file; a lambda counts where
@@ -16,6 +16,7 @@ from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
 from flinfast.lang.program import Effects
 from flinfast.lang.symbol import (
+    NOTHING,
     ContextSymbol,
     EntitySymbol,
     FunctionSymbol,
@@ -26,7 +27,6 @@ from flinfast.lang.symbol import (
 )
 from flinfast.lang.types import MAP, Kinds, entity_of
 
-NOTHING: Final = Effects()
 _READS: Final = Effects(reads=True)
 _WRITES: Final = Effects(writes=True, reads=True)
 _SENDERS: Final = frozenset(
@@ -47,10 +47,12 @@ class _Node:
 
 
 class EffectAnalysis:
-    """Effects of every function and handler of a project."""
+    """Effects of every function and handler of some files.
+
+    Functions of other files have theirs already.
+    """
 
     def __init__(self, readers: Iterable[Kinds]) -> None:
-        self._functions: dict[FunctionSymbol, Effects] = {}
         self._readers = list(readers)
         self._lambdas: dict[str, _Node] = {}
         for reader in self._readers:
@@ -68,19 +70,18 @@ class EffectAnalysis:
             for reader in self._readers
             for symbol in (*reader.file.functions.values(), *reader.file.guards.values())
         }
-        self._functions = dict.fromkeys(nodes, NOTHING)
         changed = True
         while changed:
             changed = False
             for symbol, node in nodes.items():
                 total = self._total(node)
-                if total != self._functions[symbol]:
-                    self._functions[symbol], changed = total, True
+                if total != symbol.effects:
+                    symbol.effects, changed = total, True
 
     def _total(self, node: _Node) -> Effects:
         total = node.effects
         for symbol in node.calls:
-            total |= self._functions.get(symbol, NOTHING)
+            total |= symbol.effects
         return total
 
     def _all_lambdas(self, reader: Kinds) -> _Node:

@@ -1,4 +1,4 @@
-"""Lowering: the resolved tree of a file becomes Python code (design D2).
+"""Lowering: the resolved tree of a file becomes Python code.
 
 The module code defines one function, the factory. It binds what the file uses of the Abi to local
 names, runs the file-level statements, and returns the closures by key. The closures reach

@@ -32,7 +32,7 @@ from flinfast.lang.types import (
     entity_of,
 )
 
-# Builtins that need no parentheses (flin-reference 13.4).
+# Builtins that need no parentheses (FLIN reference 13.4).
 BARE_CALLS: Final = frozenset({"now", "today", "yesterday", "tomorrow"})
 _OBJECTS: Final = frozenset({"session", "request", "response", "ws"})  # never plain maps
 

@@ -333,12 +333,12 @@ def _outermost(condition: Condition, node: ast.Expr) -> list[ast.Expr]:
     while pending:
         current = pending.pop()
         if not isinstance(current, ast.Expr):
-            pending.extend(reversed(list(children(current))))
+            pending.extend(reversed(children(current)))
         elif not condition.depends(current):
             if not isinstance(current, ast.Literal) and not _is_callee(condition, current):
                 found.append(current)
         elif not isinstance(current, ast.Lambda):
-            pending.extend(reversed(list(children(current))))
+            pending.extend(reversed(children(current)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""How `on message(data)` uses its parameter (design D7).
+"""How `on message(data)` uses its parameter.
 
 A handler that only passes `data` on never has it decoded: what is sent is the message as it came.
 That is right as long as nothing changes the decoded value before it is sent.

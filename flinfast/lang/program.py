@@ -24,8 +24,8 @@ COMPILER_VERSION: Final = 1  # raise with every change of what is generated: it 
 
 # (source, kind, names of the path's parameters); kinds as in FileInfo.kind.
 ProjectSource = tuple[Source, str, tuple[str, ...]]
-# (path, text) -> what the parser made of it; opaque to everyone but the compiler.
-ParsedFiles = dict[tuple[str, str], Any]
+# What a development server keeps from one compilation to the next; opaque to everyone else.
+KeptState = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Effects:
 
     Attributes:
         writes: It changes stored data.
-        waits: It may be suspended in a builtin (design D3).
+        waits: It may be suspended in a builtin.
         reads: It reads stored data.
         sends: It sends, broadcasts or closes.
         joins: It makes rooms explicit (`ws_join`).
@@ -257,7 +257,7 @@ def compile_project(
     *,
     builtins: Mapping[str, Builtin],
     guards: Collection[str],
-    parsed: ParsedFiles | None = None,
+    kept: KeptState | None = None,
 ) -> CompiledProgram:
     """Compile all files of a project.
 
@@ -265,12 +265,13 @@ def compile_project(
         sources: Every file with its kind and the names of its path's parameters.
         builtins: The builtins, internal ones (`_name`) included.
         guards: Names of the built-in guards.
-        parsed: A dict that a development server keeps from one call to the next: files that did
-            not change are not parsed again. Files that are not among the sources are dropped.
+        kept: A dict that a development server keeps from one call to the next, empty at first.
+            Files that did not change are not parsed again, and not compiled again when nothing
+            changed that all files share.
 
     Raises:
         CompileError: With all faults of all files, at most FAULTS_MAX, and the warnings.
     """
     from flinfast.lang.compile import compile_sources  # brings the parser along
 
-    return compile_sources(sources, builtins=builtins, guards=guards, parsed=parsed)
+    return compile_sources(sources, builtins=builtins, guards=guards, kept=kept)

@@ -2,7 +2,7 @@
 
 Walks each file once, in source order, and fills its `FileNames`. Reports all faults it finds;
 nothing it does depends on a fault-free tree. Calls and queries are in `resolve_call`, patterns and
-literals with names in `resolve_pattern`; the rules of scopes are flin-reference 3.8.
+literals with names in `resolve_pattern`; the rules of scopes are FLIN reference 3.8.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from flinfast.lang.types import ANY, QUERY_RESULTS, entity_of, record
 if TYPE_CHECKING:
     from flinfast.lang.resolve import Resolver
 
-# Query methods whose bare names are fields of the entity (flin-reference 6.1 and 6.2).
+# Query methods whose bare names are fields of the entity (FLIN reference 6.1 and 6.2).
 FIELD_METHODS: Final = frozenset(
     {"order", "sum", "avg", "min", "max", "group_by", "distinct", "with"}
 )

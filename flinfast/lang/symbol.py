@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
+from flinfast.lang.program import Effects, FieldInfo, TypeInfo
 from flinfast.lang.source import Source, Span
 
-if TYPE_CHECKING:
-    from flinfast.lang.program import FieldInfo, TypeInfo
+NOTHING: Final = Effects()
 
-# --- names every request brings along (flin-reference 8.1) ----------------------------------------
+# --- names every request brings along (FLIN reference 8.1) ----------------------------------------
 
 _REQUEST: Final = frozenset({"params", "query", "headers", "cookies", "session", "request"})
 CONTEXT_NAMES: Final = _REQUEST | {"body", "response", "ws"}
@@ -147,6 +147,7 @@ class FunctionSymbol:
         result: Declared type of its results; they are checked against it.
         results: Where its results come from.
         kind: Evident kind of its results.
+        effects: What calling it may do.
         needs: Context names it or what it calls uses: name -> (place, file).
     """
 
@@ -158,6 +159,7 @@ class FunctionSymbol:
     result: TypeInfo | None = None
     results: list[Origin] = field(default_factory=list)
     kind: str = ""
+    effects: Effects = NOTHING
     needs: dict[str, tuple[Span, Source]] = field(default_factory=dict)
 
 
@@ -304,22 +306,26 @@ class FileNames:
     made: list[ast.Node] = field(default_factory=list)
 
 
-_FIELD_NAMES: Final[dict[type, tuple[str, ...]]] = {}
+# Node type -> (fields that hold one node or nothing, fields that hold several), by annotation.
+_FIELDS: Final[dict[type, tuple[tuple[str, ...], tuple[str, ...]]]] = {}
+_LEAVES: Final = frozenset({"Span", "str", "bool", "str | None", "tuple[str, ...]"})
 
 
-def children(node: ast.Node) -> Iterator[ast.Node]:
-    """Nodes directly below one, in source order of the fields."""
-    names = _FIELD_NAMES.get(type(node))
-    if names is None:
-        names = _FIELD_NAMES[type(node)] = tuple(entry.name for entry in fields(node))
-    for name in names:
-        value: Any = getattr(node, name)
-        if isinstance(value, tuple):
-            for item in value:
-                if isinstance(item, ast.Node):
-                    yield item
-        elif isinstance(value, ast.Node):
-            yield value
+def _fields_of(kind: type[ast.Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    held = [entry for entry in fields(kind) if str(entry.type) not in _LEAVES]
+    several = tuple(entry.name for entry in held if str(entry.type).startswith("tuple["))
+    one = tuple(entry.name for entry in held if entry.name not in several)
+    found = _FIELDS[kind] = (one, several)
+    return found
+
+
+def children(node: ast.Node) -> list[ast.Node]:
+    """Nodes directly below one, in source order within each field."""
+    one, several = _FIELDS.get(type(node)) or _fields_of(type(node))
+    found: list[Any] = [getattr(node, name) for name in one]
+    for name in several:
+        found.extend(getattr(node, name))
+    return [child for child in found if isinstance(child, ast.Node)]
 
 
 def walk(node: ast.Node) -> Iterator[ast.Node]:
@@ -328,7 +334,7 @@ def walk(node: ast.Node) -> Iterator[ast.Node]:
     while pending:
         current = pending.pop()
         yield current
-        pending.extend(reversed(list(children(current))))
+        pending.extend(reversed(children(current)))
 
 
 def code_nodes(file: FileNames, root: ast.Node) -> Iterator[ast.Node]:

@@ -46,12 +46,12 @@ CHECKED: Final = frozenset({TEXT, INT, NUMBER, BOOL, LIST, MAP})  # annotations 
 _NUMERIC: Final = frozenset({INT, NUMBER})
 _COUNTED: Final = frozenset({TEXT, LIST})
 _PLAIN: Final = frozenset({TEXT, LIST, INT, NUMBER})  # `value.f()` is the builtin `f` on these
-SIZE_NAMES: Final = frozenset({"len", "length", "count", "size"})  # flin-reference 3.5
+SIZE_NAMES: Final = frozenset({"len", "length", "count", "size"})  # FLIN reference 3.5
 
 # Results of builtins that are of that exact kind for every argument, never none.
 _RESULTS: Final = frozenset({TEXT, INT, BOOL})
 
-# What a method or property of an entity or query gives; see flin-reference 6.1.
+# What a method or property of an entity or query gives; see FLIN reference 6.1.
 QUERY_RESULTS: Final[dict[str, str]] = {
     **dict.fromkeys(("all", "where", "order", "limit", "offset", "skip"), "query"),
     **dict.fromkeys(("with_deleted", "with"), "query"),

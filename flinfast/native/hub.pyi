@@ -128,7 +128,7 @@ class Endpoint:
             report: Told of exceptions that leave a direct handler; the hub has already discarded
                 its effects. After "connect" the hub closes 1011; after the others it goes on.
             implicit_room: Connections are members of every room that this endpoint's own
-                handlers broadcast to (flin-reference 12.4): `broadcast(room, ...)` from one of
+                handlers broadcast to (FLIN reference 12.4): `broadcast(room, ...)` from one of
                 its handlers reaches all connections of the endpoint and the members of `room`.
             message_bytes_max: Bytes of one message, after inflating; beyond: close 1009.
             queue_bytes_soft: Queued output above which volatile messages are dropped.

@@ -1,4 +1,4 @@
-"""Members, indexes, slices, loops and calls (flin-reference 3.5, 5.2 and 5.4).
+"""Members, indexes, slices, loops and calls (FLIN reference 3.5, 5.2 and 5.4).
 
 Property-style methods (`text.len`) and methods (`list.map(f)`) come from the tables of
 `runtime.registry`; which object may have which member is the object's own matter (`flin_get`).
@@ -117,7 +117,7 @@ def _member_other(value: Value, name: str) -> Value:
     raise RuntimeFault(f"cannot read `.{_shown(name)}` of {kind_of(value)}", code="FL501")
 
 
-# What a query answers itself, without fetching all rows (flin-reference 6.1).
+# What a query answers itself, without fetching all rows (FLIN reference 6.1).
 _QUERY_MEMBERS: Final = frozenset(
     {
         *("all", "find", "where", "order", "limit", "offset", "skip", "first", "last", "count"),

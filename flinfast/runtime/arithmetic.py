@@ -1,4 +1,4 @@
-"""Operators that compute (flin-reference 3.3 and 3.4).
+"""Operators that compute (FLIN reference 3.3 and 3.4).
 
 Ints are exact and bounded only by INT_MAX, where they could no longer be printed. An operand of
 type number makes the result a number, with IEEE 754 infinities and NaN. A duration is an int of

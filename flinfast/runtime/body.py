@@ -1,4 +1,4 @@
-"""Request bodies to FLIN values (flin-reference 8.2).
+"""Request bodies to FLIN values (FLIN reference 8.2).
 
 The server has limited the size of a body; this module limits what a small body can cost: nesting,
 fields and parts. A body that is not what its Content-Type says is the client's fault: 400.

@@ -1,4 +1,4 @@
-"""Truth, equality and order of FLIN values (flin-reference 3.1 and 3.2).
+"""Truth, equality and order of FLIN values (FLIN reference 3.1 and 3.2).
 
 Nothing is coerced: text never equals a number, a bool is not a number, and only values of one kind
 have an order. Entities are equal when entity and id are.

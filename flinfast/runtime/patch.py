@@ -1,4 +1,4 @@
-"""Edits of a text: what `apply_patch(text, patch)` means (flin-reference 13.6).
+"""Edits of a text: what `apply_patch(text, patch)` means (FLIN reference 13.6).
 
 Offsets and lengths count code points. Edits of a list apply one after another, each to the result
 of the one before it.

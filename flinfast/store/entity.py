@@ -195,11 +195,11 @@ class Entity:
 
     def prepare(self, template: tuple[Any, ...]) -> Callable[[tuple[Value, ...]], Query]:
         """A `where` condition as a function from its parameters to a query."""
-        condition = Template(self.table, template)
+        condition = self.template(template)
         return lambda params: Query(self, conditions=((condition, params),))
 
     def template(self, tree: tuple[Any, ...]) -> Template:
-        """The compiled form of a condition that is given anew each time, a constant of the program.
+        """The compiled form of a condition, which is a constant in the program's code.
 
         Kept by identity: trees that differ in `1` and `true` are equal to Python.
         """

@@ -148,5 +148,5 @@ def test_case_does_what_its_comments_say(path: Path) -> None:
 
 
 def test_there_are_many_cases() -> None:
-    """The clauses of flin-reference 3 to 6 are covered case by case."""
+    """The clauses of FLIN reference 3 to 6 are covered case by case."""
     assert len(CASES) >= 120

@@ -224,7 +224,7 @@ def on_message(code: str, message: Message, more: str = "") -> FakeAbi:
     ],
 )
 def test_message_that_is_only_passed_on_is_never_decoded(code: str) -> None:
-    """What is sent is the message as it came in (design D7)."""
+    """What is sent is the message as it came in."""
     message = Message({"a": 1})
     abi = on_message(code, message)
     assert message.decoded == 0

@@ -128,7 +128,7 @@ def compile_tree(*items: Any) -> Any:
     program = ast.Program(HERE, items)
     file = FileNames(SOURCE, "route", program, frozenset(), table, scope)
     report = Report()
-    compiled = compile_trees([file], report)
+    compiled = compile_trees([file], table, report)
     assert compiled is not None, [d.message for d in report.diagnostics]
     abi = FakeAbi()
     return abi, compiled[0].bind(abi)

@@ -239,7 +239,7 @@ def test_fault_of_file_level_code_leaves_bind() -> None:
 
 
 def test_handler_without_value_gives_the_sentinel() -> None:
-    """NO_VALUE, not none (flin-reference 8.3)."""
+    """NO_VALUE, not none (FLIN reference 8.3)."""
     _, closures = bind_one("route POST { session.a = 1 }\nroute GET { none }")
     assert closures["route POST"](Context()) is NO_VALUE
     assert closures["route GET"](Context()) is None
@@ -282,7 +282,7 @@ def test_examples_compile_without_a_warning(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["chat", "notifications", "stream", "documents"])
 def test_examples_compile_when_their_lines_are_joined(name: str) -> None:
-    """A program on one line is the same program (design D1)."""
+    """A program on one line is the same program."""
     folder = EXAMPLES / name
     files = {}
     for path in sorted((folder / "app").rglob("*.flin")):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,31 @@ def test_acknowledged_writes_survive_power_cuts(tmp_path: Path) -> None:
             left.rmdir()
             done += 1
     assert program >= POINTS // POINTS_PER_PROGRAM
+
+
+def test_power_cuts_while_the_log_starts_over(tmp_path: Path) -> None:
+    """Old frames under a new header, or new frames under an old one, are never taken for data.
+
+    The dangerous moment of a write-ahead log: its start is overwritten while its old content is
+    still valid. SQLite syncs the new header first, unless `synchronous` is OFF.
+    """
+    rng = random.Random(4)
+    log = f"{FILE_NAME}-wal"
+    points = 0
+    for seed in range(1, 9):
+        load = record(seed, tmp_path / f"live{seed}")
+        events = load.vfs.events
+        opened = events.index(("opened",))
+        restarts = [n for n, e in enumerate(events) if e[:3] == ("write", log, 0) and n > opened]
+        for restart in restarts:
+            for point in range(restart + 1, min(restart + 25, len(events))):
+                left = tmp_path / "left"
+                left.mkdir()
+                acknowledged, _ = crash_at(load, point, left, rng)
+                load.check(*read_state(left), acknowledged=acknowledged)
+                shutil.rmtree(left)
+                points += 1
+    assert points > 200
 
 
 def test_the_simulation_notices_missing_syncs(

@@ -1,4 +1,4 @@
-"""File builtins (flin-reference 8.6): everything stays below the application root.
+"""File builtins (FLIN reference 8.6): everything stays below the application root.
 
 How a path is walked and why nothing can leave the root is in `runtime.folder`. Writes are not
 part of the handler's transaction: a file saved by a handler that fails later stays on disk.

@@ -1,4 +1,4 @@
-"""HTTP client builtins (flin-reference 13.9). All of them wait; none fails on a bad network."""
+"""HTTP client builtins (FLIN reference 13.9). All of them wait; none fails on a bad network."""
 
 from __future__ import annotations
 

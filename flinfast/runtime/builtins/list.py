@@ -1,4 +1,4 @@
-"""List builtins (flin-reference 13.2).
+"""List builtins (FLIN reference 13.2).
 
 Functions that change a list in place say so; all others leave it alone and give a new one. Where
 a key function is expected (`sum(i => i.price)`), the name of a member works too (`sum("price")`).

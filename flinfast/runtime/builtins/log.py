@@ -1,4 +1,4 @@
-"""Logging builtins (flin-reference 13.7): one line per call, with the FLIN file and line."""
+"""Logging builtins (FLIN reference 13.7): one line per call, with the FLIN file and line."""
 
 from __future__ import annotations
 

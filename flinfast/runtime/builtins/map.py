@@ -1,4 +1,4 @@
-"""Map builtins (flin-reference 13.3). Records count as maps of their visible fields."""
+"""Map builtins (FLIN reference 13.3). Records count as maps of their visible fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Number and duration builtins (flin-reference 3.4 and 13.5).
+"""Number and duration builtins (FLIN reference 3.4 and 13.5).
 
 A duration is a number of milliseconds: `n.hours` gives one, `n.hours.ago` the time before now.
 """

@@ -1,4 +1,4 @@
-"""Builtins about the process and small tools (flin-reference 13.6)."""
+"""Builtins about the process and small tools (FLIN reference 13.6)."""
 
 from __future__ import annotations
 

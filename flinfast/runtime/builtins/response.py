@@ -1,4 +1,4 @@
-"""Builtins that make or change the answer to a request (flin-reference 8.3 and 11)."""
+"""Builtins that make or change the answer to a request (FLIN reference 8.3 and 11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text builtins (flin-reference 13.1). Positions and lengths count code points."""
+"""Text builtins (FLIN reference 13.1). Positions and lengths count code points."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time builtins (flin-reference 13.4). Every time is a UTC instant."""
+"""Time builtins (FLIN reference 13.4). Every time is a UTC instant."""
 
 from __future__ import annotations
 

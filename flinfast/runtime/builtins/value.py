@@ -1,4 +1,4 @@
-"""Builtins for values of any kind: conversion, type names, JSON (flin-reference 3.6 and 13.6)."""
+"""Builtins for values of any kind: conversion, type names, JSON (FLIN reference 3.6 and 13.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WebSocket builtins (flin-reference 12.4). Everything goes to the hub's effect log."""
+"""WebSocket builtins (FLIN reference 12.4). Everything goes to the hub's effect log."""
 
 from __future__ import annotations
 
