@@ -89,10 +89,8 @@ def compile_sources(
     parsed = [_parsed(source, state) for source, _, _ in sources]
     state.parsed = {(p.source.path, p.source.text): p for p in parsed}
     report = Report()
-    for file in parsed:
-        report.diagnostics.extend(file.diagnostics)
     shared = _shared(sources, parsed, builtins, guards)
-    if state.table is None or state.shared != shared or report.has_errors:
+    if state.shared != shared:
         state.table, state.checked = None, {}
     table = state.table or ProjectTable(builtins, frozenset(guards))
     table.is_complete = all(
@@ -101,6 +99,7 @@ def compile_sources(
     found: list[CheckedFile | FileNames] = []
     for file, (_, kind, parameters) in zip(parsed, sources, strict=True):
         known = state.checked.get((file.source.path, file.source.text, parameters))
+        report.diagnostics.extend(file.diagnostics if known is None else known.warnings)
         if known is not None:
             found.append(known)
         elif file.is_whole:
@@ -108,14 +107,11 @@ def compile_sources(
             names = frozenset(parameters)
             found.append(FileNames(file.source, kind, file.tree, names, table, scope))
     checked = _check(found, table, report)
-    if checked is None:
-        state.table, state.checked = None, {}
+    if checked is None:  # what was kept stays: the next version may have no faults
         raise CompileError(_in_order(report.diagnostics, sources))
     keys = [(source.path, source.text, parameters) for source, _, parameters in sources]
     state.shared, state.table = shared, table
     state.checked = dict(zip(keys, checked, strict=True))
-    for each in checked:
-        report.diagnostics.extend(each.warnings)
     files = tuple(each.compiled for each in _bind_order(checked))
     return CompiledProgram(files, _in_order(report.diagnostics, sources))
 
@@ -155,7 +151,6 @@ def _check(
     warnings: dict[str, list[Diagnostic]] = {}
     for diagnostic in report.diagnostics:
         warnings.setdefault(diagnostic.source.path, []).append(diagnostic)
-    report.diagnostics.clear()
     checked: list[CheckedFile] = []
     for file in found:
         if isinstance(file, FileNames):

@@ -312,3 +312,73 @@ def test_faults_are_a_compile_error_only() -> None:
     with pytest.raises(CompileError) as caught:
         compile_project(project("guard x\nguard y"), builtins=builtin_table(), guards=GUARDS)
     assert [d.code for d in caught.value.diagnostics] == ["FL201", "FL201"]
+
+
+# --- one compilation after the other ----------------------------------------
+
+FIRST = {
+    "entities/note.flin": "entity Note { text: text }",
+    "lib/a.flin": "fn twice(n: int) -> int { n * 2 }\nfn room() { ws.connection_id }",
+    "app/a.flin": "route GET { twice(body.n) }",
+    "app/b.flin": "fn own() { Note.all }\nroute GET { own() }\nroute POST { unused = 1\n2 }",
+    "app/c.flin": "enum Status { Open }\nws { on message(d) { broadcast(room(), d) } }",
+}
+EDITS: list[dict[str, str | None]] = [
+    {},
+    {"app/a.flin": "route GET { twice(3) }"},
+    {"app/a.flin": "route GET { room() }"},  # a fault: `ws` is not there
+    {"app/a.flin": "route GET { twice( }"},  # a fault of syntax
+    {"app/a.flin": "route GET { Note.where(text == Status.Open) }"},
+    {"lib/a.flin": 'fn twice(n) { save Note { text: n } }\nfn room() { "r" }'},
+    {"app/d.flin": "fn own() { twice(1) }\nroute GET { own() }"},
+    {"app/b.flin": None},
+    {"app/c.flin": "enum Status { Closed }"},  # now app/a.flin has a fault
+    {"app/a.flin": "route GET { Status.Closed }"},
+    {"entities/note.flin": "entity Note { text: text  n: int }"},
+    {"app/c.flin": "route GET { 1 }", "app/a.flin": "route GET { 2 }"},
+    {"app/c.flin": "guard nope"},
+    {"app/c.flin": "guard_definition nope() { none }\nguard nope"},
+]
+
+
+def outcome(files: dict[str, str], kept: dict[str, Any] | None) -> Any:
+    """Everything a compilation gives, or its faults."""
+    try:
+        program = compile_project(
+            project(files), builtins=builtin_table(), guards=GUARDS, kept=kept
+        )
+    except CompileError as error:
+        return [(d.code, d.source.path, d.span, d.severity) for d in error.diagnostics]
+    warnings = [(d.code, d.source.path, d.span) for d in program.diagnostics]
+    return ([(f.info, f.code) for f in program.files], warnings)
+
+
+def test_kept_state_changes_nothing() -> None:
+    """After every edit the result is that of a compilation from scratch."""
+    kept: dict[str, Any] = {}
+    files = dict(FIRST)
+    for edit in EDITS:
+        for path, text in edit.items():
+            if text is None:
+                del files[path]
+            else:
+                files[path] = text
+        assert outcome(files, kept) == outcome(files, None)
+        assert outcome(files, kept) == outcome(files, None)
+
+
+def test_files_that_did_not_change_are_not_compiled_again() -> None:
+    """Only the edited file is new; a shared file makes all of them new."""
+
+    def compiled(files: dict[str, str]) -> dict[str, Any]:
+        program = compile_project(
+            project(files), builtins=builtin_table(), guards=GUARDS, kept=kept
+        )
+        return {f.info.path: f for f in program.files}
+
+    kept: dict[str, Any] = {}
+    first = compiled(FIRST)
+    second = compiled({**FIRST, "app/a.flin": "route GET { 5 }"})
+    assert {p for p in first if first[p] is not second[p]} == {"app/a.flin"}
+    third = compiled({**FIRST, "entities/note.flin": "entity Note { n: int }"})
+    assert not any(first[p] is third[p] for p in first)
