@@ -10,6 +10,7 @@ row. Shapes of templates: ("field", name), ("param", i), ("const", v), ("eq" | "
 from __future__ import annotations
 
 import ast as py
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,7 +27,7 @@ from flinfast.lang.symbol import (
     children,
     walk,
 )
-from flinfast.lang.types import QUERY_RESULTS, SIZE_NAMES, entity_of
+from flinfast.lang.types import INT, QUERY_RESULTS, SIZE_NAMES, TEXT, entity_of
 
 Template = tuple[Any, ...]
 
@@ -39,6 +40,9 @@ _COMPARISONS: Final = {
     ">=": "ge",
 }
 _METHODS: Final = frozenset({"contains", "starts_with", "ends_with", "lower", "upper", "trim"})
+_LIST_NAMES: Final = frozenset(
+    {"count", "find", "sum", "avg", "min", "max", "group_by", "distinct"}
+)
 _PROPERTIES: Final = frozenset({"lower", "upper", "trim"})
 _PURE: Final = (
     ast.Literal,
@@ -197,10 +201,29 @@ def method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
     def target() -> py.expr:
         return self.expr(callee.target)
 
-    if not is_certain or name not in QUERY_RESULTS:
+    if not is_certain or not _is_own_method(self, name, arguments, makers):
         return call_method(self, target, name, arguments, makers)
     first, args, named = packed(self, [target], arguments, makers)
     return self.call(self.attr(first[0], "flin_call"), self.const(name), args, named)
+
+
+def _is_own_method(
+    self: Lowering,
+    name: str,
+    arguments: Sequence[ast.Argument],
+    makers: Mapping[int, Maker],
+) -> bool:
+    """Whether entities and queries answer a call themselves, not the list of their rows."""
+    if name not in QUERY_RESULTS or not all(_is_plain(argument) for argument in arguments):
+        return False
+    if name not in _LIST_NAMES:
+        return True
+    # With a function it is the method of lists of that name.
+    return all(
+        (place in makers and isinstance(argument.value, ast.Name))
+        or self.kinds.of(argument.value) in (TEXT, INT)
+        for place, argument in enumerate(arguments)
+    )
 
 
 def _is_plain(argument: ast.Argument) -> bool:

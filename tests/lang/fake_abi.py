@@ -85,13 +85,17 @@ class Query:
         if name == "all":
             return self
         rows = self.rows()
+        if any(map(callable, args)):  # as the real ones: then it is the method of lists
+            raise RuntimeFault(f"no method `{name}`", code="FL505")
         if name == "first":
             return rows[0] if rows else None
         if name == "count":
             return len(rows)
         if name == "sum":
-            key = args[0]
-            return sum(key(row) if callable(key) else row.flin_get(key) for row in rows)
+            return sum(row.flin_get(args[0]) for row in rows)
+        if name == "group_by":
+            keys = dict.fromkeys(row.flin_get(args[0]) for row in rows)
+            return {key: [r for r in rows if r.flin_get(args[0]) == key] for key in keys}
         raise RuntimeFault(f"no method `{name}`", code="FL505")
 
 

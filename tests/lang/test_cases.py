@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ import pytest
 from flinfast.errors import CompileError, RuntimeFault
 from flinfast.lang.program import CompiledFile, CompiledProgram, compile_project
 from flinfast.lang.source import Source
+from flinfast.runtime.entity_spec import entity_specs
+from flinfast.store.store import Store
 from tests.lang.fake_abi import GUARDS, Context, FakeAbi, Handle, Message, builtin_table
+from tests.runtime.harness import ManualLoop
 
 FOLDER = Path(__file__).parent / "cases" / "semantics"
 CASES = sorted(FOLDER.rglob("*.flin"))
@@ -67,15 +71,28 @@ def compile_case(path: Path, text: str) -> CompiledProgram:
 
 
 class Run:
-    """One run of a compiled case."""
+    """One run of a compiled case.
 
-    def __init__(self, compiled: CompiledFile, text: str) -> None:
-        self.abi = FakeAbi()
+    Args:
+        compiled: The case.
+        text: Its text.
+        folder: Where a real store is made; None for the fake one.
+    """
+
+    def __init__(self, compiled: CompiledFile, text: str, folder: Path | None = None) -> None:
+        self.abi: Any = FakeAbi()
+        self.store: Store | None = None
         self.info = compiled.info
         self.text = text
         self.faults: list[tuple[int, str]] = []
         self.printed: list[str] = []
         self.abi.builtins["print"] = self._print
+        if folder is None:
+            self._bind_fake(compiled)
+        else:
+            self._bind_real(compiled, folder)
+
+    def _bind_fake(self, compiled: CompiledFile) -> None:
         for entity in self.info.entities:
             fields = tuple(f.name for f in entity.fields)
             self.abi.entities[entity.name] = Handle(entity.name, fields, {})
@@ -84,6 +101,22 @@ class Run:
             self.abi.entities[entity.name].defaults = {
                 f.name: self.closures[f.default_key] for f in entity.fields if f.default_key
             }
+
+    def _bind_real(self, compiled: CompiledFile, folder: Path) -> None:
+        enums = {enum.name: enum.variants for enum in self.info.enums}
+        specs = entity_specs(self.info.entities, enums, lambda _, key: self.closures[key])
+        loop = ManualLoop()
+        self.store = store = Store(
+            folder,
+            specs,
+            durability="normal",
+            clock_ms=lambda: 1_000,
+            call_soon=loop.call_soon,
+            run_in_thread=loop.run_in_thread,
+        )
+        self.abi.entities = store.entities
+        self.abi.save, self.abi.delete = store.save, store.delete
+        self.closures = compiled.bind(self.abi)
 
     def _print(self, value: Any, fields: Any = None) -> None:
         self.printed.append(self.abi.ops.to_text(value))
@@ -111,7 +144,8 @@ class Run:
 
     def _call(self, key: str, *args: Any) -> Any:
         try:
-            return self.closures[key](*args)
+            with self.store.transaction() if self.store is not None else nullcontext():
+                return self.closures[key](*args)
         except RuntimeFault as fault:
             trace, line = fault.__traceback__, 0
             while trace is not None:
@@ -140,11 +174,32 @@ def test_case_does_what_its_comments_say(path: Path) -> None:
     assert expected.errors == []
     warnings = [(d.source.line_of(d.span.start), d.code) for d in program.diagnostics]
     assert [w for w in warnings if w[1] != "FL213" or expected.warnings] == expected.warnings
-    run = Run(program.files[0], text)
+    check(Run(program.files[0], text), text, expected)
+    assert expected.printed or expected.faults or setting(text, "value") or expected.warnings
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in CASES if p.parent.name in ("entity", "query")],
+    ids=lambda p: p.relative_to(FOLDER).as_posix(),
+)
+def test_case_does_the_same_on_the_real_store(path: Path, tmp_path: Path) -> None:
+    """Entities and queries of cases behave the same in SQLite as in the fake store."""
+    text = path.read_text(encoding="utf-8")
+    expected = expected_of(text)
+    if expected.errors:
+        return
+    run = Run(compile_case(path, text).files[0], text, tmp_path / ".flindb")
+    check(run, text, expected)
+    assert run.store is not None
+    run.store.close()
+
+
+def check(run: Run, text: str, expected: Expected) -> None:
+    """Run a case; it prints and fails as its comments say."""
     run.handlers()
     assert run.printed == expected.printed
     assert set(run.faults) == set(expected.faults)
-    assert expected.printed or expected.faults or setting(text, "value") or expected.warnings
 
 
 def test_there_are_many_cases() -> None:
