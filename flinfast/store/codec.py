@@ -169,8 +169,8 @@ def encode_any(value: Value) -> Stored:
     """Cell of an `any` field: int, number and text natively, everything else MessagePack."""
     if isinstance(value, str):
         return _encode_text(value)
-    if isinstance(value, int) and not isinstance(value, bool) and INT_MIN <= value <= INT_MAX:
-        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _encode_int(value)
     if isinstance(value, float) and not math.isnan(value):
         return value
     return pack(value)
