@@ -269,6 +269,8 @@ static void sweep_watched(flin_hub *hub) {
     while (slot != FLIN_SLOT_NONE) {
         flin_conn *conn = flin_slab_at(&hub->slab, slot);
         slot = conn->watch_next;
+        /* A transport drains without telling: the next flush looks at how far it is. */
+        if ((conn->flags & FLIN_CONN_TRANSPORT) != 0) flin_output_mark_dirty(hub, conn);
         if (conn->state == FLIN_CONN_CLOSING) {
             if ((int32_t)(hub->now_ms - conn->deadline_ms) >= 0) flin_conn_lost(hub, conn, true);
         } else if (conn->backlog == 0) {

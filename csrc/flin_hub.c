@@ -146,10 +146,8 @@ static void set_backlog(flin_hub *hub, flin_conn *conn, size_t queued) {
     conn->backlog = backlog;
 }
 
-/** The queue has emptied: what waited for that goes next. */
-static void output_empty(flin_hub *hub, flin_conn *conn) {
-    if (conn->state == FLIN_CONN_CLOSING) flin_conn_drained(hub, conn);
-    if ((conn->flags & FLIN_CONN_STALLED) == 0) return;
+/** The peer takes output again: what waited for that goes next. */
+static void end_stall(flin_hub *hub, flin_conn *conn) {
     conn->flags &= ~FLIN_CONN_STALLED;
     set_backlog(hub, conn, 0);
     if (conn->state == FLIN_CONN_OPEN && conn->extra != NULL && conn->extra->pong != NULL) {
@@ -161,21 +159,30 @@ static void output_empty(flin_hub *hub, flin_conn *conn) {
     flin_conn_update_interest(hub, conn);
 }
 
-void flin_conn_flushed(flin_hub *hub, flin_conn *conn, bool is_stalled) {
+static void start_stall(flin_hub *hub, flin_conn *conn) {
+    conn->flags |= FLIN_CONN_STALLED;
+    conn->progress_ms = hub->now_ms;
+    flin_conn_watch(hub, conn);
+}
+
+void flin_conn_flushed(flin_hub *hub, flin_conn *conn, bool is_stalled, size_t outside) {
     size_t queued;
     if (conn->segment_count == 0) {
-        output_empty(hub, conn);
-        return;
+        if (conn->state == FLIN_CONN_CLOSING) flin_conn_drained(hub, conn);
+        if (!is_stalled) {
+            if ((conn->flags & FLIN_CONN_STALLED) != 0) end_stall(hub, conn);
+            return;
+        }
     }
-    queued = flin_output_size(conn);
+    queued = flin_output_size(conn) + outside;
     if (is_too_slow(conn, queued)) {
         flin_conn_close_slow(hub, conn);
-        queued = flin_output_size(conn);
+        queued = flin_output_size(conn) + outside;
     }
-    if (is_stalled && (conn->flags & FLIN_CONN_STALLED) == 0) {
-        conn->flags |= FLIN_CONN_STALLED;
+    if ((conn->flags & FLIN_CONN_STALLED) == 0) {
+        start_stall(hub, conn);
+    } else if (queued < conn->backlog) {
         conn->progress_ms = hub->now_ms;
-        flin_conn_watch(hub, conn);
     }
     set_backlog(hub, conn, queued);
     /* What stalls is kept for a while: let the room's batch have only what it wrote. */
@@ -207,7 +214,7 @@ void flin_hub_flush(flin_hub *hub) {
         } else {
             conn->flags &= ~FLIN_CONN_DIRTY;
             if ((conn->flags & FLIN_CONN_STALLED) != 0) {
-                flin_conn_flushed(hub, conn, true);
+                flin_conn_flushed(hub, conn, true, 0);
             } else {
                 flin_reactor_write(hub, conn);
             }

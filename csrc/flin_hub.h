@@ -114,10 +114,12 @@ void flin_hub_flush(flin_hub *hub);
 flin_conn *flin_hub_next_transport(flin_hub *hub);
 
 /**
- * A transport's turn is over: `is_stalled` when it has taken enough for now.
- * Judges slow consumers and completes closing handshakes, as a write to a descriptor does.
+ * What could be written has been: judge slow consumers, complete closing handshakes.
+ *
+ * @param is_stalled  The peer's side takes no more for now; true whenever output is left.
+ * @param outside     Bytes that left the queue and still wait in a transport.
  */
-void flin_conn_flushed(flin_hub *hub, flin_conn *conn, bool is_stalled);
+void flin_conn_flushed(flin_hub *hub, flin_conn *conn, bool is_stalled, size_t outside);
 
 /** Ask for FLIN_INTEREST_* according to state; for descriptors it tells epoll. */
 void flin_conn_update_interest(flin_hub *hub, flin_conn *conn);

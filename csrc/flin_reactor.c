@@ -142,7 +142,7 @@ void flin_reactor_write(flin_hub *hub, flin_conn *conn) {
         hub->stats.bytes_out += (uint64_t)written;
         flin_output_consume(hub, conn, (size_t)written);
     }
-    flin_conn_flushed(hub, conn, is_stalled);
+    flin_conn_flushed(hub, conn, is_stalled, 0);
 }
 
 /* --- reading -------------------------------------------------------------------------------- */

@@ -168,7 +168,7 @@ cdef extern from "flin_hub.h":
     c_bool flin_hub_has_work(const flin_hub *hub)
     void flin_hub_flush(flin_hub *hub) nogil
     flin_conn *flin_hub_next_transport(flin_hub *hub)
-    void flin_conn_flushed(flin_hub *hub, flin_conn *conn, c_bool is_stalled)
+    void flin_conn_flushed(flin_hub *hub, flin_conn *conn, c_bool is_stalled, size_t outside)
     void flin_conn_feed(flin_hub *hub, flin_conn *conn, uint8_t *data, size_t size)
     void flin_conn_feed_end(flin_hub *hub, flin_conn *conn)
     void flin_conn_close(flin_hub *hub, flin_conn *conn, uint16_t code, const char *reason,

@@ -152,28 +152,27 @@ cdef class _Turns:
         cdef iovec vectors[FLIN_OUTPUT_VECTOR_MAX]
         cdef size_t total = 0
         cdef unsigned count, i
-        cdef bint is_stalled = False
+        cdef size_t outside
         cdef bint is_paused = (conn.interest & FLIN_INTEREST_READ) == 0
         transport = connection._transport
         try:
             if is_paused != connection._is_paused:
                 connection._is_paused = is_paused
                 transport.pause_reading() if is_paused else transport.resume_reading()
-            while conn.segment_count > 0 and not is_stalled:
-                is_stalled = transport.get_write_buffer_size() > TRANSPORT_HIGH
-                if is_stalled:
-                    break
+            outside = transport.get_write_buffer_size()
+            while conn.segment_count > 0 and outside <= TRANSPORT_HIGH:
                 count = flin_output_peek(conn, vectors, FLIN_OUTPUT_VECTOR_MAX, &total)
                 data = b"".join([(<char *>vectors[i].iov_base)[:vectors[i].iov_len]
                                  for i in range(count)])
                 flin_output_consume(&self._core, conn, total)
                 self._core.stats.bytes_out += total
                 transport.write(data)
+                outside = transport.get_write_buffer_size()
         except Exception as error:
             self._tell(connection, "transport", error)
             flin_conn_lost(&self._core, conn, True)
             return 0
-        flin_conn_flushed(&self._core, conn, is_stalled)
+        flin_conn_flushed(&self._core, conn, outside > TRANSPORT_HIGH, outside)
         return 0
 
     def flush(self):

@@ -122,7 +122,7 @@ static inline void test_take(test_hub *test, test_peer *peer, size_t limit) {
 
 static inline void test_take_all(test_hub *test, test_peer *peer) {
     while (peer->conn->segment_count > 0) test_take(test, peer, SIZE_MAX);
-    flin_conn_flushed(&test->hub, peer->conn, false);
+    flin_conn_flushed(&test->hub, peer->conn, false, 0);
 }
 
 /* A whole turn: everything leaves, sockets close, `on close` runs. */
@@ -142,7 +142,7 @@ static inline void test_settle_but(test_hub *test, const test_peer *stalled) {
         flin_hub_flush(&test->hub);
         while ((conn = flin_hub_next_transport(&test->hub)) != NULL) {
             if (conn->user == stalled) {
-                flin_conn_flushed(&test->hub, conn, conn->segment_count > 0);
+                flin_conn_flushed(&test->hub, conn, conn->segment_count > 0, 0);
             } else {
                 test_take_all(test, conn->user);
             }

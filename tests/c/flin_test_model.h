@@ -407,7 +407,7 @@ static inline void model_turn(model *m) {
             continue;
         }
         test_take(&m->test, peer, (size_t)how * model_byte(m));
-        flin_conn_flushed(&m->test.hub, conn, conn->segment_count > 0);
+        flin_conn_flushed(&m->test.hub, conn, conn->segment_count > 0, 0);
     }
     flin_hub_reap(&m->test.hub);
     model_sync(m);
@@ -418,7 +418,7 @@ static inline void model_writable(model *m, unsigned index) {
     test_peer *peer = &m->test.peers[index];
     if (peer->conn == NULL || (peer->conn->flags & FLIN_CONN_STALLED) == 0) return;
     test_take(&m->test, peer, 1 + (size_t)model_byte(m) * 16);
-    flin_conn_flushed(&m->test.hub, peer->conn, peer->conn->segment_count > 0);
+    flin_conn_flushed(&m->test.hub, peer->conn, peer->conn->segment_count > 0, 0);
 }
 
 static inline void model_check(model *m) {
@@ -480,7 +480,7 @@ static inline void model_finish(model *m) {
     for (unsigned i = 0; i < MODEL_PEERS; i++) {
         if (m->test.peers[i].conn == NULL) continue;
         while (m->test.peers[i].conn->segment_count > 0) test_take(&m->test, &m->test.peers[i], 999);
-        flin_conn_flushed(&m->test.hub, m->test.peers[i].conn, false);
+        flin_conn_flushed(&m->test.hub, m->test.peers[i].conn, false, 0);
     }
     test_settle(&m->test);
     model_sync(m);

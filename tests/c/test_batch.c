@@ -153,7 +153,7 @@ static void a_slow_peer_keeps_references_not_copies(void) {
     flin_hub_flush(&test.hub);
     test_take_all(&test, a);
     test_take(&test, b, 3);
-    flin_conn_flushed(&test.hub, b->conn, true);
+    flin_conn_flushed(&test.hub, b->conn, true, 0);
     FLIN_CHECK(b->conn->segments[0].buffer == c->conn->segments[0].buffer);
     FLIN_CHECK_EQ(b->conn->backlog, 5);
     test_publish(&test, "room", NULL, "next");

@@ -356,7 +356,7 @@ static void no_progress_for_the_stall_time_closes_1013(void) {
     test_settle_but(&test, peer);
     test.hub.now_ms += 9000;
     test_take(&test, peer, 1); /* progress */
-    flin_conn_flushed(&test.hub, peer->conn, true);
+    flin_conn_flushed(&test.hub, peer->conn, true, 0);
     test.hub.now_ms += 9999;
     flin_hub_sweep(&test.hub);
     FLIN_CHECK_EQ(peer->conn->state, FLIN_CONN_OPEN);

@@ -256,12 +256,18 @@ class Rig:
         *,
         early: bytes = b"",
         deflate: bool = False,
+        deflate_output: bool = True,
         send_buffer: int = 0,
         connection: Connection | None = None,
     ) -> Peer:
         """A new connection, settled."""
         connection = Connection() if connection is None else connection
-        options: dict[str, Any] = {"response": RESPONSE, "early": early, "deflate": deflate}
+        options: dict[str, Any] = {
+            "response": RESPONSE,
+            "early": early,
+            "deflate": deflate,
+            "deflate_output": deflate_output,
+        }
         peer: Peer
         if self.kind == "transport":
             transport = Transport()

@@ -1,10 +1,9 @@
-"""The hub from Python: connections, handlers, values, effects, ends; on sockets and transports."""
+"""The hub from Python: connections, handlers, effects, ends; on sockets and transports."""
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,147 +12,6 @@ from flinfast.errors import LocalProtocolError, RuntimeFault
 from flinfast.native.hub import CONNECTION_ID_PREFIX, Connection, Endpoint, Held, Hub, Message
 from tests import wire
 from tests.native.model_hub import RESPONSE, Peer, Rig, SocketPeer, TransportPeer
-
-
-@pytest.fixture(params=["socket", "transport"])
-def rig(request: pytest.FixtureRequest) -> Iterator[Rig]:
-    rig = Rig(request.param)
-    yield rig
-    rig.close()
-    assert rig.faults == []
-
-
-def message_of(rig: Rig, frame: bytes) -> Message:
-    """A message that its handler keeps."""
-    kept: list[Message] = []
-    peer = rig.open(rig.endpoint(on_message=lambda _, message: kept.append(message)))
-    peer.send(frame)
-    return kept[0]
-
-
-# --- values
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ('{"type":"ping","n":1}', {"type": "ping", "n": 1}),
-        ("[1,2.5,null,true]", [1, 2.5, None, True]),
-        ('"quoted"', "quoted"),
-        ('  "quoted" ', "quoted"),
-        ("12", 12),
-        ("-7", -7),
-        ("123456789012345678901234567890", 123456789012345678901234567890),
-        ("-9223372036854775809", -9223372036854775809),
-        ("true", True),
-        ("null", None),
-        ("hello", "hello"),
-        ("", ""),
-        ("   ", "   "),
-        ("{not json}", "{not json}"),
-        ("truth", "truth"),
-        ("1e999", "1e999"),
-        ('"open', '"open'),
-        ('"\\ud800"', '"\\ud800"'),
-        ("[" * 5000, "[" * 5000),
-        ("[" * 100_000 + "]" * 100_000, "[" * 100_000 + "]" * 100_000),
-        ("grüße 🎉", "grüße 🎉"),
-    ],
-)
-def test_value_of_a_text_is_its_json_or_the_text(rig: Rig, text: str, value: Any) -> None:
-    """Text that is JSON is that value, exact integers included; all other text is itself."""
-    message = message_of(rig, wire.frame(wire.TEXT, text.encode()))
-    assert message.value == value
-    assert type(message.value) is type(value)
-    assert message.value is message.value
-    assert message.is_text
-    assert message.payload == text.encode()
-
-
-def test_value_of_a_binary_message_is_a_map_with_its_bytes(rig: Rig) -> None:
-    """Binary is `{type: "binary", bytes}`, whatever the bytes are."""
-    message = message_of(rig, wire.frame(wire.BINARY, b'{"a":1}\xff'))
-    assert message.value == {"type": "binary", "bytes": b'{"a":1}\xff'}
-    assert not message.is_text
-
-
-def test_a_kept_message_survives_the_reuse_of_the_buffer(rig: Rig) -> None:
-    """A message borrows the receive buffer only while its handler runs."""
-    kept: list[Message] = []
-    peer = rig.open(rig.endpoint(on_message=lambda _, message: kept.append(message)))
-    for i in range(20):
-        peer.send(wire.frame(wire.TEXT, b"%d" % i * 50))
-    assert [message.payload for message in kept] == [b"%d" % i * 50 for i in range(20)]
-    assert len({id(message) for message in kept}) == 20
-
-
-def test_messages_cannot_be_made_by_hand() -> None:
-    """A message without bytes would be a hole."""
-    with pytest.raises(TypeError):
-        Message()
-
-
-# --- what goes out
-
-
-@pytest.mark.parametrize(
-    ("data", "opcode", "payload"),
-    [
-        ("plain text", wire.TEXT, b"plain text"),
-        ('"not unquoted"', wire.TEXT, b'"not unquoted"'),
-        ("grüße 🎉", wire.TEXT, "grüße 🎉".encode()),
-        ("lone \ud800 half", wire.TEXT, "lone \ufffd half".encode()),
-        (b"\x00\xff", wire.BINARY, b"\x00\xff"),
-        ({"a": [1, None]}, wire.TEXT, b'{"a":[1,null]}'),
-        (None, wire.TEXT, b"null"),
-        (12, wire.TEXT, b"12"),
-        ("", wire.TEXT, b""),
-    ],
-)
-def test_a_value_leaves_as_the_frame_of_its_kind(
-    rig: Rig, data: Any, opcode: int, payload: bytes
-) -> None:
-    """Text leaves raw, bytes as binary, everything else as JSON text."""
-    peer = rig.open(rig.endpoint())
-    with rig.handler() as hub:
-        assert hub.send_to(peer.connection, data) == 1
-    assert peer.frames() == [wire.Frame(opcode, payload)]
-
-
-@pytest.mark.parametrize(
-    ("frame", "relayed"),
-    [
-        (wire.frame(wire.TEXT, b'{"a":  1}'), wire.Frame(wire.TEXT, b'{"a":  1}')),
-        (wire.frame(wire.TEXT, b"no json"), wire.Frame(wire.TEXT, b"no json")),
-        (wire.frame(wire.TEXT, b'"caf\\u00e9"'), wire.Frame(wire.TEXT, "café".encode())),
-        (wire.frame(wire.TEXT, b' "x"'), wire.Frame(wire.TEXT, b"x")),
-        (wire.frame(wire.TEXT, b'"never closed'), wire.Frame(wire.TEXT, b'"never closed')),
-        (wire.frame(wire.BINARY, b'"\xff"'), wire.Frame(wire.BINARY, b'"\xff"')),
-        (wire.frame(wire.TEXT, b"1.50"), wire.Frame(wire.TEXT, b"1.50")),
-        (wire.frame(wire.BINARY, b"x" * 50_000), wire.Frame(wire.BINARY, b"x" * 50_000)),
-    ],
-)
-def test_a_relayed_message_keeps_its_bytes(rig: Rig, frame: bytes, relayed: wire.Frame) -> None:
-    """Relaying decodes nothing, except that a JSON string leaves unquoted as any text does."""
-    peer = rig.open(rig.endpoint(on_message=lambda c, m: rig.hub.send_to(c, m)))
-    peer.send(frame)
-    assert peer.frames() == [relayed]
-
-
-def test_an_encoder_that_fails_fails_the_handler_alone(rig: Rig) -> None:
-    """What cannot be encoded is the handler's fault; its other effects are gone with it."""
-
-    def on_message(connection: Connection, _: Message) -> None:
-        rig.hub.send_to(connection, "gone")
-        rig.hub.send_to(connection, object())
-
-    peer = rig.open(rig.endpoint(on_message=on_message))
-    peer.send_text("x")
-    assert peer.frames() == []
-    assert peer.connection.is_open
-    assert [fault[0] for fault in rig.faults] == ["message"]
-    rig.faults.clear()
-
 
 # --- handlers
 
@@ -701,70 +559,6 @@ def _forget(rig: Rig) -> None:
     rig.peers.clear()
 
 
-# --- faults of the peer, limits
-
-
-@pytest.mark.parametrize(
-    ("bad", "code"),
-    [
-        (wire.frame(wire.TEXT, b"x", key=None), 1002),
-        (wire.frame(wire.TEXT, b"x", rsv=4), 1002),
-        (wire.frame(3, b"x"), 1002),
-        (wire.frame(wire.TEXT, b"\xff"), 1007),
-        (wire.frame(wire.TEXT, b"x" * 2001), 1009),
-        (wire.close(1005), 1002),
-    ],
-)
-def test_a_peer_that_breaks_the_protocol_gets_its_code(rig: Rig, bad: bytes, code: int) -> None:
-    """Replies to what came before leave first, then the close frame, then the end."""
-    seen: list[int] = []
-    endpoint = rig.endpoint(
-        on_message=lambda c, m: rig.hub.send_to(c, m),
-        on_close=lambda c: seen.append(c.close_code),
-        message_bytes_max=2000,
-    )
-    peer = rig.open(endpoint)
-    peer.send(wire.frame(wire.TEXT, b"good") + bad + wire.frame(wire.TEXT, b"unseen"))
-    first, last = peer.frames()
-    assert first.payload == b"good"
-    assert (last.opcode, last.payload[:2]) == (wire.CLOSE, code.to_bytes(2, "big"))
-    assert peer.is_ended
-    assert seen == [code]
-    assert rig.hub.stats()["protocol_errors"] == 1
-
-
-def test_silence_is_pinged_and_ends(rig: Rig) -> None:
-    """15 s until the ping, 30 s until the end; any byte counts as life."""
-    quiet, alive = rig.open(rig.endpoint()), rig.open(rig.endpoint())
-    for second in range(40):
-        rig.loop.advance(1.0)
-        rig.settle()
-        if second % 5 == 0:
-            alive.send(wire.frame(wire.PONG))
-    assert [frame.opcode for frame in quiet.frames()] == [wire.PING]
-    assert quiet.connection.close_code == 1006
-    assert alive.frames() == []
-    assert alive.connection.is_open
-    assert rig.hub.stats()["timeouts"] == 1
-
-
-def test_drain_closes_everybody_in_batches(rig: Rig) -> None:
-    """No more than so many a second, spread out; the count falls to zero."""
-    peers = [rig.open(rig.endpoint()) for _ in range(40)]
-    rig.hub.drain(1012, "restart", per_second=100)
-    rig.settle()
-    open_at_first = sum(peer.connection.is_open for peer in peers)
-    assert 30 <= open_at_first < 40
-    rig.loop.advance(0.2)
-    assert 0 < sum(peer.connection.is_open for peer in peers) < open_at_first
-    rig.loop.advance(2.0)
-    for peer in peers:
-        (frame,) = peer.frames()
-        assert frame.payload == (1012).to_bytes(2, "big") + b"restart"
-        peer.send(wire.close(1012))
-    assert rig.hub.connection_count == 0
-
-
 def test_abort_all_resets_everybody(rig: Rig) -> None:
     """`on close` runs with 1006."""
     codes: list[int] = []
@@ -788,10 +582,11 @@ def test_stats_count(rig: Rig) -> None:
     rig.open(rig.endpoint(on_connect=lambda c: rig.hub.join(c, "r")))
     peer.send_text("12345")
     stats = rig.hub.stats()
-    assert set(stats) == set(
+    names = (
         "opened closed messages_in messages_out bytes_in bytes_out deliveries dropped slow_closed "
-        "pings timeouts protocol_errors queued_bytes".split()
+        "pings timeouts protocol_errors queued_bytes"
     )
+    assert " ".join(stats) == names
     assert stats["opened"] == 2
     assert stats["messages_in"] == stats["messages_out"] == 1
     assert stats["deliveries"] == 2

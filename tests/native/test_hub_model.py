@@ -301,7 +301,7 @@ class HubMachine(RuleBasedStateMachine):
                 self.rig.hub.lost(twin.connection)
         self.ended(twin)
 
-    # --- what always holds ---------------------------------------------------------------------------
+    # --- what always holds
 
     @invariant()
     def rooms_agree(self) -> None:
@@ -319,11 +319,12 @@ class HubMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "rig"):
             return
-        for log in self.logs:
+        for log in list(self.logs):
             if log.held is not None:
                 self.rig.hub.release(log.held)
-            log.is_settled = True
-        self.drain()
+                log.is_settled = True
+                self.drain()
+        assert self.logs == []
         for twin in self.twins:
             if isinstance(twin.peer, TransportPeer):
                 twin.peer.transport.is_stuck = False
