@@ -224,9 +224,12 @@ class Store:
                 self._log_sync()
 
     def _maybe_checkpoint(self) -> None:
-        if not self._checkpointing and self.database.wal_pages >= self._checkpoint_at:
+        pages = self.database.wal_pages
+        if pages < CHECKPOINT_PAGES:  # the log has started over
+            self._checkpoint_at = CHECKPOINT_PAGES
+        elif pages >= self._checkpoint_at and not self._checkpointing:
             self._checkpointing = True
-            restart = self.database.wal_pages >= CHECKPOINT_PAGES_MAX
+            restart = pages >= CHECKPOINT_PAGES_MAX
             self._run_in_thread(lambda: self._checkpoint(restart), self._checkpointed)
 
     def _checkpoint(self, restart: bool) -> None:
@@ -241,13 +244,11 @@ class Store:
 
     def _checkpointed(self, result: object) -> None:
         self._checkpointing = False
+        # Under load the log cannot start over at once, and a checkpoint that failed for any
+        # reason but a sync has lost nothing: the next one is due when the log has grown again.
+        self._checkpoint_at = self.database.wal_pages + CHECKPOINT_PAGES
         if isinstance(result, DurabilityError):
             self.group.fail(result)
-        elif isinstance(result, BaseException):
-            # Nothing is lost, the log only grows; try again when it has grown further.
-            self._checkpoint_at = self.database.wal_pages + CHECKPOINT_PAGES
-        else:
-            self._checkpoint_at = CHECKPOINT_PAGES
 
 
 def _record(value: Value, verb: str) -> Record:

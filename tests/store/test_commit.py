@@ -547,6 +547,40 @@ def test_checkpoint_runs_on_a_thread_and_lets_the_log_start_over(
     at.store.close()
 
 
+def test_checkpoints_under_steady_load_are_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the log cannot start over, checkpoints come once per so many pages, then it must."""
+    monkeypatch.setattr("flinfast.store.store.CHECKPOINT_PAGES", 30)
+    monkeypatch.setattr("flinfast.store.store.CHECKPOINT_PAGES_MAX", 200)
+    at = Fixture(tmp_path)
+    other = other_connection(at.store)
+    other.execute("BEGIN")
+    other.query("SELECT COUNT(*) FROM Note")  # a reader that keeps the log from starting over
+    kinds: list[bool] = []
+    real = Database.checkpoint
+
+    def counted(self: Database, *, restart: bool) -> tuple[int, int]:
+        kinds.append(restart)
+        if restart:
+            other.execute("ROLLBACK")
+        return real(self, restart=restart)
+
+    monkeypatch.setattr(Database, "checkpoint", counted)
+    pages = []
+    while True not in kinds:
+        at.handler("x")
+        at.loop.settle()
+        pages.append(at.store.database.wal_pages)
+    assert 200 <= max(pages) < 300
+    assert kinds.count(False) <= 200 // 30 + 2
+    at.handler("y")
+    at.loop.settle()
+    assert at.store.database.wal_pages < 30
+    other.close()
+    at.store.close()
+
+
 def test_failed_checkpoint_sync_ends_acknowledging(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
