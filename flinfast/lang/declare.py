@@ -339,9 +339,8 @@ class Declarations:
         """Constant arguments of a modifier; None when it was reported."""
         spec = MODIFIERS.get(name)
         if spec is None:
-            self.report.unknown(
-                "FL402", "modifier", f"@{modifier.name}", source, modifier.span, _SPELLINGS
-            )
+            span = _head(modifier.span, len(modifier.name) + 1)
+            self.report.unknown("FL402", "modifier", f"@{modifier.name}", source, span, _SPELLINGS)
             return None
         fault = ""
         values: tuple[Value, ...] = ()

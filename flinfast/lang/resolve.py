@@ -16,6 +16,7 @@ from flinfast.lang.abi import Builtin
 from flinfast.lang.declare import Declarations, default_of
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.report import Note, Report
+from flinfast.lang.resolve_needs import where_available
 from flinfast.lang.scope import Names, Scope
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import (
@@ -332,6 +333,7 @@ class Resolver:
     def _existing(self, variable: Variable, target: ast.Name) -> Variable | None:
         if self.may_assign(variable, target.span):
             return variable
+        variable.reads += 1  # one fault is enough
         self.file.symbols[id(target)] = UNKNOWN
         return None
 
@@ -407,7 +409,9 @@ class Resolver:
             self.error("FL208", f"`{word}` outside a loop", node.span, "no loop to leave")
         elif node.label is not None and node.label not in self._loops:
             labels = [label for label in self._loops if label is not None]
-            self.unknown("FL209", "loop label", node.label, node.span, labels)
+            at = self.file.source.text.find(f"'{node.label}", node.span.start)
+            span = Span(at, at + len(node.label) + 1)
+            self.unknown("FL209", "loop label", node.label, span, labels)
 
     def _return(self, node: ast.Return) -> None:
         if self.names.function is self.file.file_scope:
@@ -482,13 +486,12 @@ class Resolver:
             return
         title = self.root.title
         place = "at file level" if self.root.kind == "file" else f"in `{title}`"
-        having = [kind for kind, names in AVAILABLE.items() if name in names]
         self.error(
             "FL310",
             f"`{name}` is not available {place}",
             span,
             "nothing provides it here",
-            help=f"it exists in {_KIND_TITLES[having[0]]} only" if len(having) < 4 else "",
+            help=where_available(self.root.kind, name),
         )
 
     def _unknown_name(self, node: ast.Name) -> None:
@@ -509,7 +512,8 @@ class Resolver:
             self.error("FL202", message, node.span, "not known here", help=help, notes=[note])
             return
         candidates = [*self.names.visible(), *self.names.global_names()]
-        self.unknown("FL202", "name", name, node.span, candidates)
+        label = "nothing has this name"
+        self.unknown("FL202", "name", name, node.span, candidates, label=label)
 
     def _member(self, node: ast.Member) -> None:
         target = node.target
@@ -560,12 +564,6 @@ def results_of(block: ast.Block) -> list[ast.Expr | str]:
     return [] if isinstance(last, ast.Return) else [ANY]
 
 
-_KIND_TITLES: Final = {
-    "route": "route handlers",
-    "ws": "`ws` handlers",
-    "middleware": "middleware",
-    "function": "functions",
-}
 _ITEMS: Final[dict[type, Callable[[Resolver, Any], None]]] = {
     ast.Route: Resolver._route,
     ast.Ws: Resolver._ws,

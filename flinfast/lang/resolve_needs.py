@@ -3,10 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from flinfast.lang.report import Note, Report
 from flinfast.lang.source import Source
 from flinfast.lang.symbol import AVAILABLE, FileNames, FunctionScope, FunctionSymbol
+
+_CONTEXT_HELP: Final = {
+    ("ws", "body"): "a message is the parameter of `on message(data)`",
+    ("ws", "response"): "answer with `ws_send(ws.connection_id, data)`",
+    ("file", ""): "file-level code runs once, when the file is loaded: use it in a handler",
+    ("default", ""): "set the field where the record is made",
+}
+_KIND_TITLES: Final = {
+    "route": "route handlers",
+    "ws": "`ws` handlers",
+    "middleware": "middleware",
+    "function": "functions",
+}
+
+
+def where_available(kind: str, name: str) -> str:
+    """What to do about a context name that code of this kind does not have, or ""."""
+    help = _CONTEXT_HELP.get((kind, name)) or _CONTEXT_HELP.get((kind, ""))
+    having = [other for other, names in AVAILABLE.items() if name in names]
+    if help or len(having) > 3:
+        return help or ""
+    return f"it exists in {_KIND_TITLES[having[0]]} only"
 
 
 def check_needs(files: Iterable[FileNames], report: Report) -> None:

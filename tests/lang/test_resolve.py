@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from flinfast.errors import CompileError
 from flinfast.lang.catalog import CATALOG
 from flinfast.lang.diagnostic import render
 from flinfast.lang.program import FAULTS_MAX
@@ -223,3 +226,34 @@ def test_warnings_do_not_stop_a_program() -> None:
 def test_same_place_is_reported_once() -> None:
     """A parameter used in many ways is one fault per use, not more."""
     assert places("fn f() { x.a.b.c + x[1] }") == [("FL202", 1, 10), ("FL202", 1, 20)]
+
+
+# --- what the user sees ----------------------------------------
+
+FOLDER = Path(__file__).parent / "diagnostics" / "names"
+PROGRAMS = sorted(FOLDER.glob("*.flin"))
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_snapshot(program: Path, update_snapshots: bool) -> None:
+    """What the user sees for a faulty program is the stored text."""
+    path = "app/_middleware.flin" if "FL307" in program.name else "app/api/test.flin"
+    files = {path: program.read_text(encoding="utf-8")}
+    try:
+        found = compile_files(files).diagnostics
+    except CompileError as error:
+        found = error.diagnostics
+    shown = render(found, color=False)
+    snapshot = program.with_suffix(".txt")
+    if update_snapshots:
+        snapshot.write_text(shown, encoding="utf-8")
+    assert shown == snapshot.read_text(encoding="utf-8")
+    assert program.name[:5] in {d.code for d in found}
+
+
+def test_snapshot_exists_for_every_code() -> None:
+    """Each code of names, routes and entities has a program that shows it."""
+    shown = {program.name[:5] for program in PROGRAMS}
+    codes = {code for code in CATALOG if "FL200" < code < "FL500"}
+    # FL303 and FL306 compare files with their paths (runtime), FL305 is syntax.
+    assert codes - shown == {"FL303", "FL305", "FL306"}
