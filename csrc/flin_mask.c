@@ -1,10 +1,10 @@
 /**
  * XOR masking; see flin_mask.h.
  *
- * Every size from one vector up is done with unaligned vectors and ordinary stores: the last
- * vector is loaded before anything is stored and overlaps the one before it, so there is neither
- * an aligning prologue nor a byte-wise tail. The bytes are read by the handler next, so they
- * should stay in the cache.
+ * Every size from one vector up is done with whole vectors and ordinary stores: the last vector
+ * is loaded before anything is stored and overlaps the one before it, so there is neither a
+ * byte-wise prologue nor a byte-wise tail. The bytes are read by the handler next, so they should
+ * stay in the cache.
  */
 #include "flin_mask.h"
 
@@ -116,19 +116,17 @@ static void mask_sse2(uint8_t *data, size_t size, uint32_t key) {
     store_128(last_data, last);
 }
 
-__attribute__((target("avx2"))) static inline __m256i load_256(const uint8_t *data) {
+#define AVX2 __attribute__((target("avx2")))
+
+AVX2 static inline __m256i load_256(const uint8_t *data) {
     return _mm256_loadu_si256((const __m256i *)(const void *)data);
 }
 
-__attribute__((target("avx2"))) static inline void store_256(uint8_t *data, __m256i value) {
+AVX2 static inline void store_256(uint8_t *data, __m256i value) {
     _mm256_storeu_si256((__m256i *)(void *)data, value);
 }
 
-__attribute__((target("avx2"))) static void mask_avx2(uint8_t *data, size_t size, uint32_t key) {
-    if (size < 32) {
-        mask_sse2(data, size, key);
-        return;
-    }
+AVX2 static inline void mask_256(uint8_t *data, size_t size, uint32_t key) {
     __m256i vector = _mm256_set1_epi32((int)key);
     uint8_t *last_data = data + size - 32;
     __m256i last = _mm256_xor_si256(load_256(last_data), _mm256_set1_epi32((int)key_at(key, size)));
@@ -142,6 +140,28 @@ __attribute__((target("avx2"))) static void mask_avx2(uint8_t *data, size_t size
         store_256(data, _mm256_xor_si256(load_256(data), vector));
     }
     store_256(last_data, last);
+}
+
+/* From this size on, stores that straddle cache lines cost more than one vector done twice. */
+#define ALIGN_MIN 1024u
+
+/* The first vector is computed first and stored last, over the part the aligned ones did too. */
+AVX2 __attribute__((noinline)) static void mask_aligned(uint8_t *data, size_t size, uint32_t key) {
+    size_t skew = (0 - (size_t)(uintptr_t)data) & 31u;
+    __m256i first = _mm256_xor_si256(load_256(data), _mm256_set1_epi32((int)key));
+    mask_256(data + skew, size - skew, key_at(key, skew));
+    store_256(data, first);
+}
+
+AVX2 static void mask_avx2(uint8_t *data, size_t size, uint32_t key) {
+    /* One comparison finds both ends of the range; below 32 the difference wraps around. */
+    if (size - 32 < ALIGN_MIN - 32) {
+        mask_256(data, size, key);
+    } else if (size < 32) {
+        mask_sse2(data, size, key);
+    } else {
+        mask_aligned(data, size, key);
+    }
 }
 
 static mask_long *chosen = mask_sse2;

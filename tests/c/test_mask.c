@@ -51,6 +51,12 @@ static void check_every_case(apply_function *apply) {
     for (size_t size = 131; size <= 1100; size++) {
         check_one(apply, size, (unsigned)size & 3u, size * 7 % ALIGNMENT);
     }
+    /* Around the size from which stores are aligned. */
+    for (size_t size = 1020; size <= 1060; size++) {
+        for (size_t alignment = 0; alignment < ALIGNMENT; alignment++) {
+            check_one(apply, size, (unsigned)alignment & 3u, alignment);
+        }
+    }
     check_one(apply, 65536, 3, 1);
     check_one(apply, 1000003, 2, 61);
 }
