@@ -110,7 +110,7 @@ class Head:
 
     def joined(self, name: str) -> str:
         """All values of a field joined by commas (RFC 9110 section 5.3), "" without one."""
-        return ", ".join(value for key, value in self.headers if key == name)
+        return _joined(self.headers, self.fields, name)
 
 
 # --- bytes ----------------------------------------
@@ -246,9 +246,7 @@ def interpret(method: str, target: str, version: str, headers: list[tuple[str, s
         raise RequestError("expected exactly one Host header")
     path, query_string = _split_target(method, target, host)
     content_length, is_chunked = _framing(fields, is_http11=is_http11)
-    connection = fields.get("connection", "")
-    if connection and len(fields) != len(headers):
-        connection = _joined(headers, "connection")
+    connection = _joined(headers, fields, "connection")
     keep_alive = _keeps_alive(connection, is_http11=is_http11)
     expects_continue = False
     if "expect" in fields and is_http11:
@@ -256,7 +254,9 @@ def interpret(method: str, target: str, version: str, headers: list[tuple[str, s
             raise RequestError("the only expectation served is 100-continue", status=417)
         expects_continue = True
     is_websocket = (
-        is_http11 and "upgrade" in fields and has_token(_joined(headers, "upgrade"), "websocket")
+        is_http11
+        and "upgrade" in fields
+        and has_token(_joined(headers, fields, "upgrade"), "websocket")
     )
     return Head(
         method,
@@ -294,7 +294,9 @@ def check_host(host: str) -> None:
         raise RequestError("expected a host name or address with an optional port in Host")
 
 
-def _joined(headers: list[tuple[str, str]], name: str) -> str:
+def _joined(headers: list[tuple[str, str]], fields: dict[str, str], name: str) -> str:
+    if len(fields) == len(headers) or name not in fields:
+        return fields.get(name, "")
     return ", ".join(value for key, value in headers if key == name)
 
 
