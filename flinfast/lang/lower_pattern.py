@@ -262,8 +262,7 @@ def take_apart(self: Lowering, pattern: ast.Pattern, value: py.expr) -> None:
     if isinstance(pattern, ast.BindPattern):
         symbol = self.file.symbols.get(id(pattern))
         if isinstance(symbol, Variable):
-            part = _or_default(self, pattern, value)
-            self.write(symbol, part, declares=id(pattern) in self.file.declares)
+            _take(self, pattern, symbol, _or_default(self, pattern, value))
     elif isinstance(pattern, ast.ListPattern):
         _take_list_apart(self, pattern, value)
     elif isinstance(pattern, ast.MapPattern):
@@ -271,8 +270,13 @@ def take_apart(self: Lowering, pattern: ast.Pattern, value: py.expr) -> None:
             part = lower_expr.read_member(self, value, "any", entry.key)
             take_apart(self, entry.pattern, _simple(self, entry.pattern, part))
         for variable in _rest_variables(self, pattern):
-            declares = id(pattern) in self.file.declares
-            self.write(variable, _rest(self, pattern, value), declares=declares)
+            _take(self, pattern, variable, _rest(self, pattern, value))
+
+
+def _take(self: Lowering, pattern: ast.Pattern, variable: Variable, value: py.expr) -> None:
+    what = f"variable `{variable.name}`"
+    value = lower_block.checked(self, value, "any", variable.annotation, what)
+    self.write(variable, value, declares=id(pattern) in self.file.declares)
 
 
 def _take_list_apart(self: Lowering, pattern: ast.ListPattern, value: py.expr) -> None:
@@ -285,8 +289,7 @@ def _take_list_apart(self: Lowering, pattern: ast.ListPattern, value: py.expr) -
             none = self.const(None)
             part: py.expr = self.call(self.op("slice"), value, self.const(place), stop, none)
             for variable in self.file.bindings[id(item)]:
-                declares = id(item) in self.file.declares
-                self.write(variable, part, declares=declares)
+                _take(self, item, variable, part)
         elif not isinstance(item, ast.WildcardPattern):
             part = self.call(self.op("index"), value, self.const(place - shift))
             take_apart(self, item, _simple(self, item, part))
