@@ -118,7 +118,9 @@ def commands_page() -> str:
 
     lines = ["# Commands", "", "Exit status: 0 ok, 1 faults in the project, 2 usage, 70 a bug."]
     for path, command in _commands(group, "flinfast"):
-        context = click.Context(command, info_name=path, terminal_width=78)
+        context = click.Context(
+            command, info_name=path, terminal_width=78, help_option_names=["-h", "--help"]
+        )
         lines += ["", f"## {path}", "", "```text", command.get_help(context), "```"]
     return "\n".join(lines) + "\n"
 
