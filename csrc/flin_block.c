@@ -66,8 +66,7 @@ static block_header *take_kept(unsigned index) {
     block_header *header = cache.kept[index];
     cache.count--;
     cache.bytes -= header->mapped_size;
-    memmove(cache.kept + index, cache.kept + index + 1,
-            (cache.count - index) * sizeof cache.kept[0]);
+    memmove(cache.kept + index, cache.kept + index + 1, (cache.count - index) * sizeof(void *));
     if (cache.count < cache.idle_count) cache.idle_count = cache.count;
     return header;
 }

@@ -15,7 +15,7 @@ static bool slab_grow(flin_slab *slab) {
     if (slab->chunk_count == FLIN_CHUNK_MAX) return false;
     if (slab->chunk_count == slab->chunk_capacity) {
         uint32_t capacity = slab->chunk_capacity == 0 ? 16 : slab->chunk_capacity * 2;
-        flin_chunk **chunks = flin_memory_resize(slab->chunks, capacity * sizeof *chunks);
+        flin_chunk **chunks = flin_memory_resize(slab->chunks, capacity * sizeof(void *));
         if (chunks == NULL) return false;
         slab->chunks = chunks;
         slab->chunk_capacity = capacity;

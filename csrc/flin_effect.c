@@ -120,8 +120,8 @@ static flin_record *record_message(flin_hub *hub, flin_effect_kind kind,
     flin_record *record;
     size_t frame_size, twin_size = 0;
     if (payload->size >= FLIN_LARGE_PAYLOAD_MIN) return record_large(hub, kind, payload);
-    record = record_new(hub, kind,
-                        payload->size + payload->twin_size + 2 * FLIN_FRAME_SERVER_HEADER_MAX);
+    record = record_new(
+        hub, kind, payload->size + payload->twin_size + 2 * (size_t)FLIN_FRAME_SERVER_HEADER_MAX);
     if (record == NULL) return NULL;
     frame_size =
         write_frame(record_bytes(record), payload->opcode, false, payload->data, payload->size);

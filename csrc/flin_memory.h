@@ -17,9 +17,9 @@ extern long flin_memory_countdown;
 bool flin_memory_must_fail(void);
 #endif
 
-/** malloc(); NULL when there is no memory. `size` is at least 1. */
+/** malloc(); NULL when there is no memory, and never for another reason. */
 static inline void *flin_memory_alloc(size_t size) {
-    return flin_memory_must_fail() ? NULL : malloc(size);
+    return flin_memory_must_fail() ? NULL : malloc(size > 0 ? size : 1);
 }
 
 /** calloc(1, size). */
@@ -29,7 +29,7 @@ static inline void *flin_memory_zalloc(size_t size) {
 
 /** realloc(); on NULL the old block is untouched. */
 static inline void *flin_memory_resize(void *block, size_t size) {
-    return flin_memory_must_fail() ? NULL : realloc(block, size);
+    return flin_memory_must_fail() ? NULL : realloc(block, size > 0 ? size : 1);
 }
 
 /** free(); NULL is fine. */

@@ -31,7 +31,7 @@ static uint32_t probe(const flin_room_table *table, uint64_t hash, const char *n
 
 static bool table_resize(flin_room_table *table, uint32_t capacity) {
     uint32_t mask = capacity - 1;
-    flin_room **slots = flin_memory_zalloc(capacity * sizeof *slots);
+    flin_room **slots = flin_memory_zalloc(capacity * sizeof(void *));
     if (slots == NULL) return false;
     for (uint32_t i = 0; i < table->capacity; i++) {
         flin_room *room = table->slots[i];

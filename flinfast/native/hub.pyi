@@ -8,8 +8,9 @@ handler has succeeded, or when its writes are durable, or never.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, final, type_check_only
 
+@final
 class Message:
     """One received message, decoded when it is looked at.
 
@@ -70,6 +71,7 @@ class Connection:
     def buffered_bytes(self) -> int:
         """Bytes queued for the peer and not yet accepted by the kernel."""
 
+@type_check_only
 class HandlerRunner(Protocol):
     """Runs a handler that may write or wait; implemented by runtime/handler.py."""
 
@@ -85,6 +87,7 @@ class HandlerRunner(Protocol):
             messages of that connection (10.D10 limits) until `Hub.handler_done(connection)`.
         """
 
+@type_check_only
 class FaultReporter(Protocol):
     """Told about every exception that leaves a handler the hub called directly."""
 
@@ -137,6 +140,8 @@ class Endpoint:
             deflate: Accept permessage-deflate (RFC 7692), no context takeover.
             deflate_threshold: Payload bytes from which a message is compressed.
         """
+    @property
+    def path(self) -> str: ...
     def swap(
         self,
         *,
@@ -149,9 +154,11 @@ class Endpoint:
     @property
     def connection_count(self) -> int: ...
 
+@final
 class Held:
     """Effects of one finished handler, detached from the log and waiting to leave. Opaque."""
 
+@final
 class Hub:
     """Every WebSocket of one loop: connections, rooms, batches, effects.
 

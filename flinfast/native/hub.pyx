@@ -71,7 +71,6 @@ include "hub_turn.pxi"
 include "hub_effect.pxi"
 
 
-
 # --- callbacks of the core: nothing may leave them
 
 cdef c_bool on_message(void *user, flin_conn *conn, flin_message_event *event) noexcept:

@@ -130,7 +130,8 @@ static inline void test_settle(test_hub *test) {
     while (flin_hub_has_work(&test->hub)) {
         flin_conn *conn;
         flin_hub_flush(&test->hub);
-        while ((conn = flin_hub_next_transport(&test->hub)) != NULL) test_take_all(test, conn->user);
+        while ((conn = flin_hub_next_transport(&test->hub)) != NULL)
+            test_take_all(test, conn->user);
         flin_hub_reap(&test->hub);
     }
 }
@@ -250,7 +251,8 @@ static inline void test_check_text(const char *file, int line, const char *actua
                                    const char *expected) {
     char message[512];
     if (strcmp(actual, expected) == 0) return;
-    (void)snprintf(message, sizeof message, "got \"%.200s\", expected \"%.200s\"", actual, expected);
+    (void)snprintf(message, sizeof message, "got \"%.200s\", expected \"%.200s\"", actual,
+                   expected);
     flin_test_fail(file, line, message);
 }
 

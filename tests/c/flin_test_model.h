@@ -272,8 +272,13 @@ static inline void model_effect_step(model *m, model_log *log) {
     flin_hub *hub = &m->test.hub;
     const char *name = model_room_name(room_index);
     flin_conn *conn = m->test.peers[who].conn;
-    model_effect effect = {(flin_effect_kind)(what % 7), who, m->peers[who].serial, room_index,
-                           ++m->message, (what & 8u) != 0, false};
+    model_effect effect = {(flin_effect_kind)(what % 7),
+                           who,
+                           m->peers[who].serial,
+                           room_index,
+                           ++m->message,
+                           (what & 8u) != 0,
+                           false};
     flin_room *room;
     bool is_recorded = false;
     if (log->count == MODEL_EFFECTS_MAX) return;
@@ -479,7 +484,8 @@ static inline void model_finish(model *m) {
     test_settle(&m->test);
     for (unsigned i = 0; i < MODEL_PEERS; i++) {
         if (m->test.peers[i].conn == NULL) continue;
-        while (m->test.peers[i].conn->segment_count > 0) test_take(&m->test, &m->test.peers[i], 999);
+        while (m->test.peers[i].conn->segment_count > 0)
+            test_take(&m->test, &m->test.peers[i], 999);
         flin_conn_flushed(&m->test.hub, m->test.peers[i].conn, false, 0);
     }
     test_settle(&m->test);

@@ -8,7 +8,8 @@ static void run_many(uint64_t seed, bool may_fail) {
     for (unsigned i = 0; i < PROGRAMS; i++) {
         uint8_t program[PROGRAM_SIZE];
         int failures = flin_test_failure_count;
-        for (size_t at = 0; at < sizeof program; at++) program[at] = (uint8_t)flin_test_random(&seed);
+        for (size_t at = 0; at < sizeof program; at++)
+            program[at] = (uint8_t)flin_test_random(&seed);
         program[0] = may_fail;
         model_run(program, 20 + flin_test_random(&seed) % (sizeof program - 20));
         if (flin_test_failure_count == failures) continue;

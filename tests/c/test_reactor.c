@@ -26,7 +26,8 @@ static test_peer *open_pair(int *far, int buffer_size) {
     int fds[2];
     FLIN_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     if (buffer_size > 0) {
-        FLIN_CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &buffer_size, sizeof buffer_size), 0);
+        FLIN_CHECK_EQ(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &buffer_size, sizeof buffer_size),
+                      0);
     }
     FLIN_CHECK_EQ(fcntl(fds[1], F_SETFL, O_NONBLOCK), 0);
     for (unsigned i = 0; i < PEER_MAX; i++) {

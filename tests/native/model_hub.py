@@ -245,7 +245,8 @@ class Rig:
 
     def endpoint(self, **options: Any) -> Endpoint:
         """An endpoint with direct handlers whose faults are collected."""
-        return Endpoint(**{"path": "/test", "direct": DIRECT, "report": self._report} | options)
+        defaults: dict[str, Any] = {"path": "/test", "direct": DIRECT, "report": self._report}
+        return Endpoint(**defaults | options)
 
     def _report(self, event: str, connection: Connection, error: BaseException) -> None:
         self.faults.append((event, connection, error))
