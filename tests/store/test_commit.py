@@ -220,8 +220,9 @@ def test_reader_of_undurable_rows_waits(at: Fixture) -> None:
 
 
 def test_handler_that_touches_nothing_never_waits(at: Fixture) -> None:
-    """Handlers without queries do not wait for others' writes."""
+    """Handlers without queries do not wait for others' writes, whatever ran before them."""
     at.handler("a")
+    assert at.reader("r")
     at.store.begin(writes=False)
     assert at.store.commit() is False
 
@@ -304,6 +305,16 @@ def test_failed_sync_ends_acknowledging(at: Fixture) -> None:
         at.store.flush()
     with pytest.raises(DurabilityError):
         at.store.close()
+
+
+def test_failed_sync_within_a_handler_ends_acknowledging(at: Fixture) -> None:
+    """SQLite's own sync of the log's header may fail in any statement that writes pages."""
+    at.store.begin(writes=True)
+    make(at.store, "Note")
+    at.store.database.sync_error = DurabilityError("syncing failed")
+    at.store.rollback()
+    with pytest.raises(DurabilityError):
+        at.store.begin(writes=True)
 
 
 def test_failed_commit_loses_the_turn_and_says_so(at: Fixture) -> None:
