@@ -25,6 +25,8 @@ _TITLES: Final = {
     "http": "HTTP client",
     "file": "Files",
     "security": "Security",
+    "cipher": "Encryption",
+    "totp": "Second factors",
     "log": "Logging",
     "process": "Process and tools",
 }
@@ -40,7 +42,6 @@ A trailing `?` marks a parameter that may be left out, `...` any number of furth
 A wrong argument is fault FL504, which names function, position, expected and given type.
 Functions marked *waits* suspend the handler; what it wrote and sent before is committed first.
 
-`encrypt` and `decrypt` are not there: flinfast ships no cipher.
 There is no `validate` function either; use a `validate { }` block.
 """
 

@@ -322,9 +322,3 @@ def test_base64_decode_gives_text_when_it_can() -> None:
     assert PURE["base64_decode"]("/w==") == b"\xff"
     for wrong in ("a", "é", "a b", "====x"):
         assert PURE["base64_decode"](wrong) is None
-
-
-def test_no_cipher_is_registered() -> None:
-    """Programs that need one learn it from the compiler, not from a half-done function."""
-    assert "encrypt" not in REGISTRY
-    assert "decrypt" not in REGISTRY

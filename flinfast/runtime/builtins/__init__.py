@@ -5,6 +5,7 @@ Nothing else belongs here: how builtins are declared and found is in `runtime.re
 
 from flinfast.runtime.builtins import (
     bytes,
+    cipher,
     file,
     http,
     list,
@@ -16,6 +17,7 @@ from flinfast.runtime.builtins import (
     security,
     text,
     time,
+    totp,
     value,
     ws,
 )
@@ -43,6 +45,8 @@ AREAS = (
     http,
     file,
     security,
+    cipher,
+    totp,
     log,
     process,
 )

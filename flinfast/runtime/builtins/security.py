@@ -1,8 +1,4 @@
-"""Security builtins (FLIN reference 13.8): passwords, tokens, hashes, randomness.
-
-`encrypt` and `decrypt` (AES-256-GCM) are not here: they need a library that flinfast does not
-depend on.
-"""
+"""Security builtins (FLIN reference 13.8): passwords, tokens, hashes, randomness."""
 
 from __future__ import annotations
 
