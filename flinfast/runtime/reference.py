@@ -12,7 +12,7 @@ from typing import Final
 from flinfast.runtime.builtins import AREAS, REGISTRY
 from flinfast.runtime.registry import PROPERTIES, Parameter, Variant
 
-_TITLES: Final = {
+TITLES: Final = {
     "text": "Text",
     "list": "Lists",
     "map": "Maps",
@@ -51,20 +51,20 @@ def builtins_page() -> str:
     parts = [_INTRODUCTION]
     for area in AREAS:
         name = area.__name__.rpartition(".")[2]
-        parts.append(f"## {_TITLES[name]}\n")
-        parts += _notes(area)
+        parts.append(f"## {TITLES[name]}\n")
+        parts += notes_of(area)
         parts.append("| function | result | |\n|---|---|---|")
-        parts.append("\n".join(_row(names) for names in _grouped(area)) + "\n")
+        parts.append("\n".join(_row(names) for names in grouped(area)) + "\n")
     return "\n".join(parts).rstrip("\n") + "\n"
 
 
-def _notes(area: ModuleType) -> list[str]:
+def notes_of(area: ModuleType) -> list[str]:
     """What the area's own docstring says after its first line."""
     rest = (area.__doc__ or "").strip().partition("\n\n")[2]
     return [f"{' '.join(rest.split())}\n"] if rest else []
 
 
-def _grouped(area: ModuleType) -> list[list[Variant]]:
+def grouped(area: ModuleType) -> list[list[Variant]]:
     """Variants defined in a module: first the function, then its aliases."""
     groups: dict[int, list[Variant]] = {}
     for name, entry in REGISTRY.items():
@@ -82,7 +82,7 @@ def _row(names: list[Variant]) -> str:
     marks = [
         mark
         for mark, holds in (
-            ("property", _is_property(variant)),
+            ("property", is_property(variant)),
             ("changes its argument", variant.mutates),
             ("waits", spec.waits),
             ("`ws` handlers only", spec.ws_only),
@@ -92,19 +92,21 @@ def _row(names: list[Variant]) -> str:
     aliases = [f"`{alias.name}`" for alias in names[1:]]
     notes = [f"Also {', '.join(aliases)}."] if aliases else []
     notes += [f"*{', '.join(marks)}*"] if marks else []
-    parameters = ", ".join(map(_parameter, variant.parameters))
+    parameters = ", ".join(map(parameter_text, variant.parameters))
     call = f"`{variant.name}({parameters})`"
     text = " ".join([summary, *notes]).replace("|", "\\|")
     return f"| {call} | {variant.result} | {text} |"
 
 
-def _is_property(variant: Variant) -> bool:
+def is_property(variant: Variant) -> bool:
+    """Whether it may be written without parentheses, on some kind of value."""
     tables = PROPERTIES.values()
     is_shared = any(table.get(variant.name) is variant.function for table in tables)
     return is_shared or variant.is_property
 
 
-def _parameter(parameter: Parameter) -> str:
+def parameter_text(parameter: Parameter) -> str:
+    """`part?: text`, the form of signatures in docs."""
     kind = "" if parameter.kind.title == "any" else f": {parameter.kind.title}"
     return f"{parameter.spelling}{kind}"
 

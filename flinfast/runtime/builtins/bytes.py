@@ -23,7 +23,7 @@ def is_empty(data: bytes) -> bool:
     return not data
 
 
-@method()
+@method(result="text?")
 def decode_utf8(data: bytes) -> Value:
     """Read bytes as UTF-8 text; none when they are not."""
     try:

@@ -1,7 +1,7 @@
 """File builtins (FLIN reference 8.6): everything stays below the application root.
 
-How a path is walked and why nothing can leave the root is in `runtime.folder`. Writes are not
-part of the handler's transaction: a file saved by a handler that fails later stays on disk.
+Writes are not part of the handler's transaction: a file saved by a handler that fails later stays
+on disk. A path that leads outside is fault FL540.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def save_file(services: Services, file: Value, folder: str) -> str:
     return _folder(services).save("save_file", file.data, folder, extension)
 
 
-@builtin()
+@builtin(result="text?")
 def read_file(services: Services, path: str) -> Value:
     """Read a file below the project root as UTF-8 text; none when there is no such file."""
     raw = _folder(services).read("read_file", path)
@@ -55,7 +55,7 @@ def read_file(services: Services, path: str) -> Value:
         ) from None
 
 
-@builtin()
+@builtin(result="bytes?")
 def read_binary(services: Services, path: str) -> Value:
     """Read a file below the project root as bytes; none when there is no such file."""
     return _folder(services).read("read_binary", path)

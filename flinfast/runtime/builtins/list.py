@@ -148,7 +148,7 @@ def every(items: Items, function: Function) -> bool:
     return all(map(truthy, results("every", 2, function, items)))
 
 
-@method(name="sum")
+@method(name="sum", result="number")
 def sum_(items: Items, key: Value = None) -> Value:
     """Add up the items, or `key(item)` of each; none is skipped."""
     total: Value = 0
@@ -159,7 +159,7 @@ def sum_(items: Items, key: Value = None) -> Value:
     return total
 
 
-@method("average")
+@method("average", result="number?")
 def avg(items: Items, key: Value = None) -> Value:
     """Average of the items, or of `key(item)`; none is skipped, no items give none."""
     total, count = 0.0, 0

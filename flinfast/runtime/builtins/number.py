@@ -38,25 +38,25 @@ def abs_(number: Number) -> Number:
     return abs(number)
 
 
-@method()
+@method(result="number")
 def floor(number: Number) -> Value:
     """Round down to an int."""
     return math.floor(number) if math.isfinite(number) else number
 
 
-@method()
+@method(result="number")
 def ceil(number: Number) -> Value:
     """Round up to an int."""
     return math.ceil(number) if math.isfinite(number) else number
 
 
-@method()
+@method(result="number")
 def trunc(number: Number) -> Value:
     """Drop the fraction: an int."""
     return math.trunc(number) if math.isfinite(number) else number
 
 
-@method(name="round")
+@method(name="round", result="number")
 def round_(number: Number, digits: int = 0) -> Value:
     """Round halves away from zero: to an int, or to `digits` decimals."""
     _check_digits("round", digits)
@@ -86,13 +86,13 @@ def clamp(number: Number, low: Number, high: Number) -> Number:
     return max(low, min(number, high))
 
 
-@method(name="pow")
+@method(name="pow", result="number")
 def pow_(number: Number, exponent: Number) -> Value:
     """Raise to a power."""
     return arithmetic.pow(number, exponent)
 
 
-@method()
+@method(result="number")
 def sqrt(number: Number) -> Value:
     """Give the square root; NaN of a negative number."""
     return math.sqrt(number) if number >= 0 else math.nan
@@ -110,7 +110,7 @@ def is_nan(number: Number) -> bool:
     return math.isnan(number)
 
 
-@builtin()
+@builtin(result="number")
 def random() -> Value:
     """Give a random number from 0 to below 1, fit for secrets."""
     return _random.random()
@@ -154,7 +154,7 @@ def _register_unit(unit: str, milliseconds: int) -> None:
         return _duration(number, milliseconds)
 
     duration.__doc__ = f"Give that many {unit}s as a duration in milliseconds."
-    method(unit, name=f"{unit}s")(duration)
+    method(unit, name=f"{unit}s", result="duration")(duration)
 
 
 def _duration(number: Number, unit_ms: int) -> Value:

@@ -32,7 +32,7 @@ def server_uptime() -> int:
     return int(time.monotonic() - _STARTED)
 
 
-@builtin()
+@builtin(result="text?")
 def env(name: str) -> Value:
     """Read an environment variable; none when it is not set."""
     plain = name.isprintable() and "=" not in name

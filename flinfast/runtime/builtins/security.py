@@ -141,7 +141,7 @@ def create_token(services: Services, user: Map, options: Map | None = None) -> s
     return _signed(services, claims)
 
 
-@builtin(name="verify_token")
+@builtin(name="verify_token", result="map?")
 def verify_token_(services: Services, token: Value) -> Value:
     """Give the claims of a token made by `create_token`; none when it is not valid."""
     if type(token) is not str:
@@ -149,7 +149,7 @@ def verify_token_(services: Services, token: Value) -> Value:
     return verify_token(token, services.secrets, services.clock_ms() / 1000)
 
 
-@builtin()
+@builtin(result="text?")
 def refresh_token(services: Services, token: Value) -> Value:
     """Make a new token with the claims and the life of a valid one; none when it is not valid."""
     claims = verify_token_(services, token)
@@ -174,7 +174,7 @@ def jwt_encode(claims: Map, key: str, algorithm: str = "HS256") -> str:
         raise range_fault("jwt_encode", 1, "claims as RFC 7519 defines them", "others") from None
 
 
-@builtin()
+@builtin(result="map?")
 def jwt_decode(services: Services, token: Value, key: str, algorithm: str = "HS256") -> Value:
     """Give the claims of a JWT signed with `key`; none when it is not valid or has expired."""
     import jwt
@@ -312,7 +312,7 @@ def base64_decode(text: str) -> Value:
         return raw
 
 
-@builtin()
+@builtin(result="bytes?")
 def base64_decode_bytes(text: str) -> Value:
     """Read base64 (URL-safe too) as bytes; none when it is no base64."""
     return _from_base64(text)

@@ -240,7 +240,7 @@ def chars(text: str) -> Items:
     return list(text)
 
 
-@method()
+@method(result="text?")
 def char_at(text: str, position: int) -> Value:
     """Take the character at `position`; none when there is none."""
     return text[position] if -len(text) <= position < len(text) else None

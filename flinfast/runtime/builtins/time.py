@@ -67,7 +67,7 @@ def tomorrow(services: Services) -> Time:
     return _day_start(services, 1)
 
 
-@builtin()
+@builtin(result="time?")
 def parse_time(text: str) -> Value:
     """Read ISO 8601 text, UTC without an offset; none when it is not a time."""
     if len(text) > TIME_TEXT_LENGTH_MAX:

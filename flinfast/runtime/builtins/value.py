@@ -26,7 +26,7 @@ def to_text(value: Value) -> str:
     return text_of(value)
 
 
-@builtin(properties_of=_SCALARS)
+@builtin(properties_of=_SCALARS, result="int?")
 def to_int(value: Value) -> Value:
     """Convert to int; none when the value is no number."""
     kind = type(value)
@@ -41,7 +41,7 @@ def to_int(value: Value) -> Value:
     return value.ms if kind is Time else None
 
 
-@builtin("to_float", properties_of=_SCALARS)
+@builtin("to_float", properties_of=_SCALARS, result="number?")
 def to_number(value: Value) -> Value:
     """Convert to number; none when the value is no number."""
     kind = type(value)
