@@ -43,7 +43,7 @@ flin_conn *flin_slab_take(flin_slab *slab) {
     slab->free_slot = conn->watch_next;
     slab->used_count++;
     slot = conn->slot;
-    generation = conn->generation + 1;
+    generation = (conn->generation + 1) & FLIN_GENERATION_MASK;
     memset(conn, 0, sizeof *conn);
     conn->fd = -1;
     conn->slot = slot;

@@ -3,7 +3,8 @@
  *
  * A connection has a stable address for as long as it is in use. Its 64-bit id is
  * `generation << 32 | slot`; a slot that is used again gets a new generation, so an id that went
- * stale finds nothing. What the 1 Hz sweep looks at stands in arrays beside the structs.
+ * stale finds nothing. Its top bit is clear: the ids of channels have it (flin_channel.h). What the
+ * 1 Hz sweep looks at stands in arrays beside the structs.
  */
 #ifndef FLIN_CONN_H
 #define FLIN_CONN_H
@@ -26,6 +27,8 @@ typedef struct flin_conn flin_conn;
 /* Chunks, so connections: 2^24. More than a process can have descriptors for. */
 #define FLIN_CHUNK_MAX 65536u
 #define FLIN_SLOT_NONE UINT32_MAX
+/* Generations have 31 bits: the top bit of an id tells channels from connections. */
+#define FLIN_GENERATION_MASK 0x7fffffffu
 /* Room memberships and output segments that need no allocation. */
 #define FLIN_MEMBERSHIP_INLINE 2u
 #define FLIN_SEGMENT_INLINE 2u
@@ -71,6 +74,7 @@ typedef enum {
 #define FLIN_CONN_DOOMED (1u << 15)        /* out of memory while others were visited: abort it */
 #define FLIN_CONN_END_SEEN (1u << 16)      /* the peer's direction has ended */
 #define FLIN_CONN_INFLATE (1u << 17)       /* the peer may send compressed messages */
+#define FLIN_CONN_ACCEPTED (1u << 20)      /* nobody else has its descriptor */
 
 /** Bytes waiting for the peer: a stretch of a buffer. */
 typedef struct {

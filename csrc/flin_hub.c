@@ -48,6 +48,7 @@ void flin_hub_free(flin_hub *hub) {
         flin_conn *conn = flin_slab_at(&hub->slab, i);
         if (conn->state != FLIN_CONN_FREE) free_conn(hub, conn);
     }
+    flin_channel_free(hub);
     flin_reactor_free(hub);
     flin_memory_free(hub->log.data);
     flin_room_table_free(&hub->rooms);

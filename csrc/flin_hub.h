@@ -12,6 +12,7 @@
 #define FLIN_HUB_H
 
 #include "flin_batch.h"
+#include "flin_channel.h"
 #include "flin_close.h"
 #include "flin_conn.h"
 #include "flin_effect.h"
@@ -67,6 +68,7 @@ struct flin_hub {
     uint64_t backlog_bytes;       /* sum of conn->backlog */
     uint8_t *receive;             /* FLIN_RECEIVE_SIZE bytes */
     struct flin_reactor *reactor; /* epoll set, or NULL */
+    flin_channel_table channels;  /* sockets that are no connections */
 };
 
 /** Make an empty hub; false without memory. */

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "flin_channel.h"
 #include "flin_hub.h"
 #include "flin_memory.h"
 
@@ -57,25 +58,48 @@ void flin_reactor_free(flin_hub *hub) {
     hub->reactor = NULL;
 }
 
-static uint32_t epoll_events(const flin_conn *conn) {
-    uint32_t events = 0;
-    if ((conn->interest & FLIN_INTEREST_READ) != 0) events |= EPOLLIN;
-    if ((conn->interest & FLIN_INTEREST_WRITE) != 0) events |= EPOLLOUT;
-    return events;
-}
-
-static int control(flin_hub *hub, int operation, flin_conn *conn, int fd) {
+static int control(const flin_hub *hub, int operation, int fd, uint8_t interest, uint64_t id) {
     struct epoll_event event = {0};
-    event.events = epoll_events(conn);
-    event.data.u64 = flin_conn_id(conn);
+    if ((interest & FLIN_INTEREST_READ) != 0) event.events |= EPOLLIN;
+    if ((interest & FLIN_INTEREST_WRITE) != 0) event.events |= EPOLLOUT;
+    event.data.u64 = id;
     return epoll_ctl(hub->reactor->epoll_fd, operation, fd, &event);
 }
 
-static void set_socket_options(int fd) {
+int flin_reactor_register(flin_hub *hub, int fd, uint8_t interest, uint64_t id) {
+    return control(hub, EPOLL_CTL_ADD, fd, interest, id);
+}
+
+int flin_reactor_change(flin_hub *hub, int fd, uint8_t interest, uint64_t id) {
+    return control(hub, EPOLL_CTL_MOD, fd, interest, id);
+}
+
+void flin_reactor_unregister(flin_hub *hub, int fd) { (void)control(hub, EPOLL_CTL_DEL, fd, 0, 0); }
+
+void flin_socket_tune(int fd) {
     int one = 1, timeout_ms = FLIN_USER_TIMEOUT_MS;
     /* Unix sockets have neither option; both only make a connection better. */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
+}
+
+/** Open a connection on a non-blocking socket that is about to be, or is, in the epoll set. */
+static flin_conn *open_conn(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                            flin_compression compression, int fd, int operation) {
+    flin_conn *conn = flin_hub_open(hub, endpoint, user, compression);
+    if (conn == NULL) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (control(hub, operation, fd, conn->interest, flin_conn_id(conn)) < 0) {
+        int error = errno;
+        flin_hub_unopen(hub, conn);
+        errno = error;
+        return NULL;
+    }
+    conn->flags &= ~FLIN_CONN_TRANSPORT;
+    conn->fd = fd;
+    return conn;
 }
 
 flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
@@ -84,30 +108,27 @@ flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
     flin_conn *conn;
     if (flin_reactor_start(hub) < 0 || flags < 0) return NULL;
     if ((flags & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return NULL;
-    conn = flin_hub_open(hub, endpoint, user, compression);
-    if (conn == NULL) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    if (control(hub, EPOLL_CTL_ADD, conn, fd) < 0) {
-        int error = errno;
-        flin_hub_unopen(hub, conn);
-        errno = error;
-        return NULL;
-    }
-    set_socket_options(fd);
-    conn->flags &= ~FLIN_CONN_TRANSPORT;
-    conn->fd = fd;
+    conn = open_conn(hub, endpoint, user, compression, fd, EPOLL_CTL_ADD);
+    if (conn != NULL) flin_socket_tune(fd);
+    return conn;
+}
+
+flin_conn *flin_reactor_adopt(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                              flin_compression compression, int fd) {
+    flin_conn *conn = open_conn(hub, endpoint, user, compression, fd, EPOLL_CTL_MOD);
+    if (conn != NULL) conn->flags |= FLIN_CONN_ACCEPTED;
     return conn;
 }
 
 void flin_reactor_forget(flin_hub *hub, flin_conn *conn) {
     /* A duplicate of the descriptor would keep the registration alive beyond close(). */
-    (void)control(hub, EPOLL_CTL_DEL, conn, conn->fd);
+    if ((conn->flags & FLIN_CONN_ACCEPTED) == 0) flin_reactor_unregister(hub, conn->fd);
 }
 
 void flin_reactor_watch(flin_hub *hub, flin_conn *conn) {
-    if (control(hub, EPOLL_CTL_MOD, conn, conn->fd) < 0) flin_conn_lost(hub, conn, true);
+    if (flin_reactor_change(hub, conn->fd, conn->interest, flin_conn_id(conn)) < 0) {
+        flin_conn_lost(hub, conn, true);
+    }
 }
 
 /* --- writing -------------------------------------------------------------------------------- */
@@ -238,10 +259,16 @@ unsigned flin_reactor_poll(flin_hub *hub) {
     start_ns = flin_clock_ns();
     while (reactor->event_next < reactor->event_count) {
         const struct epoll_event *event = &reactor->events[reactor->event_next++];
-        flin_conn *conn = flin_slab_find(&hub->slab, event->data.u64);
         handled++;
-        if (conn == NULL || conn->fd < 0 || (conn->flags & FLIN_CONN_FINISHED) != 0) continue;
-        handle_ready(hub, conn, event->events);
+        if ((event->data.u64 & FLIN_CHANNEL_TAG) != 0) {
+            flin_channel_ready(hub, event->data.u64, (event->events & EPOLLIN) != 0,
+                               (event->events & EPOLLOUT) != 0,
+                               (event->events & (EPOLLHUP | EPOLLERR)) != 0);
+        } else {
+            flin_conn *conn = flin_slab_find(&hub->slab, event->data.u64);
+            if (conn == NULL || conn->fd < 0 || (conn->flags & FLIN_CONN_FINISHED) != 0) continue;
+            handle_ready(hub, conn, event->events);
+        }
         if (flin_clock_ns() - start_ns >= FLIN_WAKE_NS) break;
     }
     return handled;
@@ -273,6 +300,25 @@ flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
     errno = ENOSYS;
     return NULL;
 }
+
+flin_conn *flin_reactor_adopt(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                              flin_compression compression, int fd) {
+    return flin_reactor_open(hub, endpoint, user, compression, fd);
+}
+
+int flin_reactor_register(flin_hub *hub, int fd, uint8_t interest, uint64_t id) {
+    (void)hub, (void)fd, (void)interest, (void)id;
+    errno = ENOSYS;
+    return -1;
+}
+
+int flin_reactor_change(flin_hub *hub, int fd, uint8_t interest, uint64_t id) {
+    return flin_reactor_register(hub, fd, interest, id);
+}
+
+void flin_reactor_unregister(flin_hub *hub, int fd) { (void)hub, (void)fd; }
+
+void flin_socket_tune(int fd) { (void)fd; }
 
 unsigned flin_reactor_poll(flin_hub *hub) {
     (void)hub;

@@ -38,6 +38,19 @@ void flin_reactor_free(flin_hub *hub);
 flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
                              flin_compression compression, int fd);
 
+/** The same for a socket that flin_reactor_register() put into the set and nobody else has. */
+flin_conn *flin_reactor_adopt(flin_hub *hub, flin_endpoint *endpoint, void *user,
+                              flin_compression compression, int fd);
+
+/** Put a descriptor into the set under an id. @return 0, or -1 with errno. */
+int flin_reactor_register(flin_hub *hub, int fd, uint8_t interest, uint64_t id);
+
+/** Change the FLIN_INTEREST_* bits or the id of a descriptor. @return 0, or -1 with errno. */
+int flin_reactor_change(flin_hub *hub, int fd, uint8_t interest, uint64_t id);
+
+/** Take a descriptor out of the set. */
+void flin_reactor_unregister(flin_hub *hub, int fd);
+
 /**
  * Handle what is ready: read, parse, call handlers, write on.
  *
@@ -49,7 +62,7 @@ unsigned flin_reactor_poll(flin_hub *hub);
 /** Whether events of the last wait are left over. */
 bool flin_reactor_has_more(const flin_hub *hub);
 
-/** Take a descriptor out of the set. */
+/** A connection's descriptor is about to be closed: take it out of the set. */
 void flin_reactor_forget(flin_hub *hub, flin_conn *conn);
 
 /** Tell epoll `conn->interest`. */
@@ -60,6 +73,9 @@ void flin_reactor_write(flin_hub *hub, flin_conn *conn);
 
 /** Write now what one connection alone is sent, unless it would split a room's batch. */
 void flin_reactor_write_reply(flin_hub *hub, flin_conn *conn);
+
+/** Send small writes at once, and give up on a peer that acknowledges nothing for 20 s. */
+void flin_socket_tune(int fd);
 
 /** End our direction of a socket. */
 void flin_socket_shut(int fd);
