@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from flinfast.lang import ast
 from flinfast.lang.diagnostic import DIAGNOSTICS_MAX
+from flinfast.lang.driver import Driver
 from flinfast.lang.lexer import make_token
 from flinfast.lang.source import Source, Span
 from flinfast.lang.vocabulary import (
@@ -43,39 +44,26 @@ _ALONE: Final = {
 Report = Callable[..., None]
 
 
-class Recovery:
-    """Put this before `sly.Parser` among the bases."""
-
-    _lrtable: Any
-    _grammar: Any
-    statestack: list[int]
-    symstack: list[Any]
-    state: int
-    parse: Callable[[Any], Any]
+class Recovery(Driver):
+    """Put this before the class with the grammar among the bases."""
 
     def __init__(self, source: Source, tokens: list[Any], report: Report) -> None:
         self.source = source
         self.report = report
         self._tokens = tokens
-        self._next = 0  # index of the token after the lookahead
+        self.next_index = 0  # index of the token after the lookahead
         self._failed_at = -1  # index of the last token an error was met at
         self._faults = 0
         self._salvaged: list[Any] = []  # the items of a file whose end could not be read
 
     def run(self) -> list[Any]:
         """Items of the file; what could not be read is left out."""
-        items = self.parse(self._stream())
+        items = self.parse(self._tokens)
         return items if items is not None else self._salvaged
 
-    def _stream(self) -> Any:
-        tokens = self._tokens
-        while self._next < len(tokens):
-            self._next += 1
-            yield tokens[self._next - 1]
-
     def error(self, token: Any) -> Any:
-        """SLY calls this at a token that no production takes; gives the token to go on with."""
-        index = self._next - 1 if token is not None else len(self._tokens)
+        """See `Driver.error`."""
+        index = self.next_index - 1 if token is not None else len(self._tokens)
         if index == self._failed_at == len(self._tokens):
             return self._give_up()
         self._describe(index)
@@ -84,7 +72,7 @@ class Recovery:
             index += 1  # the same token again: it cannot be where reading goes on
         self._failed_at = index
         index = self._skip(index, depth, opener)
-        self._next = index + 1
+        self.next_index = index + 1
         if index < len(self._tokens):
             return self._tokens[index]
         end = len(self.source.text)
@@ -96,13 +84,13 @@ class Recovery:
         Returns:
             How many open groups were dropped, and the opener of the group that is innermost now.
         """
-        actions = self._lrtable.lr_action
+        actions = self.tables.actions
         depth = 0  # below zero inside a group that is closed but not reduced yet
         while depth < 0 or "error" not in actions[self.statestack[-1]]:
             self.statestack.pop()
             kind = self.symstack.pop().type
             depth += (kind in _OPENERS) - (kind in CLOSERS)
-        place = self.symstack[-1].end if hasattr(self.symstack[-1], "end") else 0
+        place = self.symstack[-1].end
         symbol = make_token("error", None, place, place)
         self.state = actions[self.statestack[-1]]["error"]
         self.statestack.append(self.state)
@@ -168,7 +156,7 @@ class Recovery:
         The actions of one LALR state promise more than the states below it allow, so each
         candidate is followed through the reductions it would cause.
         """
-        candidates = self._lrtable.lr_action[self.state]
+        candidates = self.tables.actions[self.state]
         accepted = {kind for kind in candidates if self._accepts(kind)}
         if "PLUS" in accepted:  # an operand is complete
             accepted -= AFTER_OPERAND
@@ -177,19 +165,19 @@ class Recovery:
     def _accepts(self, kind: str) -> bool:
         if kind == "error":
             return False
-        table = self._lrtable
+        actions, gotos, defaults = self.tables
         stack = self.statestack[:]
         while True:
             state = stack[-1]
-            action = table.defaulted_states.get(state) or table.lr_action[state].get(kind)
+            action = defaults[state] or actions[state].get(kind)
             if action is None:
                 return False
             if action >= 0:
                 return True
-            production = self._grammar.Productions[-action]
-            if production.len:
-                del stack[-production.len :]
-            stack.append(table.lr_goto[stack[-1]][production.name])
+            rule = self.rules[-action]
+            if rule.length:
+                del stack[-rule.length :]
+            stack.append(gotos[stack[-1]][rule.name])
 
     def _reserved(self, token: Any) -> tuple[str, str, str, str]:
         found = self._quote(token)
@@ -240,8 +228,8 @@ class Recovery:
         help = "write `x++` or `x += 1`" if token.type in ("CONCAT", "INCREMENT") else ""
         if previous is not None and previous.type not in BEFORE_STATEMENT:
             return "FL116", f"expected an expression{after}", label, help
-        following = self._tokens[self._next].type if self._next < len(self._tokens) else ""
-        if token.type in KEYWORDS and following == "ASSIGN":
+        following = self._tokens[self.next_index : self.next_index + 1]
+        if token.type in KEYWORDS and following and following[0].type == "ASSIGN":
             return self._reserved(token)
         found = self._quote(token)
         label = _ALONE.get(token.type, "a statement cannot start like this")

@@ -1,8 +1,9 @@
 """A parser whose LALR tables come from a file, and grammars in several parts.
 
-SLY computes its tables when the class is made, which takes a second; `CachedParser` reads
-`<module>.tables` beside the module instead, when the file was made from the same grammar. Written
-by `python -m flinfast.lang.tables`; a test fails when the file is out of date.
+SLY reads the grammar from decorated methods and computes its tables, which takes a second;
+`CachedParser` reads `<module>.tables` beside the module instead, when the file was made from the
+same grammar, and lets `lang.driver` run them. Written by `python -m flinfast.lang.tables`; a test
+fails when the file is out of date.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from __future__ import annotations
 import hashlib
 import marshal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar, Final
 
 from sly import Parser
 
+from flinfast.lang.driver import Driver, Rule, Tables, rule
+
 _FORMAT: Final = 4  # of marshal: read by every Python since 3.4
+
+# Head, right side with `%prec`, and action of a production.
+_Production = tuple[str, tuple[str, ...], Callable[[Any, Any], Any]]
 
 
 class GrammarPart(Parser):  # type: ignore[misc]  # SLY has no types
@@ -30,12 +36,11 @@ class GrammarPart(Parser):  # type: ignore[misc]  # SLY has no types
         cls.definitions = definitions
 
 
-class CachedParser(Parser):  # type: ignore[misc]  # SLY has no types
+class CachedParser(Driver, Parser):  # type: ignore[misc]  # SLY has no types
     """Base of a parser with stored tables."""
 
     parts: ClassVar[tuple[type[GrammarPart], ...]] = ()
-    _grammar: Any
-    _lrtable: Any
+    definitions: ClassVar[list[tuple[str, Any]]] = []
 
     @classmethod
     def _build(cls, definitions: list[tuple[str, Any]]) -> None:
@@ -44,23 +49,32 @@ class CachedParser(Parser):  # type: ignore[misc]  # SLY has no types
             return  # a base without a grammar
         for part in cls.parts:
             definitions = definitions + part.definitions
-        super()._build(definitions)
+        cls.definitions = definitions
+        stored = _read(table_path(cls), fingerprint(cls))
+        cls.tables = compute(cls) if stored is None else Tables(*stored)
+        start = rule("S'", (), _accepted)
+        cls.rules = (start, *(_rule(production) for production in _productions(cls)))
 
-    @classmethod
-    def _Parser__build_lrtables(cls) -> bool:  # noqa: N802  # SLY's own private name
-        """Take the tables from the file, or let SLY compute them."""
-        stored = _read(table_path(cls), fingerprint(cls._grammar))
-        if stored is None:
-            return bool(super()._Parser__build_lrtables())
-        actions, gotos, defaults = stored
-        cls._lrtable = SimpleNamespace(
-            lr_action=actions,
-            lr_goto=gotos,
-            defaulted_states=defaults,
-            sr_conflicts=[],
-            rr_conflicts=[],
-        )
-        return True
+
+def _accepted(_parser: Any, _matched: Any) -> None:
+    """Action of the production that SLY puts in front; the end of the input takes its place."""
+
+
+def _rule(production: _Production) -> Rule:
+    head, symbols, action = production
+    if "%prec" in symbols:
+        symbols = symbols[: symbols.index("%prec")]
+    return rule(head, symbols, action)
+
+
+def _productions(parser: type[CachedParser]) -> Iterator[_Production]:
+    """The productions in SLY's order: methods of one name are one chain, the last one first."""
+    for _, method in parser.definitions:
+        action = method if callable(method) and hasattr(method, "rules") else None
+        while action is not None:
+            for text in action.rules:
+                yield action.__name__, tuple(text.split()), action
+            action = getattr(action, "next_func", None)
 
 
 def table_path(parser: type[Any]) -> Path:
@@ -70,34 +84,52 @@ def table_path(parser: type[Any]) -> Path:
     return Path(module.__file__).with_suffix(".tables")
 
 
-def fingerprint(grammar: Any) -> bytes:
+def fingerprint(parser: type[CachedParser]) -> bytes:
     """Changes whenever a production, its order or a precedence changes."""
-    productions = [
-        (production.name, production.prod, production.prec) for production in grammar.Productions
-    ]
-    precedence = sorted(grammar.Precedence.items())
-    return hashlib.sha256(repr((productions, precedence, grammar.Start)).encode()).digest()
+    productions = [(head, symbols) for head, symbols, _ in _productions(parser)]
+    content = (productions, parser.precedence, sorted(parser.tokens))
+    return hashlib.sha256(repr(content).encode()).digest()
 
 
-def write(parser: type[Any]) -> Path:
-    """Compute the tables of a parser class and store them.
+def grammar_of(parser: type[CachedParser]) -> Any:
+    """SLY's own form of the grammar, with its checks.
+
+    Raises:
+        YaccError: The grammar is malformed.
+    """
+    parser._Parser__validate_specification()
+    methods = [(name, value) for name, value in parser.definitions if hasattr(value, "rules")]
+    parser._Parser__build_grammar(methods)
+    return parser._grammar
+
+
+def compute(parser: type[CachedParser]) -> Tables:
+    """The tables of a grammar, from scratch: about a second.
 
     Raises:
         AssertionError: The grammar has conflicts.
     """
     from sly.yacc import LRTable  # only the build of the package needs the table generator
 
-    # Computing changes the grammar, so tables that were computed at import are used as they are.
-    table = parser._lrtable
-    if not isinstance(table, LRTable):
-        table = LRTable(parser._grammar)
+    table = LRTable(grammar_of(parser))
     conflicts = [*table.sr_conflicts, *table.rr_conflicts]
     assert not conflicts, f"the grammar has conflicts: {conflicts}"
-    content = (
-        fingerprint(parser._grammar),
-        (table.lr_action, table.lr_goto, table.defaulted_states),
+    states = range(len(table.lr_action))
+    return Tables(
+        [table.lr_action[state] for state in states],
+        [table.lr_goto.get(state, {}) for state in states],
+        [table.defaulted_states.get(state) for state in states],
     )
+
+
+def write(parser: type[CachedParser]) -> Path:
+    """Compute the tables of a parser class and store them.
+
+    Raises:
+        AssertionError: The grammar has conflicts.
+    """
     path = table_path(parser)
+    content: Any = (fingerprint(parser), tuple[Any, ...](compute(parser)))
     path.write_bytes(marshal.dumps(content, _FORMAT))
     return path
 

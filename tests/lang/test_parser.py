@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sly.yacc import Grammar, LRTable
 
 from flinfast.lang import ast, tables
 from flinfast.lang.brackets import NESTING_MAX
@@ -110,32 +109,32 @@ def test_span_of_parentheses_belongs_to_what_is_around() -> None:
 
 def test_grammar_has_no_conflicts() -> None:
     """Nothing is decided by SLY's defaults: computing the tables from scratch finds no conflict."""
-    grammar = Grammar(FlinParser.tokens)
-    for level, (associativity, *terms) in enumerate(FlinParser.precedence, 1):
-        for term in terms:
-            grammar.set_precedence(term, associativity, level)
-    for production in FlinParser._grammar.Productions[1:]:
-        explicit = [*production.prod]
-        if production.prec != grammar.Precedence.get(_last_term(explicit), ("right", 0)):
-            (name,) = [n for n, p in grammar.Precedence.items() if p == production.prec][:1]
-            explicit += ["%prec", name]
-        grammar.add_production(production.name, explicit)
-    grammar.set_start("program")
-    table = LRTable(grammar)
-    assert table.sr_conflicts == []
-    assert table.rr_conflicts == []
-    assert len(table.lr_action) == len(FlinParser._lrtable.lr_action)
+    assert tables.compute(FlinParser) == FlinParser.tables
+    grammar = tables.grammar_of(FlinParser)
+    assert [(p.name, p.prod) for p in grammar.Productions[1:]] == [
+        (rule.name, rule.symbols) for rule in FlinParser.rules[1:]
+    ]
+    assert [p.func for p in grammar.Productions[1:]] == [r.action for r in FlinParser.rules[1:]]
 
 
-def _last_term(symbols: list[str]) -> str:
-    terms = [symbol for symbol in symbols if symbol.isupper()]
-    return terms[-1] if terms else ""
+def test_conflicts_are_found() -> None:
+    """A grammar that SLY would have to decide about is refused."""
+    body: Any = """
+class Ambiguous(CachedParser):
+    tokens = {NUMBER, PLUS}
+    precedence = ()
+    @_("NUMBER", "sum PLUS sum")
+    def sum(self, p):
+        return p[0]
+"""
+    with pytest.raises(AssertionError, match="conflicts"):
+        exec(body, {"CachedParser": tables.CachedParser, "__name__": __name__})
 
 
 def test_grammar_uses_every_token_and_rule(caplog: pytest.LogCaptureFixture) -> None:
     """No token is defined for nothing, no rule is unreachable."""
     with caplog.at_level(logging.DEBUG):
-        grammar = FlinParser._grammar
+        grammar = tables.grammar_of(FlinParser)
         assert not grammar.unused_terminals()
         assert not grammar.unused_rules()
         assert not grammar.find_unreachable()
@@ -146,14 +145,14 @@ def test_grammar_uses_every_token_and_rule(caplog: pytest.LogCaptureFixture) -> 
 
 def test_shipped_tables_belong_to_this_grammar() -> None:
     """`python -m flinfast.lang.tables` was run after the last change of the grammar."""
-    stored = tables._read(tables.table_path(FlinParser), tables.fingerprint(FlinParser._grammar))
+    stored = tables._read(tables.table_path(FlinParser), tables.fingerprint(FlinParser))
     assert stored is not None
 
 
 def test_shipped_tables_that_are_stale_are_not_used(tmp_path: Path) -> None:
     """Tables of another grammar, damaged ones and missing ones are computed anew instead."""
     path = tables.table_path(FlinParser)
-    expected = tables.fingerprint(FlinParser._grammar)
+    expected = tables.fingerprint(FlinParser)
     copy = tmp_path / "x.tables"
     assert tables._read(copy, expected) is None
     copy.write_bytes(path.read_bytes()[:1000])
