@@ -11,10 +11,8 @@
 #define CLOSE_FRAME_SIZE_MAX (2u + FLIN_FRAME_CONTROL_MAX)
 #define CLOSE_CODE_NONE 1005u
 #define CLOSE_CODE_ABNORMAL 1006u
-/* Pings of one sweep: at least this many, else an eighth of the connections, so that ten thousand
- * that connected together do not stay in step. */
-#define PINGS_PER_SWEEP_MIN 256u
-#define PINGS_PER_SWEEP_SHARE 8u
+/* Time between two sweeps, milliseconds, from which the second one is late; they come each second. */
+#define LATE_SWEEP_MS 2000u
 
 static const uint8_t PING_FRAME[2] = {0x80u | FLIN_OPCODE_PING, 0};
 
@@ -223,43 +221,69 @@ void flin_hub_reap(flin_hub *hub) {
 
 /* --- the sweep ------------------------------------------------------------------------------ */
 
-/** Whether silence is the peer's doing: we read from it and it takes what we write. */
-static bool is_listened_to(const flin_conn *conn) {
-    return (conn->interest & FLIN_INTEREST_READ) != 0;
+/** Silence after which a ping is due: more than half the heartbeat, at most all of it. */
+static uint32_t ping_due_ms(const flin_hub *hub, uint32_t slot, uint32_t heard_ms) {
+    uint32_t spread = hub->options.heartbeat_ms / 2;
+    uint64_t mixed = ((uint64_t)heard_ms << 32 | slot) * UINT64_C(0x9E3779B97F4A7C15);
+    mixed = (mixed ^ mixed >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    return hub->options.heartbeat_ms - (uint32_t)((mixed >> 32) * spread >> 32);
 }
 
-/** Judge one open connection; returns whether a ping was queued. */
-static bool sweep_silence(flin_hub *hub, flin_conn *conn, uint32_t silence, uint8_t *liveness) {
-    if (!is_listened_to(conn)) {
-        *flin_conn_heard_ms(&hub->slab, conn) = hub->now_ms;
-        return false;
-    }
-    if (silence >= hub->options.timeout_ms) {
-        hub->stats.timeouts++;
-        flin_conn_lost(hub, conn, true);
-        return false;
-    }
-    if (*liveness == FLIN_LIVENESS_PINGED || (conn->flags & FLIN_CONN_STALLED) != 0) return false;
-    if (!flin_output_append(hub, conn, PING_FRAME, sizeof PING_FRAME)) return false;
-    *liveness = FLIN_LIVENESS_PINGED;
+static void ping(flin_hub *hub, flin_conn *conn, flin_chunk *chunk, uint32_t index) {
+    if (!flin_output_append(hub, conn, PING_FRAME, sizeof PING_FRAME)) return;
+    chunk->liveness[index] = FLIN_LIVENESS_PINGED;
+    chunk->pinged_ms[index] = hub->now_ms;
     hub->stats.pings++;
-    return true;
+}
+
+/** Judge one open connection that has been silent for more than half the heartbeat. */
+static void sweep_silent(flin_hub *hub, flin_chunk *chunk, uint32_t index, bool is_late) {
+    flin_conn *conn = &chunk->conns[index];
+    uint32_t silence = hub->now_ms - chunk->heard_ms[index];
+    uint32_t waited = hub->now_ms - chunk->pinged_ms[index];
+    if ((conn->interest & FLIN_INTEREST_READ) == 0) {
+        chunk->heard_ms[index] = hub->now_ms;
+        chunk->liveness[index] = FLIN_LIVENESS_OPEN;
+        return;
+    }
+    /* What came in the millisecond of the ping came after it: before, there was silence. */
+    if (silence <= waited) chunk->liveness[index] = FLIN_LIVENESS_OPEN;
+    if ((conn->flags & FLIN_CONN_STALLED) != 0) {
+        if (chunk->liveness[index] == FLIN_LIVENESS_OVERDUE) {
+            chunk->liveness[index] = FLIN_LIVENESS_PINGED;
+        }
+        chunk->pinged_ms[index] = hub->now_ms;
+        return;
+    }
+    if (chunk->liveness[index] == FLIN_LIVENESS_OPEN) {
+        if (silence >= ping_due_ms(hub, conn->slot, chunk->heard_ms[index])) {
+            ping(hub, conn, chunk, index);
+        }
+        return;
+    }
+    if (silence < hub->options.timeout_ms) return;
+    if (waited < hub->options.timeout_ms - hub->options.heartbeat_ms) return;
+    if (is_late && chunk->liveness[index] == FLIN_LIVENESS_PINGED) {
+        chunk->liveness[index] = FLIN_LIVENESS_OVERDUE;
+        return;
+    }
+    hub->stats.timeouts++;
+    flin_conn_lost(hub, conn, true);
 }
 
 static void sweep_heartbeat(flin_hub *hub) {
-    uint32_t budget = hub->slab.used_count / PINGS_PER_SWEEP_SHARE;
-    if (budget < PINGS_PER_SWEEP_MIN) budget = PINGS_PER_SWEEP_MIN;
+    uint32_t quiet_ms = hub->options.heartbeat_ms / 2;
+    bool is_late = hub->now_ms - hub->swept_ms >= LATE_SWEEP_MS;
+    hub->swept_ms = hub->now_ms;
     for (uint32_t c = 0; c < hub->slab.chunk_count; c++) {
         flin_chunk *chunk = hub->slab.chunks[c];
         for (uint32_t i = 0; i < FLIN_CHUNK_COUNT; i++) {
-            uint32_t silence = hub->now_ms - chunk->heard_ms[i];
             if (chunk->liveness[i] == FLIN_LIVENESS_NONE) continue;
-            if (silence < hub->options.heartbeat_ms) {
+            if (hub->now_ms - chunk->heard_ms[i] > quiet_ms) {
+                sweep_silent(hub, chunk, i, is_late);
+            } else {
                 chunk->liveness[i] = FLIN_LIVENESS_OPEN;
-                continue;
             }
-            if (budget == 0 && silence < hub->options.timeout_ms) continue;
-            budget -= sweep_silence(hub, &chunk->conns[i], silence, &chunk->liveness[i]);
         }
     }
 }

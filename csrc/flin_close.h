@@ -44,7 +44,23 @@ void flin_conn_unwatch(flin_hub *hub, flin_conn *conn);
 /** Close sockets, run `on close`, free slots. Call with no handler running. */
 void flin_hub_reap(flin_hub *hub);
 
-/** One pass over silence, stalls and closing handshakes at `hub->now_ms`. */
+/**
+ * One pass over silence, stalls and closing handshakes at `hub->now_ms`; once a second.
+ *
+ * Heartbeat, with `heartbeat_ms` H and `timeout_ms` T > H:
+ *   1. An open connection is pinged by the first sweep that finds it silent for H at most and more
+ *      than H / 2; where in between is drawn anew after every sign of life, so that connections
+ *      that were opened together, or answered together, do not stay in step.
+ *   2. It is dead when no byte of any kind came for T, none came since the ping, and the ping has
+ *      been under way for T - H. A peer is never given up without a ping, nor before its time to
+ *      answer is over, however late the ping was.
+ *   3. A sweep that comes late (the process was stopped, a handler ran long) has not seen what
+ *      peers sent meanwhile: it puts the verdict off to the next one.
+ *   4. Silence of a connection that we do not read is our doing, and begins when we read again. One
+ *      that does not take our output (STALLED) is not pinged, its time to answer does not run, and
+ *      the stall time of its endpoint judges it instead.
+ * So with sweeps each second a dead peer is found T to T + 2 s after its last byte.
+ */
 void flin_hub_sweep(flin_hub *hub);
 
 #endif

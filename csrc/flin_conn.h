@@ -162,13 +162,15 @@ struct flin_conn {
 
 typedef struct {
     flin_conn conns[FLIN_CHUNK_COUNT];
-    uint32_t heard_ms[FLIN_CHUNK_COUNT]; /* last time any byte came */
-    uint8_t liveness[FLIN_CHUNK_COUNT];  /* FLIN_LIVENESS_* */
+    uint32_t heard_ms[FLIN_CHUNK_COUNT];  /* last time any byte came */
+    uint32_t pinged_ms[FLIN_CHUNK_COUNT]; /* since when a ping has been under way */
+    uint8_t liveness[FLIN_CHUNK_COUNT];   /* FLIN_LIVENESS_* */
 } flin_chunk;
 
-#define FLIN_LIVENESS_NONE 0u   /* not open: the sweep skips it */
-#define FLIN_LIVENESS_OPEN 1u   /* silence is measured */
-#define FLIN_LIVENESS_PINGED 2u /* a ping is under way */
+#define FLIN_LIVENESS_NONE 0u    /* not open: the sweep skips it */
+#define FLIN_LIVENESS_OPEN 1u    /* silence is measured */
+#define FLIN_LIVENESS_PINGED 2u  /* a ping is under way */
+#define FLIN_LIVENESS_OVERDUE 3u /* so it was when a late sweep came: the next one decides */
 
 typedef struct {
     flin_chunk **chunks; /* FLIN_CHUNK_MAX pointers at most, grown by doubling */

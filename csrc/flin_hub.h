@@ -42,8 +42,8 @@ typedef struct {
 
 typedef struct {
     flin_hash_key key;
-    uint32_t heartbeat_ms; /* silence after which a ping is sent */
-    uint32_t timeout_ms;   /* silence after which a connection is dead */
+    uint32_t heartbeat_ms; /* silence after which a ping is sent, at the latest */
+    uint32_t timeout_ms;   /* silence after which a connection is dead; more than heartbeat_ms */
     uint32_t close_ms;     /* time for the closing handshake */
     uint32_t rooms_max;    /* rooms one connection may be in */
 } flin_hub_options;
@@ -60,7 +60,8 @@ struct flin_hub {
     uint32_t watch_head; /* slot */
     flin_batch *active_batches, *spare_batches;
     uint32_t spare_batch_count;
-    uint32_t now_ms; /* monotonic, wraps after 49 days: compare differences only */
+    uint32_t now_ms;   /* monotonic, wraps after 49 days: compare differences only */
+    uint32_t swept_ms; /* time of the last sweep */
     flin_hub_options options;
     flin_callbacks callbacks;
     void *user;

@@ -179,8 +179,11 @@ class Hub:
 
         Args:
             encode: FLIN value to JSON bytes, for everything that is not str, bytes or Message.
-            heartbeat_s: Silence after which a ping is sent.
-            timeout_s: Silence after which a connection is dead (any byte received counts as life).
+            heartbeat_s: Silence after which a ping is sent, at the latest; pings are spread over
+                its second half.
+            timeout_s: Silence after which a connection is dead if it also left a ping unanswered
+                for `timeout_s - heartbeat_s`; any byte received counts as life. More than
+                `heartbeat_s`.
             close_s: Time the peer has to answer our close frame before it is aborted.
             rooms_per_connection_max: Rooms one connection may be in.
             clock_ms: Monotonic milliseconds; a test passes its own.

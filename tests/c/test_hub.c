@@ -1,5 +1,5 @@
 /*
- * Life of a connection: delivery, waiting handlers, closing handshakes, slow consumers, the sweep.
+ * Life of a connection: delivery, waiting handlers, closing handshakes, slow consumers.
  */
 #include "flin_test_hub.h"
 
@@ -387,81 +387,6 @@ static void many_small_turns_to_a_stalled_peer_merge(void) {
     test_hub_end(&test);
 }
 
-/* --- the sweep ----------------------------------------------------------------------------------- */
-
-static void silence_is_pinged_then_lost(void) {
-    test_hub_start(&test);
-    test_peer *peer = test_open(&test, &test.endpoint, false);
-    test.hub.now_ms += 14999;
-    flin_hub_sweep(&test.hub);
-    test_settle(&test);
-    CHECK_RECEIVED(peer, "");
-    test.hub.now_ms += 1;
-    flin_hub_sweep(&test.hub);
-    test.hub.now_ms += 1000;
-    flin_hub_sweep(&test.hub);
-    test_settle(&test);
-    CHECK_RECEIVED(peer, "<9:>|");
-    test.hub.now_ms += 14000;
-    flin_hub_sweep(&test.hub);
-    test_settle(&test);
-    FLIN_CHECK_EQ(peer->close_code, 1006);
-    FLIN_CHECK_EQ(peer->closed_count, 1);
-    FLIN_CHECK_EQ(test.hub.stats.timeouts, 1);
-    test_check_empty(&test);
-    test_hub_end(&test);
-}
-
-static void any_byte_counts_as_life(void) {
-    test_hub_start(&test);
-    test_peer *peer = test_open(&test, &test.endpoint, false);
-    test_bytes half = {0};
-    stream_text(&half, TEXT, "a long message that dribbles in");
-    for (size_t i = 0; i < half.size; i++) {
-        test_bytes one = {half.data + i, 1, 1};
-        test.hub.now_ms += 14000;
-        flin_hub_sweep(&test.hub);
-        test_feed(&test, peer, &one);
-    }
-    test_settle(&test);
-    CHECK_RECEIVED(peer, "");
-    CHECK_LOG(peer, "a long message that dribbles in|");
-    bytes_free(&half);
-    test_hub_end(&test);
-}
-
-static void a_peer_we_do_not_read_is_not_blamed(void) {
-    char *text = filler(70 << 10);
-    test_hub_start(&test);
-    test.on_message = wait_always;
-    test_peer *peer = test_open(&test, &test.endpoint, false);
-    for (unsigned i = 0; i < 3; i++) test_feed_frame(&test, peer, TEXT, text, 60000);
-    for (unsigned i = 0; i < 10; i++) {
-        test.hub.now_ms += 29000;
-        flin_hub_sweep(&test.hub);
-    }
-    FLIN_CHECK_EQ(peer->conn->state, FLIN_CONN_OPEN);
-    free(text);
-    test_hub_end(&test);
-}
-
-static void the_clock_may_wrap(void) {
-    test_hub_start(&test);
-    test.hub.now_ms = UINT32_MAX - 5000;
-    test_peer *peer = test_open(&test, &test.endpoint, false);
-    test.hub.now_ms += 14999;
-    flin_hub_sweep(&test.hub);
-    FLIN_CHECK_EQ(test.hub.stats.pings, 0);
-    test.hub.now_ms += 1;
-    flin_hub_sweep(&test.hub);
-    FLIN_CHECK_EQ(test.hub.stats.pings, 1);
-    flin_conn_close(&test.hub, peer->conn, 1000, NULL, 0);
-    flin_hub_sweep(&test.hub);
-    test_settle(&test);
-    FLIN_CHECK(!peer->is_detached);
-    test_hub_end(&test);
-}
-
 int main(void) {
     FLIN_RUN(messages_come_in_order_and_replies_too);
     FLIN_RUN(pings_are_answered_while_a_handler_waits);
@@ -483,9 +408,5 @@ int main(void) {
     FLIN_RUN(the_hard_limit_cuts_whole_frames_and_closes_1013);
     FLIN_RUN(no_progress_for_the_stall_time_closes_1013);
     FLIN_RUN(many_small_turns_to_a_stalled_peer_merge);
-    FLIN_RUN(silence_is_pinged_then_lost);
-    FLIN_RUN(any_byte_counts_as_life);
-    FLIN_RUN(a_peer_we_do_not_read_is_not_blamed);
-    FLIN_RUN(the_clock_may_wrap);
     return flin_test_end();
 }
