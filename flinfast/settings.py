@@ -40,6 +40,8 @@ class ServerSettings:
     drain_s: float = 30.0
     handler_timeout_s: float = 30.0
     data_plane: Literal["auto", "reactor", "adapter"] = "auto"
+    compression: bool = True
+    compression_threshold: int = 1024
     metrics: Literal["local", "public", "off"] = "local"
 
 

@@ -54,6 +54,7 @@ _SIZES: Final = frozenset(
     {
         "server.head_size_max",
         "server.body_size_max",
+        "server.compression_threshold",
         "ws.max_message",
         "ws.queue_soft",
         "ws.queue_hard",
@@ -78,6 +79,7 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = types.MappingProxyType(
         "server.body_size_max": (0, 1 << 34),
         "server.header_count_max": (8, 10_000),
         "server.drain_s": (0.0, _DAY_S),
+        "server.compression_threshold": (64, 1 << 30),
         "ws.compression_threshold": (0, 1 << 30),
         "session.max_age_s": (60.0, 10 * 366 * _DAY_S),
         "session.idle_s": (60.0, 10 * 366 * _DAY_S),

@@ -389,6 +389,8 @@ class HttpConnection(asyncio.Protocol):
         site, head = self._site, self._reader.head
         if response.file is not None and file is None:
             response, file = self._opened(response)
+        elif head is not None and file is None:
+            response = site.fitted(head, response)
         size = file.left if file is not None else len(response.body)
         keep_alive = (
             head is not None

@@ -22,7 +22,9 @@ _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 # Rendered heads that are kept: responses of one program differ in few ways.
 _CACHE_COUNT_MAX = 128
 _CACHED_FIELDS_MAX = 3
-_CACHED_FIELDS: Final = frozenset({"allow", "cache-control", "content-type"})
+_CACHED_FIELDS: Final = frozenset(
+    {"allow", "cache-control", "content-encoding", "content-type", "vary"}
+)
 
 _FRAMING: Final = frozenset(
     {"connection", "content-length", "date", "keep-alive", "transfer-encoding"}

@@ -27,6 +27,8 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "server.drain": "Time that open work has after SIGTERM.",
     "server.handler_timeout": "Time of a waiting handler; beyond it 503 or 1011.",
     "server.data_plane": "Who serves open WebSockets: the native epoll set or transports.",
+    "server.compression": "Compress text that programs answer; stored forms of files are sent.",
+    "server.compression_threshold": "Body from which an answer is compressed.",
     "server.metrics": "Who may read `/_flin/metrics`.",
     "ws.heartbeat": "Silence after which a peer is pinged.",
     "ws.timeout": "Silence after which a peer is dead.",

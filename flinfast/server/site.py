@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -20,6 +21,7 @@ import msgspec
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
+from flinfast.server.compress import compress, is_fresh
 from flinfast.server.head import METHODS, Head
 from flinfast.server.http_protocol import HeadReader, HttpConnection
 from flinfast.server.log import Log
@@ -132,12 +134,17 @@ class Site:
             root / "public",
             caches_hashed=settings.mode == "production",
             root_path=settings.server.root_path,
+            sends_stored=settings.server.compression,
         )
         self._root_path = settings.server.root_path
         self._request_count = 0
         self._request_prefix = secrets.token_hex(4)
         self.reads_proxy_headers = settings.server.proxy_headers
         self._proxies = _Proxies(settings.server.forwarded_allow_ips)
+        server = settings.server
+        self._compression_threshold = (
+            server.compression_threshold if server.compression else sys.maxsize
+        )
         self._error_bodies: dict[tuple[int, str], bytes] = {}
         if log.has_access_lines:
             app.when_closed = self._log_closed
@@ -241,6 +248,14 @@ class Site:
             body = msgspec.json.encode({"error": message, "status": status})
             self._error_bodies[key] = body  # messages are constants of this package: a few dozen
         return Response(status, [("Content-Type", JSON_TYPE), *headers], body)
+
+    def fitted(self, head: Head, response: Response) -> Response:
+        """A program's response in the form that this client wants: not modified, or compressed."""
+        if "if-none-match" in head.fields and is_fresh(head, response):
+            return Response(304, response.headers)
+        if len(response.body) >= self._compression_threshold:
+            compress(head, response, threshold=self._compression_threshold)
+        return response
 
     def report(self, text: str, error: BaseException) -> None:
         """Log a fault of ours."""

@@ -20,6 +20,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from flinfast.runtime.response import Response
+from flinfast.server.compress import FILE_CODINGS, accepted_codings, is_compressible
 from flinfast.server.head import Head
 from flinfast.server.http_date import http_date, parse_http_date
 
@@ -117,10 +118,14 @@ class StaticFiles:
         folder: Such as `ROOT/public`; need not exist.
         caches_hashed: Let browsers keep files with a hash in their name forever (production).
         root_path: Prefix that redirects need in front of the path, or "".
+        sends_stored: Send `app.js.br`, `.zst` or `.gz` for `app.js` to clients that take it.
     """
 
-    def __init__(self, folder: Path, *, caches_hashed: bool, root_path: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, caches_hashed: bool, root_path: str = "", sends_stored: bool = True
+    ) -> None:
         self._root_path = root_path
+        self._sends_stored = sends_stored
         self._folder = os.path.realpath(folder)
         self._caches_hashed = caches_hashed
 
@@ -156,7 +161,35 @@ class StaticFiles:
         cache = "no-cache"
         if self._caches_hashed and _HASHED_NAME.search(name):
             cache = f"public, max-age={_YEAR_S}, immutable"
-        return answer(head, file, [("Cache-Control", cache)], name)
+        fields = [("Cache-Control", cache)]
+        if self._sends_stored and is_compressible(type_of(name)):
+            fields.append(("Vary", "Accept-Encoding"))
+            stored = self._stored_form(head, name, file)
+            if stored is not None:
+                os.close(file)
+                coding, file = stored
+                fields += [("Content-Encoding", coding), ("Content-Type", type_of(name))]
+        return answer(head, file, fields, name)
+
+    def _stored_form(self, head: Head, name: str, plain: int) -> tuple[str, int] | None:
+        """Coding and descriptor of a compressed file beside a plain one, if the client takes it.
+
+        A file older than the plain one is what somebody forgot to make anew.
+        """
+        accepted = accepted_codings(head.joined("accept-encoding"))
+        for coding, suffix in FILE_CODINGS:
+            if coding not in accepted:
+                continue
+            try:
+                fd = self._open(name + suffix)
+            except OSError:  # the plain form is there, so it is sent
+                fd = None
+            if fd is None:
+                continue
+            if os.fstat(fd).st_mtime_ns >= os.fstat(plain).st_mtime_ns:
+                return coding, fd
+            os.close(fd)
+        return None
 
     def _open(self, name: str) -> int | None:
         real = os.path.realpath(name)
@@ -216,6 +249,11 @@ def open_regular(name: str) -> int | None:
     return fd
 
 
+def type_of(name: str) -> str:
+    """Content type of a file name."""
+    return MIME_TYPES.get(os.path.splitext(name)[1].lower(), UNKNOWN_TYPE)
+
+
 def answer(
     head: Head, fd: int, headers: list[tuple[str, str]], name: str
 ) -> tuple[Response, OpenFile | None]:
@@ -231,7 +269,8 @@ def answer(
     """
     info = os.fstat(fd)
     file = OpenFile(fd, 0, info.st_size)
-    etag = f'"{info.st_mtime_ns:x}-{info.st_size:x}"'
+    coding = next((f"-{value}" for key, value in headers if key == "Content-Encoding"), "")
+    etag = f'"{info.st_mtime_ns:x}-{info.st_size:x}{coding}"'
     modified_s = int(info.st_mtime)
     fields = [*headers, ("ETag", etag), ("Last-Modified", http_date(modified_s))]
     condition = _condition(head, etag, modified_s)
@@ -244,8 +283,7 @@ def answer(
         file.close()
         return Response(416, [*fields, ("Content-Range", f"bytes */{info.st_size}")]), None
     if not any(key.lower() == "content-type" for key, _ in fields):
-        extension = os.path.splitext(name)[1].lower()
-        fields.append(("Content-Type", MIME_TYPES.get(extension, UNKNOWN_TYPE)))
+        fields.append(("Content-Type", type_of(name)))
     if span is None:
         return Response(200, fields), file
     start, end = span
