@@ -1,4 +1,4 @@
-"""`parse()`, and the grammar of files, declarations, statements and types.
+"""`parse()`, `parse_tokens()`, and the grammar of files, declarations, statements and types.
 
 Expressions and patterns are in `lang.expression`. Grammar only: line structure is decided in
 `lang.layout`, recovery and wording in `lang.recovery`, trees that need a decision are made in
@@ -36,6 +36,12 @@ def parse(source: Source) -> tuple[ast.Program, list[Diagnostic]]:
     Returns:
         The tree, and the diagnostics in source order, at most DIAGNOSTICS_MAX.
     """
+    program, diagnostics, _ = parse_tokens(source)
+    return program, diagnostics
+
+
+def parse_tokens(source: Source) -> tuple[ast.Program, list[Diagnostic], list[Any]]:
+    """Like `parse`, with the tokens the grammar took: retyped, and with separators (SEP)."""
     lexer = FlinLexer(source)
     tokens, partners = balance(lexer.run(), source, make_token, lexer.report)
     tokens = Layout(source.text, tokens, partners, make_token, lexer.fault).run()
@@ -44,8 +50,8 @@ def parse(source: Source) -> tuple[ast.Program, list[Diagnostic]]:
     diagnostics = sorted(lexer.diagnostics, key=lambda found: found.span.start)
     for number, found in enumerate(diagnostics):
         if found.code == "FL117":  # what looks like a fault in page markup is none
-            return program, diagnostics[: number + 1]
-    return program, diagnostics
+            return program, diagnostics[: number + 1], tokens
+    return program, diagnostics, tokens
 
 
 class FlinParser(Recovery, CachedParser):
