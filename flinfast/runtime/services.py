@@ -46,7 +46,10 @@ class Scheduler(Protocol):
     def run_in_thread(
         self, work: Callable[[], T], done: Callable[[T | BaseException], None]
     ) -> None:
-        """Run `work` on a pool thread, then `done(result or exception)` in the loop."""
+        """Run `work` on a thread of the database, then `done(result or exception)` in the loop."""
+
+    def run_waiting(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+        """run_in_thread() for what handlers wait for: it never delays the database."""
 
 
 class Log(Protocol):

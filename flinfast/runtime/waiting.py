@@ -155,7 +155,7 @@ class WaitingPool:
             return work()
 
         def start(done: Callable[[T | BaseException], None]) -> None:
-            self._scheduler.run_in_thread(work, done)
+            self._scheduler.run_waiting(work, done)
 
         return self.wait_callback(start)
 

@@ -11,9 +11,10 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Threads for syncing the database, hashing passwords and calling other servers. They are started
-# on demand; a sync must find one free even while many handlers wait for slow servers.
-THREADS_MAX = 32
+# Threads are started on demand. Those for the database are apart: a sync must find one free even
+# while every other thread waits for a slow server or hashes a password.
+STORE_THREADS_MAX = 4  # one sync and one checkpoint at a time, and the database closing
+WAIT_THREADS_MAX = 32
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -27,7 +28,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 class LoopScheduler:
-    """`runtime.services.Scheduler` over a loop and a small pool of threads.
+    """`runtime.services.Scheduler` over a loop and two small pools of threads.
 
     Args:
         loop: The loop; every method except what runs in threads is called from its thread.
@@ -35,7 +36,8 @@ class LoopScheduler:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._pool = ThreadPoolExecutor(THREADS_MAX, thread_name_prefix="flinfast")
+        self._store_pool = ThreadPoolExecutor(STORE_THREADS_MAX, "flinfast-store")
+        self._wait_pool = ThreadPoolExecutor(WAIT_THREADS_MAX, "flinfast-wait")
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run `callback` after the current loop callback."""
@@ -48,8 +50,12 @@ class LoopScheduler:
     def run_in_thread(
         self, work: Callable[[], T], done: Callable[[T | BaseException], None]
     ) -> None:
-        """Run `work` on a pool thread, then `done(result or exception)` in the loop."""
-        self._pool.submit(self._work, work, done)
+        """Run `work` on a thread of the database, then `done(result or exception)` in the loop."""
+        self._store_pool.submit(self._work, work, done)
+
+    def run_waiting(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+        """run_in_thread() for what handlers wait for, which may take long."""
+        self._wait_pool.submit(self._work, work, done)
 
     def _work(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         result: T | BaseException
@@ -62,4 +68,5 @@ class LoopScheduler:
 
     def close(self) -> None:
         """Start no more work; what runs is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._store_pool.shutdown(wait=False, cancel_futures=True)
+        self._wait_pool.shutdown(wait=False, cancel_futures=True)

@@ -74,6 +74,8 @@ class ManualLoop:
     def run_in_thread(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         self._threads.append((work, done))
 
+    run_waiting = run_in_thread
+
     def turn(self) -> None:
         """Run what is due in the loop, no thread."""
         while self._soon:

@@ -20,10 +20,10 @@ from flinfast.errors import ConfigError
 from flinfast.runtime.response import Response
 from flinfast.server.config import load
 from flinfast.server.listen import address_text, open_listeners, tls_context
-from flinfast.server.loop import LoopScheduler, new_loop
+from flinfast.server.loop import WAIT_THREADS_MAX, LoopScheduler, new_loop
 from flinfast.server.server import raise_descriptor_limit
 from flinfast.settings import ServerSettings
-from tests.server.running import Client, Running
+from tests.server.running import TIMEOUT_S, Client, Running
 
 Start = Callable[..., Running]
 
@@ -423,6 +423,31 @@ def test_thread_work_comes_back_to_the_loop() -> None:
     assert all(is_here for _, is_here in seen)
     assert {type(result) for result, _ in seen} == {int, ValueError}
     assert here not in [result for result, _ in seen]
+
+
+def test_slow_waits_do_not_delay_the_database() -> None:
+    """A sync finds a thread while more handlers wait than there are threads for them."""
+    loop = new_loop()
+    scheduler = LoopScheduler(loop)
+    release = threading.Event()
+    ended: list[str] = []
+
+    def waited(_: object) -> None:
+        ended.append("wait")
+        if len(ended) == WAIT_THREADS_MAX + 9:
+            loop.stop()
+
+    def synced(_: object) -> None:
+        ended.append("sync")
+        release.set()
+
+    for _ in range(WAIT_THREADS_MAX + 8):
+        scheduler.run_waiting(lambda: release.wait(TIMEOUT_S), waited)
+    scheduler.run_in_thread(lambda: None, synced)
+    loop.run_forever()
+    scheduler.close()
+    loop.close()
+    assert ended[0] == "sync"
 
 
 def test_the_default_mode_of_serve_is_production(tmp_path: Path) -> None:
