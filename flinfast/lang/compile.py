@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import gc
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -85,6 +87,31 @@ def compile_sources(
     kept: KeptState | None = None,
 ) -> CompiledProgram:
     """See `program.compile_project`."""
+    with _uncollected():
+        return _compile(sources, builtins, guards, kept)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Run without the cyclic garbage collector, which finds nothing in trees that all stay alive.
+
+    A sixth of the time of a compilation otherwise.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _compile(
+    sources: Sequence[ProjectSource],
+    builtins: Mapping[str, Builtin],
+    guards: Collection[str],
+    kept: KeptState | None,
+) -> CompiledProgram:
     state: Kept = Kept() if kept is None else kept.setdefault("state", Kept())
     parsed = [_parsed(source, state) for source, _, _ in sources]
     state.parsed = {(p.source.path, p.source.text): p for p in parsed}

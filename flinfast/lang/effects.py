@@ -8,9 +8,9 @@ it is written. Handlers for which all is false run without any ceremony, so what
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
@@ -55,6 +55,7 @@ class EffectAnalysis:
     def __init__(self, readers: Iterable[Kinds]) -> None:
         self._readers = list(readers)
         self._lambdas: dict[str, _Node] = {}
+        self._referring: dict[str, bool] = {}
         for reader in self._readers:
             self._lambdas[reader.file.source.path] = self._all_lambdas(reader)
         self._settle()
@@ -62,6 +63,22 @@ class EffectAnalysis:
     def of(self, reader: Kinds, node: ast.Node) -> Effects:
         """Effects of a piece of code, functions it uses included."""
         return self._total(self._scan(reader, node))
+
+    def _references(self, entity: str) -> bool:
+        """Whether an entity refers to others, so that reading a record may read the database."""
+        known = self._referring.get(entity)
+        if known is None:
+            known = self._referring[entity] = self._refers(entity)
+        return known
+
+    def _refers(self, entity: str) -> bool:
+        table = self._readers[0].table
+        symbol = table.entities.get(entity)
+        if symbol is None:
+            return True
+        kinds = [info.type for info in symbol.fields.values()]
+        kinds += [argument for kind in kinds for argument in kind.arguments]
+        return any(kind.name in table.entities for kind in kinds)
 
     def _settle(self) -> None:
         """Effects of functions, whoever calls whom."""
@@ -96,7 +113,7 @@ class EffectAnalysis:
 
     def _scan(self, reader: Kinds, root: ast.Node, *, dynamic: bool = True) -> _Node:
         found = _Node(NOTHING, [])
-        scan = _Scan(reader, found)
+        scan = _Scan(reader, found, self._references)
         for node in code_nodes(reader.file, root):
             scan.node(node)
         if scan.is_dynamic and dynamic:
@@ -109,27 +126,28 @@ class EffectAnalysis:
 class _Scan:
     """Looks at the nodes of one piece of code."""
 
-    def __init__(self, reader: Kinds, found: _Node) -> None:
+    def __init__(self, reader: Kinds, found: _Node, references: Callable[[str], bool]) -> None:
         self.reader = reader
+        self._references = references
         self.file = reader.file
         self.table: ProjectTable = reader.table
         self.found = found
         self.is_dynamic = False
-        self._has_references = any(_references(self.table, name) for name in self.table.entities)
 
     def node(self, node: ast.Node) -> None:
         """Add what one node does by itself."""
-        if isinstance(node, ast.Call):
-            self._call(node)
-        elif isinstance(node, ast.Member):
-            self._member(node)
-        elif isinstance(node, ast.Name):
-            self._name(node)
-        elif isinstance(node, ast.SaveExpr):
-            self._add(_WRITES)
-        elif isinstance(node, ast.VersionAt) or (
-            isinstance(node, ast.EntityLiteral) and _references(self.table, node.entity)
-        ):
+        rule = _RULES.get(type(node))
+        if rule is not None:
+            rule(self, node)
+
+    def _save(self, node: ast.SaveExpr) -> None:
+        self._add(_WRITES)
+
+    def _version(self, node: ast.VersionAt) -> None:
+        self._add(_READS)
+
+    def _literal(self, node: ast.EntityLiteral) -> None:
+        if self._references(node.entity):
             self._add(_READS)
 
     def _add(self, effects: Effects) -> None:
@@ -143,7 +161,11 @@ class _Scan:
             self._add(effects_of(symbol))
         elif isinstance(symbol, EntitySymbol):
             self._add(_READS)
-        elif isinstance(symbol, Variable) and symbol.role == "shared" and self._has_references:
+        elif (
+            isinstance(symbol, Variable)
+            and symbol.role == "shared"
+            and any(map(self._references, self.table.entities))
+        ):
             self._add(_READS)  # it may keep a record that another handler put there
 
     def _member(self, node: ast.Member) -> None:
@@ -156,7 +178,7 @@ class _Scan:
                 return
         kind = self.reader.of(target)
         record = entity_of(kind, "record")
-        if entity_of(kind, "handle", "query") or (record and _references(self.table, record)):
+        if entity_of(kind, "handle", "query") or (record and self._references(record)):
             self._add(_READS)
         if record and node.name == "history":
             self._add(_READS)
@@ -196,11 +218,11 @@ def effects_of(symbol: Builtin) -> Effects:
     )
 
 
-def _references(table: ProjectTable, entity: str) -> bool:
-    """Whether an entity refers to others, so that reading a record may read the database."""
-    symbol = table.entities.get(entity)
-    if symbol is None:
-        return True
-    kinds = [info.type for info in symbol.fields.values()]
-    kinds += [argument for kind in kinds for argument in kind.arguments]
-    return any(kind.name in table.entities for kind in kinds)
+_RULES: Final[dict[type, Callable[[_Scan, Any], None]]] = {
+    ast.Call: _Scan._call,
+    ast.Member: _Scan._member,
+    ast.Name: _Scan._name,
+    ast.SaveExpr: _Scan._save,
+    ast.VersionAt: _Scan._version,
+    ast.EntityLiteral: _Scan._literal,
+}

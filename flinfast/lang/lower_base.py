@@ -27,6 +27,8 @@ from flinfast.lang.types import Kinds
 
 CONTEXT: Final = "$ctx"
 MESSAGE: Final = "$message"
+LOAD: Final = py.Load()  # they have no position, so one of each will do
+STORE: Final = py.Store()
 
 
 class Place(TypedDict):
@@ -138,6 +140,7 @@ class Lowering:
         self._statements = statements
         self._count = 0
         self._places: dict[tuple[int, int], Place] = {}
+        self._is_ascii = file.source.text.isascii()
 
     # --- dispatch ----------------------------------------
 
@@ -174,6 +177,8 @@ class Lowering:
     def _position(self, offset: int) -> tuple[int, int]:
         source = self.file.source
         line, column = source.position(offset)
+        if self._is_ascii:
+            return line, column - 1
         text = source.line_text(line)
         if text.isascii():
             return line, column - 1
@@ -190,11 +195,11 @@ class Lowering:
 
     def load(self, name: str) -> py.Name:
         """`name`."""
-        return py.Name(name, py.Load(), **self.place)
+        return py.Name(name, LOAD, **self.place)
 
     def store(self, name: str) -> py.Name:
         """`name` as the target of an assignment."""
-        return py.Name(name, py.Store(), **self.place)
+        return py.Name(name, STORE, **self.place)
 
     def const(self, value: Value) -> py.Constant:
         """A constant; tuples of constants are constants too."""
@@ -202,11 +207,11 @@ class Lowering:
 
     def attr(self, value: py.expr, name: str) -> py.Attribute:
         """`value.name`."""
-        return py.Attribute(value, name, py.Load(), **self.place)
+        return py.Attribute(value, name, LOAD, **self.place)
 
     def item(self, value: py.expr, key: py.expr) -> py.Subscript:
         """`value[key]`."""
-        return py.Subscript(value, key, py.Load(), **self.place)
+        return py.Subscript(value, key, LOAD, **self.place)
 
     def call(self, function: py.expr, *args: py.expr) -> py.Call:
         """`function(*args)`."""
@@ -216,7 +221,7 @@ class Lowering:
         """`(items)`; a constant when all items are."""
         if all(isinstance(item, py.Constant) for item in items):
             return self.const(tuple(item.value for item in items if isinstance(item, py.Constant)))
-        return py.Tuple(list(items), py.Load(), **self.place)
+        return py.Tuple(list(items), LOAD, **self.place)
 
     def mapping(self, entries: Mapping[str, py.expr]) -> py.Dict:
         """`{"name": value, ...}`."""
@@ -421,10 +426,10 @@ class Lowering:
         if not variable.is_boxed:
             self.emit_assign(variable.python, value)
         elif declares:
-            box = py.List([value], py.Load(), **self.place)
+            box = py.List([value], LOAD, **self.place)
             self.emit_assign(variable.python, box)
         else:
-            cell = py.Subscript(self.load(variable.python), self.const(0), py.Store(), **self.place)
+            cell = py.Subscript(self.load(variable.python), self.const(0), STORE, **self.place)
             self.emit(py.Assign([cell], value, **self.place))
 
 

@@ -8,7 +8,6 @@ brackets are balanced already (`lang.brackets`), so nothing here looks for a mis
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, Final
 
 from flinfast.lang import ast
@@ -16,6 +15,7 @@ from flinfast.lang.diagnostic import DIAGNOSTICS_MAX
 from flinfast.lang.driver import Driver
 from flinfast.lang.lexer import make_token
 from flinfast.lang.source import Source, Span
+from flinfast.lang.symbol import children
 from flinfast.lang.vocabulary import (
     A_PATTERN,
     A_TYPE,
@@ -284,26 +284,8 @@ def _too_deep(item: ast.Node) -> ast.Node | None:
     for _ in range(DEPTH_MAX):
         deeper: list[ast.Node] = []
         for node in level:
-            for name in _child_names(type(node)):
-                child = getattr(node, name)
-                if isinstance(child, ast.Node):
-                    deeper.append(child)
-                elif type(child) is tuple:
-                    deeper.extend(part for part in child if isinstance(part, ast.Node))
+            deeper += children(node)
         if not deeper:
             return None
         level = deeper
     return level[0]
-
-
-_CHILDREN: dict[type[Any], tuple[str, ...]] = {}
-
-
-def _child_names(kind: type[Any]) -> tuple[str, ...]:
-    """Fields of a node class that may hold nodes."""
-    names = _CHILDREN.get(kind)
-    if names is None:
-        leaves = ("Span", "str", "bool", "str | None", "int | float | str | bool | None")
-        names = tuple(f.name for f in fields(kind) if f.type not in leaves)
-        _CHILDREN[kind] = names
-    return names

@@ -6,9 +6,10 @@ out about a node is kept beside it, by `id(node)`, in `FileNames`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Final
+from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
@@ -308,24 +309,36 @@ class FileNames:
 
 # Node type -> (fields that hold one node or nothing, fields that hold several), by annotation.
 _FIELDS: Final[dict[type, tuple[tuple[str, ...], tuple[str, ...]]]] = {}
-_LEAVES: Final = frozenset({"Span", "str", "bool", "str | None", "tuple[str, ...]"})
+_LEAF: Final[tuple[tuple[str, ...], tuple[str, ...]]] = ((), ())
+_LEAF_WORDS: Final = frozenset(["Span", "str", "int", "float", "bool", "None", "tuple"])
+_WORD: Final = re.compile(r"\w+")
 
 
 def _fields_of(kind: type[ast.Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    held = [entry for entry in fields(kind) if str(entry.type) not in _LEAVES]
+    held = [e for e in fields(kind) if not _LEAF_WORDS.issuperset(_WORD.findall(str(e.type)))]
     several = tuple(entry.name for entry in held if str(entry.type).startswith("tuple["))
     one = tuple(entry.name for entry in held if entry.name not in several)
-    found = _FIELDS[kind] = (one, several)
+    found = _FIELDS[kind] = (one, several) if held else _LEAF
     return found
 
 
 def children(node: ast.Node) -> list[ast.Node]:
     """Nodes directly below one, in source order within each field."""
-    one, several = _FIELDS.get(type(node)) or _fields_of(type(node))
-    found: list[Any] = [getattr(node, name) for name in one]
+    kind = type(node)
+    held = _FIELDS[kind] if kind in _FIELDS else _fields_of(kind)
+    found: list[ast.Node] = []
+    if held is _LEAF:
+        return found
+    one, several = held
+    for name in one:
+        child = getattr(node, name)
+        if isinstance(child, ast.Node):
+            found.append(child)
     for name in several:
-        found.extend(getattr(node, name))
-    return [child for child in found if isinstance(child, ast.Node)]
+        for child in getattr(node, name):
+            if isinstance(child, ast.Node):
+                found.append(child)  # noqa: PERF401  # a list of its own costs more
+    return found
 
 
 def walk(node: ast.Node) -> Iterator[ast.Node]:
