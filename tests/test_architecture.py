@@ -21,8 +21,11 @@ LAYERS: dict[str, set[str]] = {
     "native": set(),
     "runtime": {"lang", "store", "native"},
     "server": {"runtime", "lang", "store", "native"},
+    "manual": {"server", "runtime", "lang", "store", "native"},
+    "lsp": {"manual", "runtime", "lang", "store", "native"},
+    "pygments_lexer": {"lang"},
     "testing": {"server", "runtime", "lang", "store", "native"},
-    "cli": {"server", "runtime", "lang", "store", "native", "testing"},
+    "cli": {"lsp", "manual", "server", "runtime", "lang", "store", "native", "testing"},
 }
 EVERYWHERE = {"errors", "values", "settings"}
 
@@ -34,6 +37,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "apsw": ("store/",),
     "greenlet": ("runtime/handler.py", "runtime/waiting.py"),
     "click": ("cli/",),
+    "pygls": ("lsp/",),
+    "lsprotocol": ("lsp/",),
+    "pygments": ("pygments_lexer.py",),
     "rich": ("cli/",),
     "argon2": ("runtime/builtins/security.py",),
     "python_multipart": ("runtime/",),

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("check", "Report every fault in a project's source without running it."),
     "routes": ("routes", "List routes with their files and guards."),
     "new": ("new", "Create a project."),
+    "docs": ("docs", "Tell what a function, keyword, guard, setting or code means."),
     "explain": ("explain", "Explain a diagnostic code, such as FL201."),
     "config": ("config", "Show settings and where each value comes from."),
 }

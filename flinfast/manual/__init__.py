@@ -1,0 +1,1 @@
+"""The one place that knows what every word of FLIN means; `flinfast docs` and editors print it."""
