@@ -23,13 +23,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from flinfast.errors import ConflictFault, DurabilityError, StoreError
+from flinfast.store.engine import Done, Undoable
 from flinfast.store.sqlite import Database
 
 T = TypeVar("T")
-Done = Callable[[BaseException | None], None]
 CallSoon = Callable[[Callable[[], None]], None]
 RunInThread = Callable[[Callable[[], T], Callable[[T | BaseException], None]], None]
 
@@ -37,12 +37,6 @@ _IDLE: Final = 0  # no transaction
 _READ: Final = 1  # a read transaction, ended with the turn
 _WRITE: Final = 2  # the write lock is held, until the end of the turn
 _ABORTED: Final = "the transaction was rolled back after an error"
-
-
-class Undoable(Protocol):
-    """A record: what a handler's writes change of it is its row."""
-
-    _row: Any
 
 
 class GroupCommit:

@@ -22,14 +22,14 @@ from flinfast.errors import (
 from flinfast.store import history
 from flinfast.store.codec import FieldFault, decoder, encoder, to_id
 from flinfast.store.condition import Template
+from flinfast.store.engine import UniqueViolation
 from flinfast.store.query import Query
 from flinfast.store.record import Record
 from flinfast.store.schema import Column, Row, Stored, Table, Value, quote, suggest
-from flinfast.store.sqlite import UniqueViolation
 from flinfast.values import Time
 
 if TYPE_CHECKING:
-    from flinfast.store.store import Store
+    from flinfast.store.base import BaseStore
 
 _REQUIRED: Final = "is required"
 _TAKEN: Final = "is already taken"
@@ -77,7 +77,7 @@ class Entity:
         columns: Column by field name, in row order.
     """
 
-    def __init__(self, table: Table, store: Store) -> None:
+    def __init__(self, table: Table, store: BaseStore) -> None:
         self.name = table.name
         self.table = table
         self.columns = table.columns
@@ -95,19 +95,15 @@ class Entity:
             for column in declared.values()
             if column.field is not None and column.field.default is not None
         ]
-        self._insert = table.insert()
-        self._update = table.update()
         name = quote(table.name)
         self.select = f"SELECT {table.select_list} FROM {name}"
         self._find = f"{self.select} WHERE id = ? AND deleted_at IS NULL"
         self._exists = f"SELECT 1 FROM {name} WHERE id = ? AND deleted_at IS NULL"
         self._delete = f"UPDATE {name} SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL"
-        self._restore = f"UPDATE {name} SET deleted_at = NULL WHERE id = ?"
         self._destroy = f"DELETE FROM {name} WHERE id = ?"
-        self._archive = table.archive()
-        self._unarchive = f"DELETE FROM {table.history} WHERE place = last_insert_rowid()"
         self._destroy_history = history.destroy_statement(table)
         self._names = tuple(table.columns)
+        self._read_row = table.dialect.row_reader(table)
         self.statements: dict[tuple[object, ...], str] = {}  # texts of queries
         # By id(tree); the tree is kept so that its id is not used again.
         self._templates: dict[int, tuple[tuple[Any, ...], Template]] = {}
@@ -123,7 +119,7 @@ class Entity:
         if number is None:
             return None
         try:
-            rows = self.rows(self._find, (number,))
+            rows = self.fetch(self._find, (number,))
         except OverflowError:
             return None
         return Record(self, rows[0]) if rows else None
@@ -134,7 +130,7 @@ class Entity:
         for start in range(0, len(ids), IDS_MAX):
             some = ids[start : start + IDS_MAX]
             sql = f"{self.select} WHERE id IN ({', '.join('?' * len(some))}) AND deleted_at IS NULL"
-            for row in self.rows(sql, some):
+            for row in self.fetch(sql, some):
                 found[row[0]] = Record(self, row)
         return [found[number] for number in ids if number in found]
 
@@ -241,6 +237,11 @@ class Entity:
             commit.open_read()
         return self._database.query(sql, values)
 
+    def fetch(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        """Rows of `select`, with cells as every engine has them."""
+        rows = self.rows(sql, values)
+        return rows if self._read_row is None else [self._read_row(row) for row in rows]
+
     def record(self, row: Row) -> Record:
         """The record of a row."""
         return Record(self, row)
@@ -256,7 +257,7 @@ class Entity:
             return cell if decode is None else decode(cell)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
             raise StoreError(
-                f"the database {self._database.path} is damaged: "
+                f"the database {self._database.label} is damaged: "
                 f"`{self.name}.{column.name}` cannot be read ({error})"
             ) from error
 
@@ -298,8 +299,8 @@ class Entity:
             self._check_references(cells, old)
         try:
             if old is None:
-                self._database.execute(self._insert, (*cells, now, now))
-                record._row = (self._database.last_id(), *cells, now, now, None, 1)
+                id = self._database.insert(self.table, (*cells, now, now))
+                record._row = (id, *cells, now, now, None, 1)
             else:
                 record._row = self._replace(old, cells, now)
         except UniqueViolation as violation:
@@ -309,14 +310,8 @@ class Entity:
         """Archive the version that was read, then write the new one; returns its row."""
         id, created, _, deleted, version = old[0], *old[-4:]
         data = msgpack.packb(dict(zip(self._names, old, strict=True)))
-        self._database.execute(self._archive, (data, id, version, deleted))
-        if not self._database.changes():
+        if not self._database.replace(self.table, old, cells, now, data):
             raise ConflictFault(f"`{self.name}` {id} was changed since it was read")
-        try:
-            self._database.execute(self._update, (*cells, now, version + 1, id))
-        except UniqueViolation:
-            self._database.execute(self._unarchive)
-            raise
         return (id, *cells, created, now, deleted, version + 1)
 
     def _encode(self, record: Record) -> list[Stored]:
@@ -424,10 +419,10 @@ class Entity:
         row = self._stored_row(record, "restore")
         self._commit.writing(record)
         try:
-            self._database.execute(self._restore, (row[0],))
+            is_there = self._database.restore(self.table, row)
         except UniqueViolation as violation:
             raise UniqueFault({violation.column: _TAKEN}) from None
-        if not self._database.changes():
+        if not is_there:
             raise ConflictFault(f"`{self.name}` {row[0]} was destroyed")
         record._row = (*row[:-2], None, row[-1])
 

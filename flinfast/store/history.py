@@ -96,7 +96,7 @@ def _at_time(entity: Entity, id: int, ms: int) -> Record | None:
 
 
 def _current(entity: Entity, id: int) -> list[Row]:
-    return entity.rows(f"{entity.select} WHERE {quote('id')} = ?", (id,))
+    return entity.fetch(f"{entity.select} WHERE {quote('id')} = ?", (id,))
 
 
 def _row(entity: Entity, data: bytes) -> Row:

@@ -5,8 +5,8 @@ when the store opens, in one transaction: new entities and fields, new and dropp
 fields and entities that hold nothing, and type changes that every stored value survives. Anything
 else stops with a SchemaError whose plan says, step by step, what needs a decision.
 
-`migrate` makes the decisions of its caller: fields to rename and things to drop. It keeps a copy
-of the database file first.
+`migrate` makes the decisions of its caller: entities and fields to rename and things to drop.
+`plan` tells what would happen and changes nothing.
 
 Defaults are program code, which can only run once the store is open and the program bound to it.
 So a new field with a default is marked, and `backfill` gives the old records their value later.
@@ -14,17 +14,20 @@ So a new field with a default is marked, and `backfill` gives the old records th
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+import msgpack
+
 from flinfast.errors import SchemaError
-from flinfast.store import session
 from flinfast.store.codec import FieldFault, encoder
+from flinfast.store.compare import Steps, Stored, compare, compare_indexes, index_names
+from flinfast.store.engine import SchemaDatabase
 from flinfast.store.schema import (
     TABLE_PREFIX,
-    Column,
     EntitySpec,
     FieldSpec,
     Table,
@@ -32,41 +35,10 @@ from flinfast.store.schema import (
     quote,
 )
 from flinfast.store.schema import Stored as StoredCell
-from flinfast.store.sqlite import APPLICATION_ID, FORMAT_VERSION, Database
 
 COMMAND: Final = "flinfast db migrate"
-SHOWN_MAX: Final = 5  # dropped variants named per field
-
-_SCHEMA_TABLE: Final = (
-    "CREATE TABLE IF NOT EXISTS _flin_schema (entity TEXT PRIMARY KEY, fields TEXT NOT NULL) "
-    "STRICT, WITHOUT ROWID"
-)
-# Stored type -> types whose cells look the same, so that the column needs no conversion.
-_SAME_CELLS: Final[dict[str, frozenset[str]]] = {
-    "int": frozenset({"duration"}),
-    "duration": frozenset({"int"}),
-    "enum": frozenset({"text"}),
-    "file": frozenset({"any"}),
-    "any": frozenset({"file"}),
-}
-
-
-@dataclass
-class _Steps:
-    """What the comparison found."""
-
-    statements: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
-    plan: list[str] = field(default_factory=list)  # sentences that need a decision
-    options: list[str] = field(default_factory=list)  # what to give to COMMAND
-
-    def run(self, sql: str, values: tuple[Any, ...] = ()) -> None:
-        """Add a statement that loses nothing."""
-        self.statements.append((sql, values))
-
-    def ask(self, sentence: str, option: str) -> None:
-        """Add a step that needs a decision."""
-        self.plan.append(sentence)
-        self.options.append(option)
+# Old versions rewritten per statement when a field is renamed.
+BATCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +54,27 @@ class Schema:
     unfilled: tuple[tuple[str, str], ...]
 
 
-def open_schema(database: Database, entities: Sequence[EntitySpec]) -> Schema:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `migrate` with the same arguments would do.
+
+    Attributes:
+        changes: A sentence per change.
+        decisions: A sentence per step that could lose data and has not been decided.
+        command: The command that decides them, "" without any (or when no option helps).
+    """
+
+    changes: tuple[str, ...]
+    decisions: tuple[str, ...] = ()
+    command: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether database and entities agree."""
+        return not self.changes and not self.decisions
+
+
+def open_schema(database: SchemaDatabase, entities: Sequence[EntitySpec]) -> Schema:
     """Check the declarations and apply harmless changes.
 
     Raises:
@@ -93,62 +85,112 @@ def open_schema(database: Database, entities: Sequence[EntitySpec]) -> Schema:
 
 
 def migrate(
-    database: Database,
+    database: SchemaDatabase,
     entities: Sequence[EntitySpec],
     *,
     renames: Mapping[str, str] | None = None,
     drops: Collection[str] = (),
 ) -> Schema:
-    """The same with the caller's decisions.
+    """The same with the caller's decisions, in one transaction.
 
     Args:
         database: An open connection without a transaction.
         entities: What the program declares.
-        renames: "Entity.old" to "new" name of a field.
+        renames: "Entity.old" to the new name of a field, or "Old" to the new name of an entity.
         drops: "Entity.field" or "Entity" whose data may be lost.
 
     Raises:
         SchemaError: See `open_schema`; also for a rename that does not fit.
     """
-    check_specs(entities)
-    if renames or drops:
-        _keep_copy(database)
-    database.execute("BEGIN IMMEDIATE")
+    with _schema_change(database, keep=True):
+        schema, _ = _apply(database, entities, renames or {}, drops)
+    return schema
+
+
+def plan(
+    database: SchemaDatabase,
+    entities: Sequence[EntitySpec],
+    *,
+    renames: Mapping[str, str] | None = None,
+    drops: Collection[str] = (),
+) -> Plan:
+    """What `migrate` would do; it is tried and taken back.
+
+    Raises:
+        SchemaError: Declarations or renames that cannot be, or a database that is not ours.
+    """
+    with _schema_change(database, keep=False):
+        try:
+            _, changes = _apply(database, entities, renames or {}, drops)
+        except SchemaError as error:
+            if not error.plan:
+                raise
+            return Plan((), error.plan, error.command)
+    return Plan(tuple(changes))
+
+
+@contextlib.contextmanager
+def _schema_change(database: SchemaDatabase, *, keep: bool) -> Iterator[None]:
+    database.begin_schema()
     try:
-        _check_format(database)
-        database.execute(_SCHEMA_TABLE)
-        for statement in session.CREATE:
-            database.execute(statement)
-        _rename(database, renames or {})
-        steps = _Steps()
-        tables = {spec.name: Table(spec) for spec in entities}
-        stored = _stored(database)
-        for name in stored.keys() - tables.keys():
-            _drop_entity(database, name, steps, drops)
-        for name, table in tables.items():
-            if name not in stored:
-                for statement in table.create():
-                    steps.run(statement)
-            else:
-                _compare(database, table, stored[name], steps, drops)
-        if steps.plan:
-            raise SchemaError(
-                "the stored data does not fit the entities any more",
-                plan=steps.plan,
-                command=f"{COMMAND} {' '.join(dict.fromkeys(steps.options))}",
-            )
-        for sql, values in steps.statements:
-            database.execute(sql, values)
-        _indexes(database, tables)
-        unfilled = _unfilled(tables, stored)
-        for name, table in tables.items():
-            _store(database, name, table, unfilled)
+        yield
     except BaseException:
-        if database.in_transaction():
-            database.execute("ROLLBACK")
+        database.end_schema(keep=False)
         raise
-    database.execute("COMMIT")
-    return Schema(tables, unfilled)
+    database.end_schema(keep=keep)
+
+
+def _apply(
+    database: SchemaDatabase,
+    entities: Sequence[EntitySpec],
+    renames: Mapping[str, str],
+    drops: Collection[str],
+) -> tuple[Schema, list[str]]:
+    """Change everything; the schema and a sentence per change."""
+    check_specs(entities)
+    database.check_format()
+    for statement in database.own_tables:
+        database.execute(statement)
+    renamed = _rename(database, renames)
+    tables = {spec.name: Table(spec, database.dialect) for spec in entities}
+    stored = stored_schema(database)
+    steps = compare(database, tables, stored, drops)
+    _decided(steps, renames)
+    _run(database, steps)
+    unfilled = _unfilled(tables, stored)
+    indexes = Steps(drops)
+    compare_indexes(database, tables, indexes)
+    if indexes.plan:
+        raise SchemaError("`@unique` does not hold for the stored data", plan=indexes.plan)
+    _run(database, indexes)
+    for name, table in tables.items():
+        _store(database, name, table, unfilled)
+    created = tables.keys() - stored.keys()
+    changes = [
+        line
+        for line in indexes.changes
+        if not any(f"`{name}." in line for name in created)  # part of creating the entity
+    ]
+    return Schema(tables, unfilled), [*renamed, *steps.changes, *changes]
+
+
+def _run(database: SchemaDatabase, steps: Steps) -> None:
+    for sql, values in steps.statements:
+        database.execute(sql, values)
+
+
+def _decided(steps: Steps, renames: Mapping[str, str]) -> None:
+    """Stop unless every step that could lose data is decided."""
+    if not steps.plan:
+        return
+    options = [f"--rename {old}={new}" for old, new in renames.items()]
+    options += [f"--drop {name}" for name in steps.drops]
+    options += steps.options
+    raise SchemaError(
+        "the stored data does not fit the entities any more",
+        plan=steps.plan,
+        command=f"{COMMAND} {' '.join(dict.fromkeys(options))}",
+    )
 
 
 def _unfilled(
@@ -165,15 +207,14 @@ def _unfilled(
     )
 
 
-def backfill(database: Database, schema: Schema) -> None:
+def backfill(database: SchemaDatabase, schema: Schema) -> None:
     """Give old records the defaults of fields that are new, in one transaction.
 
     Raises:
         SchemaError: A default does not fit its field.
         StoreError: The database refused.
     """
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with _schema_change(database, keep=True):
         for name, field_name in schema.unfilled:
             table = schema.tables[name]
             spec = next(spec for spec in table.fields if spec.name == field_name)
@@ -185,11 +226,6 @@ def backfill(database: Database, schema: Schema) -> None:
                 )
         for name in {name for name, _ in schema.unfilled}:
             _store(database, name, schema.tables[name], ())
-    except BaseException:
-        if database.in_transaction():
-            database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
 
 
 def _default_cell(table: Table, spec: FieldSpec) -> StoredCell:
@@ -203,47 +239,17 @@ def _default_cell(table: Table, spec: FieldSpec) -> StoredCell:
         raise SchemaError(f"the default of `{table.name}.{spec.name}` {fault}") from None
 
 
-def _keep_copy(database: Database) -> None:
-    """Copy the database to `flin-before-<n>.db` beside it."""
-    folder = database.path.parent
-    number = 1
-    while (copy := folder / f"{database.path.stem}-before-{number}.db").exists():
-        number += 1
-    database.execute("VACUUM INTO ?", (str(copy),))
-    copy.chmod(0o600)
-
-
-def _check_format(database: Database) -> None:
-    (application,) = database.query("PRAGMA application_id")[0]
-    (version,) = database.query("PRAGMA user_version")[0]
-    if application == 0 and version == 0:
-        (count,) = database.query("SELECT COUNT(*) FROM sqlite_schema")[0]
-        if count:
-            raise SchemaError(f"{database.path} is a database of another program")
-        database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        database.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-    elif application != APPLICATION_ID:
-        raise SchemaError(f"{database.path} is a database of another program")
-    elif version > FORMAT_VERSION:
-        raise SchemaError(
-            f"{database.path} was written by a newer flinfast (format {version}, "
-            f"this one knows {FORMAT_VERSION}): upgrade flinfast"
-        )
-
-
 # --- stored declarations ----------------------------------------
 
-# Field name -> {"type", "target", for an enum "variants", "fill" while `backfill` is due}.
-Stored = dict[str, dict[str, Any]]
 
-
-def _stored(database: Database) -> dict[str, Stored]:
-    rows = database.query("SELECT entity, fields FROM _flin_schema")
+def stored_schema(database: SchemaDatabase) -> dict[str, Stored]:
+    """Fields by entity, as the database has them."""
+    rows = database.query("SELECT entity, fields FROM _flin_schema ORDER BY entity")
     return {name: json.loads(text) for name, text in rows}
 
 
 def _store(
-    database: Database, name: str, table: Table, unfilled: Collection[tuple[str, str]]
+    database: SchemaDatabase, name: str, table: Table, unfilled: Collection[tuple[str, str]]
 ) -> None:
     fields = {
         spec.name: _stored_form(spec) | ({"fill": True} if (name, spec.name) in unfilled else {})
@@ -251,7 +257,7 @@ def _store(
     }
     database.execute(
         "INSERT INTO _flin_schema VALUES (?, ?) ON CONFLICT (entity) DO UPDATE "
-        "SET fields = excluded.fields WHERE fields <> excluded.fields",
+        "SET fields = excluded.fields WHERE _flin_schema.fields <> excluded.fields",
         (name, json.dumps(fields)),
     )
 
@@ -261,216 +267,81 @@ def _stored_form(spec: FieldSpec) -> dict[str, Any]:
     return form | {"variants": spec.variants} if spec.type == "enum" else form
 
 
-def _rename(database: Database, renames: Mapping[str, str]) -> None:
-    stored = _stored(database)
-    for source, new in renames.items():
-        entity, _, old = source.partition(".")
-        fields = stored.get(entity, {})
-        if old not in fields or new in fields:
-            raise SchemaError(
-                f"cannot rename `{source}` to `{new}`: no such stored field, or taken"
-            )
-        for index in _index_names(database, entity, old):
-            database.execute(f"DROP INDEX {quote(index)}")
-        database.execute(f"ALTER TABLE {quote(entity)} RENAME COLUMN {quote(old)} TO {quote(new)}")
-        fields = {new if name == old else name: kind for name, kind in fields.items()}
-        stored[entity] = fields
-        database.execute(
-            "UPDATE _flin_schema SET fields = ? WHERE entity = ?", (json.dumps(fields), entity)
-        )
+# --- renames ----------------------------------------
 
 
-# --- comparison ----------------------------------------
-
-
-def _drop_entity(database: Database, name: str, steps: _Steps, drops: Collection[str]) -> None:
-    (count,) = database.query(f"SELECT COUNT(*) FROM {quote(name)}")[0]
-    if count and name not in drops:
-        steps.ask(
-            f"entity `{name}` is no longer declared: its {count} records would be dropped",
-            f"--drop {name}",
-        )
-        return
-    steps.run(f"DROP TABLE {quote(name)}")
-    steps.run(f"DROP TABLE {quote(f'{TABLE_PREFIX}history_{name}')}")
-    steps.run("DELETE FROM _flin_schema WHERE entity = ?", (name,))
-
-
-def _compare(
-    database: Database, table: Table, stored: Stored, steps: _Steps, drops: Collection[str]
-) -> None:
-    gone = [name for name in stored if name not in table.columns]
-    new = [spec for spec in table.fields if spec.name not in stored]
-    for name in gone:
-        _drop_field(database, table, name, stored[name], new, steps, drops)
-    for spec in new:
-        _add_field(table, spec, steps)
-    for spec in table.fields:
-        if spec.name in stored:
-            _change_field(database, table, spec, stored[spec.name], steps, drops)
-
-
-def _drop_field(
-    database: Database,
-    table: Table,
-    name: str,
-    stored: dict[str, Any],
-    new: list[FieldSpec],
-    steps: _Steps,
-    drops: Collection[str],
-) -> None:
-    path = f"{table.name}.{name}"
-    count = _count(database, table, name)
-    if count and path not in drops:
-        twins = [spec.name for spec in new if _same_type(spec, stored)]
-        rename = f", or keep them with `--rename {path}={twins[0]}`" if twins else ""
-        steps.ask(
-            f"field `{path}` is no longer declared: its {count} values would be dropped{rename}",
-            f"--drop {path}",
-        )
-        return
-    for index in _index_names(database, table.name, name):
-        steps.run(f"DROP INDEX {quote(index)}")
-    steps.run(f"ALTER TABLE {quote(table.name)} DROP COLUMN {quote(name)}")
-
-
-def _add_field(table: Table, spec: FieldSpec, steps: _Steps) -> None:
-    column = table.columns[spec.name]
-    name = quote(table.name)
-    steps.run(f"ALTER TABLE {name} ADD COLUMN {quote(spec.name)} {column.sql_type}")
-
-
-def _change_field(
-    database: Database,
-    table: Table,
-    spec: FieldSpec,
-    stored: dict[str, Any],
-    steps: _Steps,
-    drops: Collection[str],
-) -> None:
-    old_type, old_target = stored["type"], stored["target"]
-    path = f"{table.name}.{spec.name}"
-    dropped = set(stored.get("variants", ())) - set(spec.variants)
-    if spec.type == "enum" and (old_type == "text" or (old_type == "enum" and dropped)):
-        _check_variants(database, table, spec, steps, drops)
-    if (old_type, old_target) == (spec.type, spec.target):
-        return
-    same_cells = spec.type in _SAME_CELLS.get(old_type, ()) and old_target == spec.target
-    if same_cells or (old_type == "text" and spec.type == "enum"):
-        return
-    count = _count(database, table, spec.name)
-    column = table.columns[spec.name]
-    name, cells = quote(spec.name), quote(f"{TABLE_PREFIX}new")
-    convert = f"CAST({name} AS REAL)" if (old_type, spec.type) == ("int", "number") else ""
-    if count and convert:
-        limit = 1 << 53  # integers beyond this lose digits as 64-bit floats
-        sql = f"SELECT COUNT(*) FROM {quote(table.name)} WHERE {name} NOT BETWEEN ? AND ?"
-        convert = "" if database.query(sql, (-limit, limit))[0][0] else convert
-    if count and not convert and path not in drops:
-        steps.ask(
-            f"field `{path}` changed from {_shown(old_type, old_target)} to "
-            f"{_shown(spec.type, spec.target)}: its {count} values would be dropped",
-            f"--drop {path}",
-        )
-        return
-    for index in _index_names(database, table.name, spec.name):
-        steps.run(f"DROP INDEX {quote(index)}")
-    alter = f"ALTER TABLE {quote(table.name)}"
-    steps.run(f"{alter} ADD COLUMN {cells} {column.sql_type}")
-    if convert and path not in drops:
-        steps.run(f"UPDATE {quote(table.name)} SET {cells} = {convert}")
-    steps.run(f"{alter} DROP COLUMN {name}")
-    steps.run(f"{alter} RENAME COLUMN {cells} TO {name}")
-
-
-def _check_variants(
-    database: Database, table: Table, spec: FieldSpec, steps: _Steps, drops: Collection[str]
-) -> None:
-    """Stop at values that are no variant any more, or drop just those."""
-    path = f"{table.name}.{spec.name}"
-    name = quote(spec.name)
-    unknown = f"{name} NOT IN ({', '.join('?' * len(spec.variants))})"  # NULL: not unknown
-    if path in drops:
-        steps.run(f"UPDATE {quote(table.name)} SET {name} = NULL WHERE {unknown}", spec.variants)
-        return
-    rows = database.query(
-        f"SELECT {name}, COUNT(*) FROM {quote(table.name)} WHERE {unknown} "
-        f"GROUP BY 1 ORDER BY 1 LIMIT {SHOWN_MAX}",
-        spec.variants,
-    )
-    for value, count in rows:
-        steps.ask(
-            f"`{path}` is {value!r} in {count} records, which is no variant of its enum any more",
-            f"--drop {path}",
-        )
-
-
-def _same_type(spec: FieldSpec, stored: dict[str, Any]) -> bool:
-    return bool(spec.type == stored["type"] and spec.target == stored["target"])
-
-
-def _shown(type_name: str, target: str) -> str:
-    if type_name == "list" and target:
-        return f"[{target}]"
-    return target or type_name
-
-
-def _count(database: Database, table: Table, name: str) -> int:
-    sql = f"SELECT COUNT({quote(name)}) FROM {quote(table.name)}"
-    return int(database.query(sql)[0][0])
-
-
-# --- indexes ----------------------------------------
-
-
-def _index_names(database: Database, entity: str, name: str) -> list[str]:
-    wanted = {f"{TABLE_PREFIX}{what}_{entity}_{name}" for what in ("unique", "index")}
-    rows = database.query(
-        "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?", (entity,)
-    )
-    return [index for (index,) in rows if index in wanted]
-
-
-def _indexes(database: Database, tables: Mapping[str, Table]) -> None:
-    """Make and drop indexes until they are the declared ones; stop at duplicates."""
-    rows = database.query(
-        "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
-    )
-    present = {name for name, owner in rows if owner in tables}
-    wanted: dict[str, tuple[Table, Column]] = {}
-    for table in tables.values():
-        for column in table.columns.values():
-            if column.indexed:
-                wanted[table.index_name(column)] = (table, column)
-    for name in present - wanted.keys():
-        if name.startswith(TABLE_PREFIX):
-            database.execute(f"DROP INDEX {quote(name)}")
-    plan = []
-    for name, (table, column) in wanted.items():
-        if name in present:
-            continue
-        duplicates = _duplicates(database, table, column)
-        if duplicates:
-            plan.append(duplicates)
+def _rename(database: SchemaDatabase, renames: Mapping[str, str]) -> list[str]:
+    """Rename entities, then fields; a sentence for each."""
+    done = []
+    for old, new in sorted(renames.items(), key=lambda item: "." in item[0]):
+        stored = stored_schema(database)
+        entity, dot, field = old.partition(".")
+        if dot:
+            _rename_field(database, stored.get(entity, {}), entity, field, new)
         else:
-            database.execute(table.create_index(column))
-    if plan:
-        raise SchemaError("`@unique` does not hold for the stored data", plan=plan)
+            _rename_entity(database, stored, old, new)
+        done.append(f"rename {'field' if dot else 'entity'} `{old}` to `{new}`")
+    return done
 
 
-def _duplicates(database: Database, table: Table, column: Column) -> str:
-    if column.field is None or not column.field.unique:
-        return ""
-    name = quote(column.name)
-    rows = database.query(
-        f"SELECT COUNT(*), MIN(ids) FROM (SELECT group_concat(id, ', ') AS ids "
-        f"FROM {quote(table.name)} WHERE deleted_at IS NULL AND {name} IS NOT NULL "
-        f"GROUP BY {name} HAVING COUNT(*) > 1)"
+def _cannot_rename(old: str, new: str) -> SchemaError:
+    return SchemaError(
+        f"cannot rename `{old}` to `{new}`: nothing stored has the old name, or the new one is "
+        "taken"
     )
-    count, ids = rows[0]
-    if not count:
-        return ""
-    return (
-        f"`{table.name}.{column.name}` is `@unique`, but {count} values are shared by live "
-        f"records (for example of the records {ids}): change or delete all but one of each"
+
+
+def _drop_indexes(database: SchemaDatabase, names: Collection[str]) -> None:
+    """Indexes have names made from their fields; the right ones are made afterwards."""
+    for name in names:
+        database.execute(f"DROP INDEX {quote(name)}")
+
+
+def _rename_field(
+    database: SchemaDatabase, fields: Stored, entity: str, old: str, new: str
+) -> None:
+    if old not in fields or new in fields or not new.isidentifier():
+        raise _cannot_rename(f"{entity}.{old}", new)
+    _drop_indexes(database, index_names(database, entity, old))
+    database.execute(f"ALTER TABLE {quote(entity)} RENAME COLUMN {quote(old)} TO {quote(new)}")
+    _rename_in_history(database, quote(f"{TABLE_PREFIX}history_{entity}"), old, new)
+    fields = {new if name == old else name: kind for name, kind in fields.items()}
+    _put_fields(database, entity, fields)
+
+
+def _rename_in_history(database: SchemaDatabase, history: str, old: str, new: str) -> None:
+    """Old versions are maps of names to cells: they get the new name as well."""
+    place = 0
+    sql = f"SELECT place, data FROM {history} WHERE place > ? ORDER BY place LIMIT {BATCH}"
+    while rows := database.query(sql, (place,)):
+        for place, data in rows:
+            cells: dict[str, Any] = msgpack.unpackb(data)
+            if old in cells:
+                cells[new] = cells.pop(old)
+                sql_update = f"UPDATE {history} SET data = ? WHERE place = ?"
+                database.execute(sql_update, (msgpack.packb(cells), place))
+
+
+def _rename_entity(database: SchemaDatabase, stored: dict[str, Stored], old: str, new: str) -> None:
+    if old not in stored or new in stored or not new.isidentifier():
+        raise _cannot_rename(old, new)
+    ours = [name for name, owner in database.indexes() if owner == old]
+    _drop_indexes(database, [name for name in ours if name.startswith(TABLE_PREFIX)])
+    for prefix in ("", f"{TABLE_PREFIX}history_"):
+        before, after = quote(prefix + old), quote(prefix + new)
+        database.execute(f"ALTER TABLE {before} RENAME TO {after}")
+    database.execute("UPDATE _flin_schema SET entity = ? WHERE entity = ?", (new, old))
+    stored[new] = stored.pop(old)
+    for entity, fields in stored.items():
+        if any(kind["target"] == old for kind in fields.values()):
+            changed = {
+                name: {**kind, "target": new} if kind["target"] == old else kind
+                for name, kind in fields.items()
+            }
+            _put_fields(database, entity, changed)
+
+
+def _put_fields(database: SchemaDatabase, entity: str, fields: Stored) -> None:
+    database.execute(
+        "UPDATE _flin_schema SET fields = ? WHERE entity = ?", (json.dumps(fields), entity)
     )

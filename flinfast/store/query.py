@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from flinfast.errors import RuntimeFault
 from flinfast.store.codec import to_id
-from flinfast.store.condition import Params, Template, Tree, settle
+from flinfast.store.condition import Template, settle
 from flinfast.store.evaluate import Reference, evaluate, truthy
+from flinfast.store.predicate import Params, Tree
 from flinfast.store.schema import Column, Value, quote, suggest
 from flinfast.values import Time
 
@@ -164,11 +165,12 @@ class Query:
         where, values, filters = self._plan()
         if limit is None or (self._limit is not None and self._limit < limit):
             limit = self._limit
-        in_python = bool(filters) or any(callable(key) for key, _ in self._order)
+        in_python = bool(filters) or self._is_sorted_here()
         sql = self._statement(where, paged=not in_python and self._is_paged(limit))
         if not in_python and self._is_paged(limit):
-            values = (*values, -1 if limit is None else limit, self._offset)
-        rows = entity.rows(sql, values)
+            no_limit = entity.table.dialect.no_limit
+            values = (*values, no_limit if limit is None else limit, self._offset)
+        rows = entity.fetch(sql, values)
         records = [entity.record(row) for row in rows]
         if in_python:
             for keep in filters:
@@ -179,6 +181,14 @@ class Query:
         if self._with:
             self._load_references(records)
         return records
+
+    def _is_sorted_here(self) -> bool:
+        """Whether Python sorts: by functions, or cells that the engine has no order for."""
+        return any(callable(key) or self._needs_python(key) for key, _ in self._order)
+
+    def _needs_python(self, name: str) -> bool:
+        table = self._entity.table
+        return not table.dialect.types_any and table.columns[name].kind == "any"
 
     def _is_paged(self, limit: int | None) -> bool:
         return limit is not None or self._offset > 0
@@ -199,21 +209,22 @@ class Query:
         return " AND ".join(texts), values, filters
 
     def _statement(self, where: str, *, paged: bool) -> str:
-        order = tuple(item for item in self._order if not callable(item[0]))
+        order = () if self._is_sorted_here() else self._order
         cache = self._entity.statements
         key = (where, order, paged)
         sql = cache.get(key)
         if sql is None:
             if len(cache) >= STATEMENTS_MAX:
                 cache.clear()
-            terms = [quote(name) + (" DESC" if desc else "") for name, desc in order]
+            term = self._entity.table.dialect.order
+            terms = [term(name, descending=desc) for name, desc in order]
             sql = f"{self._entity.select}{_where_text(where)} ORDER BY {', '.join([*terms, 'id'])}"
             cache[key] = sql = sql + (" LIMIT ? OFFSET ?" if paged else "")
         return sql
 
     def _sort(self, records: list[Record]) -> None:
         """Stable sorts, last key first; rows already come in id order."""
-        if not any(callable(key) for key, _ in self._order):
+        if not self._is_sorted_here():
             return
         records.sort(key=lambda record: record.id or 0)
         for key, descending in reversed(self._order):
@@ -249,7 +260,7 @@ class Query:
     def last(self) -> Record | None:
         """The last record, or None."""
         simple = self._limit is None and not self._offset and not self._filters
-        if self._rows is None and simple and not any(callable(key) for key, _ in self._order):
+        if self._rows is None and simple and not self._is_sorted_here():
             query = self._copy()
             query._order = tuple((key, not desc) for key, desc in self._order)
             if ("id", True) not in query._order:
@@ -291,18 +302,15 @@ class Query:
         if column.kind != "number":
             raise _bad_argument(method, "a numeric field", f"`{name}`")
         field = quote(column.name)
-        is_integer = column.sql_type == "INTEGER"
-        if is_integer:  # in halves: SQLite's own sum stops at 64 bits
-            high, low = f"SUM({field} >> 32)", f"SUM({field} & 4294967295)"
-        else:
-            high, low = "0", f"SUM({field})"
+        is_integer = column.is_integer
+        high, low = self._entity.table.dialect.total(field, is_integer=is_integer)
         found = self._aggregate(f"COUNT({field}), {high}, {low}")
         if found is None:
             values = [v for v in map(_field_reader(column.name), self.rows()) if v is not None]
             return sum(values), len(values)
         count, top, rest = found
         if is_integer:
-            return ((top or 0) << 32) + (rest or 0), count
+            return (int(top or 0) << 32) + int(rest or 0), count
         if rest is None:  # nothing, or infinities of both signs
             rest = math.nan if count else 0.0
         return rest, count
@@ -332,13 +340,14 @@ class Query:
         """One row of SQL aggregates; None when Python must look at the records."""
         where, values, filters = self._plan()
         paged = self._is_paged(self._limit)
-        if filters or (paged and any(callable(key) for key, _ in self._order)):
+        if filters or (paged and self._is_sorted_here()):
             return None
         source = f"{quote(self._entity.name)}{_where_text(where)}"
         if paged:
             statement = self._statement(where, paged=True)
-            source = f"({statement})"
-            values = (*values, -1 if self._limit is None else self._limit, self._offset)
+            source = f"({statement}) AS page"
+            no_limit = self._entity.table.dialect.no_limit
+            values = (*values, no_limit if self._limit is None else self._limit, self._offset)
         return self._entity.rows(f"SELECT {expressions} FROM {source}", values)[0]
 
     def group_by(self, name: Value) -> dict[str, list[Record]]:

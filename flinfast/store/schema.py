@@ -10,11 +10,29 @@ One entity is one STRICT table of the same name. Columns, in the order every rec
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from flinfast.errors import SchemaError
+from flinfast.store.dialect import NAME_BYTES_MAX, SQLITE, Dialect, quote
+
+__all__ = [
+    "Column",
+    "EntitySpec",
+    "FieldSpec",
+    "Kind",
+    "Row",
+    "Stored",
+    "Table",
+    "Value",
+    "check_specs",
+    "index_name",
+    "quote",
+    "suggest",
+]
 
 Value = Any  # a FLIN value: see flinfast/values.py
 Stored = int | float | str | bytes | None  # what one SQLite cell holds
@@ -22,21 +40,21 @@ Row = tuple[Any, ...]  # cells in column order
 
 Kind = Literal["number", "text", "bool", "time", "bytes", "ref", "any", "list", "map"]
 
-# FLIN field type -> (SQLite column type, kind of value that conditions reason about).
-_TYPES: Final[dict[str, tuple[str, Kind]]] = {
-    "text": ("TEXT", "text"),
-    "enum": ("TEXT", "text"),
-    "int": ("INTEGER", "number"),
-    "number": ("REAL", "number"),
-    "duration": ("INTEGER", "number"),  # milliseconds
-    "bool": ("INTEGER", "bool"),  # 0 or 1
-    "time": ("INTEGER", "time"),  # milliseconds since 1970 UTC
-    "bytes": ("BLOB", "bytes"),
-    "ref": ("INTEGER", "ref"),  # id of the target record
-    "list": ("BLOB", "list"),  # MessagePack
-    "map": ("BLOB", "map"),  # MessagePack
-    "any": ("ANY", "any"),  # int, number and text natively, the rest as MessagePack
-    "file": ("ANY", "any"),
+# FLIN field type -> kind of value that conditions reason about.
+_KINDS: Final[dict[str, Kind]] = {
+    "text": "text",
+    "enum": "text",
+    "int": "number",
+    "number": "number",
+    "duration": "number",  # milliseconds
+    "bool": "bool",  # 0 or 1
+    "time": "time",  # milliseconds since 1970 UTC
+    "bytes": "bytes",
+    "ref": "ref",  # id of the target record
+    "list": "list",  # MessagePack
+    "map": "map",  # MessagePack
+    "any": "any",  # int, number and text natively, the rest as MessagePack
+    "file": "any",
 }
 
 AUTO_FIELDS: Final = ("id", "created_at", "updated_at", "deleted_at", "version")
@@ -91,7 +109,6 @@ class Column:
         index: Position in a record row.
         kind: How conditions compare it.
         type: FLIN type name.
-        sql_type: SQLite type in the STRICT table.
         field: The declaration, None for an auto field.
     """
 
@@ -99,8 +116,12 @@ class Column:
     index: int
     kind: Kind
     type: str
-    sql_type: str
     field: FieldSpec | None
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether its cells are 64-bit integers."""
+        return self.type in ("int", "duration", "ref", "time", "bool")
 
     @property
     def target(self) -> str:
@@ -115,23 +136,18 @@ class Column:
         )
 
 
-def quote(name: str) -> str:
-    """An SQL identifier, quoted."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 @dataclass(frozen=True)
 class Table:
     """Columns and SQL text of one entity; made once, statements are constant per table."""
 
     spec: EntitySpec
+    dialect: Dialect = SQLITE
     columns: dict[str, Column] = field(init=False)
 
     def __post_init__(self) -> None:
-        columns: dict[str, Column] = {"id": Column("id", 0, "number", "int", "INTEGER", None)}
+        columns: dict[str, Column] = {"id": Column("id", 0, "number", "int", None)}
         for position, spec in enumerate(self.spec.fields, 1):
-            sql_type, kind = _TYPES[spec.type]
-            columns[spec.name] = Column(spec.name, position, kind, spec.type, sql_type, spec)
+            columns[spec.name] = Column(spec.name, position, _KINDS[spec.type], spec.type, spec)
         auto: tuple[tuple[str, str], ...] = (
             ("created_at", "time"),
             ("updated_at", "time"),
@@ -139,8 +155,7 @@ class Table:
             ("version", "int"),
         )
         for name, type_name in auto:
-            sql_type, kind = _TYPES[type_name]
-            columns[name] = Column(name, len(columns), kind, type_name, sql_type, None)
+            columns[name] = Column(name, len(columns), _KINDS[type_name], type_name, None)
         object.__setattr__(self, "columns", columns)
 
     @property
@@ -155,21 +170,7 @@ class Table:
 
     def create(self) -> list[str]:
         """Statements that make the table and its history table, without indexes."""
-        parts = ["id INTEGER PRIMARY KEY AUTOINCREMENT"]
-        parts += [f"{quote(spec.name)} {self.columns[spec.name].sql_type}" for spec in self.fields]
-        parts += [
-            "created_at INTEGER NOT NULL",
-            "updated_at INTEGER NOT NULL",
-            "deleted_at INTEGER",
-            "version INTEGER NOT NULL",
-            "_flin_history INTEGER",
-        ]
-        return [
-            f"CREATE TABLE {quote(self.name)} ({', '.join(parts)}) STRICT",
-            f"CREATE TABLE {self.history} (place INTEGER PRIMARY KEY, previous INTEGER, "
-            "id INTEGER NOT NULL, version INTEGER NOT NULL, updated_at INTEGER NOT NULL, "
-            "data BLOB NOT NULL) STRICT",
-        ]
+        return self.dialect.create(self)
 
     @property
     def fields(self) -> tuple[FieldSpec, ...]:
@@ -181,7 +182,8 @@ class Table:
         """Quoted name of the table of previous versions."""
         return quote(f"{TABLE_PREFIX}history_{self.name}")
 
-    def insert(self) -> str:
+    @cached_property
+    def insert_sql(self) -> str:
         """INSERT of the declared fields, created_at, updated_at; version is 1."""
         names = [quote(spec.name) for spec in self.fields]
         marks = ["?"] * (len(names) + 2)
@@ -190,8 +192,9 @@ class Table:
             f"version) VALUES ({', '.join(marks)}, 1)"
         )
 
-    def update(self) -> str:
-        """UPDATE of the declared fields, updated_at, version where id; after `archive`."""
+    @cached_property
+    def update_sql(self) -> str:
+        """UPDATE of the declared fields, updated_at, version where id; after `archive_sql`."""
         names = [quote(spec.name) for spec in self.fields]
         sets = ", ".join(f"{name} = ?" for name in [*names, "updated_at", "version"])
         return (
@@ -199,7 +202,8 @@ class Table:
             "WHERE id = ?"
         )
 
-    def archive(self) -> str:
+    @cached_property
+    def archive_sql(self) -> str:
         """Append data to the history where id, version and deleted_at are still the given ones."""
         return (
             f"INSERT INTO {self.history} (previous, id, version, updated_at, data) "
@@ -207,11 +211,20 @@ class Table:
             "WHERE id = ? AND version = ? AND deleted_at IS ?"
         )
 
+    @property
+    def unarchive_sql(self) -> str:
+        """Takes back the last `archive_sql`."""
+        return f"DELETE FROM {self.history} WHERE place = last_insert_rowid()"
+
+    @cached_property
+    def restore_sql(self) -> str:
+        """Clears deleted_at where id."""
+        return f"UPDATE {quote(self.name)} SET deleted_at = NULL WHERE id = ?"
+
     def index_name(self, column: Column) -> str:
         """Unquoted name of the index on a column; it differs for a unique one."""
         assert column.field is not None
-        what = "unique" if column.field.unique else "index"
-        return f"{TABLE_PREFIX}{what}_{self.name}_{column.name}"
+        return index_name("unique" if column.field.unique else "index", self.name, column.name)
 
     def create_index(self, column: Column) -> str:
         """Statement that makes the partial index over live records."""
@@ -221,6 +234,15 @@ class Table:
             f"CREATE {unique}INDEX {quote(self.index_name(column))} "
             f"ON {quote(self.name)} ({quote(column.name)}) WHERE deleted_at IS NULL"
         )
+
+
+def index_name(what: str, entity: str, field: str) -> str:
+    """Unquoted name of a "unique" or plain "index"; a long one ends in a digest instead."""
+    name = f"{TABLE_PREFIX}{what}_{entity}_{field}"
+    if len(name.encode()) <= NAME_BYTES_MAX:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:40]
+    return f"{TABLE_PREFIX}{what}_{digest}"
 
 
 def check_specs(entities: Sequence[EntitySpec]) -> None:
@@ -245,7 +267,7 @@ def check_specs(entities: Sequence[EntitySpec]) -> None:
                 )
         _check_names(f"field of `{spec.name}`", [*AUTO_FIELDS, *(f.name for f in spec.fields)])
         for item in spec.fields:
-            if item.type not in _TYPES:
+            if item.type not in _KINDS:
                 raise SchemaError(f"`{spec.name}.{item.name}` has the unknown type `{item.type}`")
             if (item.target or item.type == "ref") and item.target not in names:
                 raise SchemaError(

@@ -7,23 +7,15 @@ loop turn.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
-from flinfast.store.commit import GroupCommit
-from flinfast.store.sqlite import Database
-
-CREATE: Final = (
-    "CREATE TABLE IF NOT EXISTS _flin_session (id TEXT PRIMARY KEY, data BLOB NOT NULL, "
-    "expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS _flin_session_expires ON _flin_session (expires_ms)",
-)
+from flinfast.store.engine import Database, Transactions
 
 
 class SessionTable:
     """The table `_flin_session`."""
 
     def __init__(
-        self, database: Database, commit: GroupCommit, clock_ms: Callable[[], int]
+        self, database: Database, commit: Transactions, clock_ms: Callable[[], int]
     ) -> None:
         self._database = database
         self._commit = commit

@@ -25,8 +25,10 @@ from typing import Any, Final
 
 import apsw
 
-from flinfast.errors import DurabilityError, RuntimeFault, StoreError
-from flinfast.store.schema import Row
+from flinfast.errors import DurabilityError, RuntimeFault, SchemaError, StoreError
+from flinfast.store.dialect import SQLITE
+from flinfast.store.engine import UniqueViolation
+from flinfast.store.schema import Row, Table
 
 FILE_NAME: Final = "flin.db"
 APPLICATION_ID: Final = 0x464C494E  # "FLIN" in the file header
@@ -67,22 +69,12 @@ _MESSAGES: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
 )
 
 
-class UniqueViolation(Exception):  # noqa: N818 - becomes a UniqueFault, never leaves store
-    """A statement met a unique index.
-
-    Attributes:
-        column: Name of the first column of that index.
-    """
-
-    def __init__(self, column: str) -> None:
-        super().__init__(column)
-        self.column = column
-
-
 class Database:
     """One connection to the database file.
 
     Attributes:
+        dialect: SQLite's.
+        own_tables: Statements that make the tables that hold no records.
         path: The database file.
         wal_pages: Pages in the log after the last commit of this connection.
         aborted: SQLite rolled the transaction back by itself, after an error in a statement.
@@ -91,6 +83,15 @@ class Database:
     Raises:
         StoreError: The file cannot be opened as a database of ours.
     """
+
+    dialect = SQLITE
+    own_tables: tuple[str, ...] = (
+        "CREATE TABLE IF NOT EXISTS _flin_schema (entity TEXT PRIMARY KEY, fields TEXT NOT NULL) "
+        "STRICT, WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS _flin_session (id TEXT PRIMARY KEY, data BLOB NOT NULL, "
+        "expires_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+        "CREATE INDEX IF NOT EXISTS _flin_session_expires ON _flin_session (expires_ms)",
+    )
 
     def __init__(
         self,
@@ -201,6 +202,73 @@ class Database:
             raise self._failure(error) from error
         except apsw.Error as error:
             raise self._failure(error) from error
+
+    # --- records ----------------------------------------
+
+    def insert(self, table: Table, values: Sequence[Any]) -> int:
+        """Insert a record; its id. Raises as execute()."""
+        self.execute(table.insert_sql, values)
+        return self.last_id()
+
+    def replace(self, table: Table, old: Row, cells: Sequence[Any], now: int, data: bytes) -> bool:
+        """Archive the version that was read, then write the next one; see `engine.Database`."""
+        id, deleted, version = old[0], old[-2], old[-1]
+        self.execute(table.archive_sql, (data, id, version, deleted))
+        if not self.changes():
+            return False
+        try:
+            self.execute(table.update_sql, (*cells, now, version + 1, id))
+        except UniqueViolation:
+            self.execute(table.unarchive_sql)
+            raise
+        return True
+
+    def restore(self, table: Table, row: Row) -> bool:
+        """Clear deleted_at; whether the record still exists. Raises as execute()."""
+        self.execute(table.restore_sql, (row[0],))
+        return bool(self.changes())
+
+    # --- schema ----------------------------------------
+
+    @property
+    def label(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def begin_schema(self) -> None:
+        """Begin a transaction that holds the write lock."""
+        self.execute("BEGIN IMMEDIATE")
+
+    def end_schema(self, *, keep: bool) -> None:
+        """Commit it, or take it back."""
+        if keep:
+            self.execute("COMMIT")
+        elif self.in_transaction():
+            self.execute("ROLLBACK")
+
+    def check_format(self) -> None:
+        """Refuse a database that is not ours or of a newer version; raises SchemaError."""
+        (application,) = self.query("PRAGMA application_id")[0]
+        (version,) = self.query("PRAGMA user_version")[0]
+        if application == 0 and version == 0:
+            (count,) = self.query("SELECT COUNT(*) FROM sqlite_schema")[0]
+            if count:
+                raise SchemaError(f"{self.path} is a database of another program")
+            self.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+        elif application != APPLICATION_ID:
+            raise SchemaError(f"{self.path} is a database of another program")
+        elif version > FORMAT_VERSION:
+            raise SchemaError(
+                f"{self.path} was written by a newer flinfast (format {version}, "
+                f"this one knows {FORMAT_VERSION}): upgrade flinfast"
+            )
+
+    def indexes(self) -> list[tuple[str, str]]:
+        """Names of indexes that were made by statements, with their tables."""
+        return self.query(
+            "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
+        )
 
     def in_transaction(self) -> bool:
         """Whether a transaction is open."""

@@ -10,18 +10,16 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from flinfast.errors import DurabilityError, RuntimeFault, StoreError
+from flinfast.errors import DurabilityError, StoreError
+from flinfast.store.base import BaseStore
 from flinfast.store.commit import CallSoon, GroupCommit, RunInThread
 from flinfast.store.condition import FUNCTIONS
-from flinfast.store.entity import Entity
-from flinfast.store.migrate import backfill, open_schema
-from flinfast.store.record import Record
-from flinfast.store.schema import EntitySpec, Value
-from flinfast.store.session import SessionTable
+from flinfast.store.migrate import open_schema
+from flinfast.store.schema import EntitySpec
 from flinfast.store.sqlite import FILE_NAME, Database, LogSync, sync_folder
 
 # Pages of 4 KiB. Beyond the first, the log is copied into the database without disturbing
@@ -34,7 +32,7 @@ BUSY_MS: Final = 2_000
 SCAN_LIMIT_S: Final = 2.0
 
 
-class Store:
+class Store(BaseStore):
     """The entities of one program in `folder/flin.db`.
 
     Args:
@@ -55,13 +53,14 @@ class Store:
     Attributes:
         database: The connection.
         group: Transactions and group commit.
-        entities: Handle by entity name.
-        sessions: The table of sessions.
 
     Raises:
         SchemaError: The stored data does not fit the entities.
         StoreError: The database cannot be opened; the message says why.
     """
+
+    database: Database
+    group: GroupCommit
 
     def __init__(
         self,
@@ -107,91 +106,10 @@ class Store:
             sync=self._sync,
             committed=self._maybe_checkpoint,
         )
-        self.entities = {name: Entity(table, self) for name, table in self._schema.tables.items()}
-        self.sessions = SessionTable(self.database, self.group, clock_ms)
-        self.begin = self._begin_first if self._schema.unfilled else self.group.begin
-        self.commit = self.group.commit
-        self.rollback = self.group.rollback
-        self.after_durable = self.group.after_durable
+        self._bind()
 
-    @property
-    def pending(self) -> bool:
-        """Whether something written is not durable yet."""
-        return self.group.pending
-
-    def _begin_first(self, *, writes: bool) -> None:
-        self.backfill()
-        self.group.begin(writes=writes)
-
-    def backfill(self) -> None:
-        """Give old records the defaults of fields that are new since the last start.
-
-        Defaults are code of the program, which is bound to the store: so this is due when the
-        program is, and happens by itself at the latest before the first handler.
-
-        Raises:
-            SchemaError: A default does not fit its field.
-            StoreError: The database refused.
-        """
-        if self._schema.unfilled and self.begin != self.group.begin:
-            self.group.end_turn()
-            backfill(self.database, self._schema)
-            self.begin = self.group.begin
-
-    def handle(self, name: str) -> Entity:
-        """The entity with this name; KeyError when the program declares none."""
-        return self.entities[name]
-
-    # --- statements of FLIN ----------------------------------------
-
-    def save(self, value: Value) -> Record:
-        """`save value`: insert or update; returns the record.
-
-        Raises:
-            ValidationFault: Fields are not valid.
-            UniqueFault: A `@unique` value is taken.
-            ConflictFault: The record changed since it was read.
-            RuntimeFault: FL510, the value is no record.
-            StoreError: The database refused.
-        """
-        record = _record(value, "save")
-        record._entity.save(record)
-        return record
-
-    def delete(self, value: Value) -> None:
-        """`delete value`: soft delete; raises as `save`."""
-        record = _record(value, "delete")
-        record._entity.delete(record)
-
-    def restore(self, value: Value) -> None:
-        """`restore value`: undo a soft delete; raises as `save`."""
-        record = _record(value, "restore")
-        record._entity.restore(record)
-
-    def destroy(self, value: Value) -> None:
-        """`destroy value`: remove the record and its history; raises as `save`."""
-        record = _record(value, "destroy")
-        record._entity.destroy(record)
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """A handler for the console and tests: durable when the block ends without an error.
-
-        Raises:
-            StoreError: What it wrote is lost.
-        """
-        self.begin(writes=True)
-        try:
-            yield
-        except BaseException:
-            self.rollback()
-            raise
-        self.commit()
-        self.flush()
-
-    def flush(self) -> None:
-        """Commit the turn and make it durable now, blocking; raises StoreError."""
-        self.group.flush()
+    def _schema_database(self) -> Database:
+        return self.database
 
     def close(self) -> None:
         """Commit, sync, copy the log into the database and close; more calls do nothing.
@@ -249,17 +167,6 @@ class Store:
         self._checkpoint_at = self.database.wal_pages + CHECKPOINT_PAGES
         if isinstance(result, DurabilityError):
             self.group.fail(result)
-
-
-def _record(value: Value, verb: str) -> Record:
-    if not isinstance(value, Record):
-        what = "none" if value is None else "something that is not an entity"
-        raise RuntimeFault(
-            f"cannot {verb} {what}",
-            code="FL510",
-            hint="test the result of `find` for none first" if value is None else "",
-        )
-    return value
 
 
 def _make_folder(folder: Path, path: Path) -> bool:

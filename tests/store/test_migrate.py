@@ -187,7 +187,7 @@ def test_dropped_field_with_values_stops(reopen: Open) -> None:
     fill(reopen(NAME, COUNT), name="a", count=1)
     error = refused(reopen, FieldSpec("title", "text"), COUNT)
     assert error.plan == (
-        "field `Item.name` is no longer declared: its 1 values would be dropped, "
+        "field `Item.name` is no longer declared: its 1 value would be dropped, "
         "or keep them with `--rename Item.name=title`",
     )
     assert error.command == "flinfast db migrate --drop Item.name"
@@ -203,7 +203,7 @@ def test_dropped_entity_with_records_stops(reopen: Open) -> None:
         store.delete(make(store, "Other"))
     store.close()
     error = refused(reopen, NAME)
-    assert error.plan == ("entity `Other` is no longer declared: its 1 records would be dropped",)
+    assert error.plan == ("entity `Other` is no longer declared: its 1 record would be dropped",)
     assert error.command == "flinfast db migrate --drop Other"
 
 
@@ -299,9 +299,6 @@ def test_drop_by_decision(reopen: Open, tmp_path: Path) -> None:
     store = reopen(new)
     assert store.handle("Item").find(1).flin_get("count") is None
     store.close()
-    copy = Database(tmp_path / "flin-before-1.db")
-    assert copy.query("SELECT name, count FROM Item") == [("a", 1)]
-    copy.close()
 
 
 def test_rename_by_decision(reopen: Open, tmp_path: Path) -> None:

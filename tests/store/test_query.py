@@ -8,7 +8,7 @@ import pytest
 
 from flinfast.errors import RuntimeFault, StoreError
 from flinfast.store import EntitySpec, FieldSpec, Query, Store
-from flinfast.store.condition import LIST_ITEMS_MAX
+from flinfast.store.predicate import LIST_ITEMS_MAX
 from flinfast.values import Time
 from tests.store.store_loop import FakeLoop, make, open_store
 

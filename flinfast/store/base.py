@@ -1,0 +1,149 @@
+"""What the store of every engine has: entities by name, the statements of FLIN, transactions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+
+from flinfast.errors import RuntimeFault
+from flinfast.store.engine import Database, Done, SchemaDatabase, Transactions
+from flinfast.store.entity import Entity
+from flinfast.store.migrate import Schema, backfill
+from flinfast.store.record import Record
+from flinfast.store.schema import Value
+from flinfast.store.session import SessionTable
+
+
+class BaseStore:
+    """The entities of one program; `Store` and `PostgresStore` open it.
+
+    Attributes:
+        clock_ms: Unix time in milliseconds.
+        database: Runs statements.
+        group: Transactions.
+        entities: Handle by entity name.
+        sessions: The table of sessions.
+        waits: Whether statements may suspend the handler that runs them.
+    """
+
+    waits = False
+    clock_ms: Callable[[], int]
+    database: Database
+    group: Transactions
+    entities: Mapping[str, Entity]
+    sessions: SessionTable
+    begin: Callable[..., None]
+    commit: Callable[[], bool]
+    rollback: Callable[[], None]
+    after_durable: Callable[[Done], None]
+    _schema: Schema
+
+    def _bind(self) -> None:
+        """Hand out entities, sessions and transactions; database and group are there."""
+        self.entities = {name: Entity(table, self) for name, table in self._schema.tables.items()}
+        self.sessions = SessionTable(self.database, self.group, self.clock_ms)
+        self.begin = self._begin_first if self._schema.unfilled else self.group.begin
+        self.commit = self.group.commit
+        self.rollback = self.group.rollback
+        self.after_durable = self.group.after_durable
+
+    def _schema_database(self) -> SchemaDatabase:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Write everything out and close; more calls do nothing.
+
+        Raises:
+            StoreError: What was written last is lost.
+        """
+        raise NotImplementedError
+
+    @property
+    def pending(self) -> bool:
+        """Whether something written is not durable yet."""
+        return self.group.pending
+
+    def _begin_first(self, *, writes: bool) -> None:
+        self.backfill()
+        self.group.begin(writes=writes)
+
+    def backfill(self) -> None:
+        """Give old records the defaults of fields that are new since the last start.
+
+        Defaults are code of the program, which is bound to the store: so this is due when the
+        program is, and happens by itself at the latest before the first handler.
+
+        Raises:
+            SchemaError: A default does not fit its field.
+            StoreError: The database refused.
+        """
+        if self._schema.unfilled and self.begin != self.group.begin:
+            self.group.flush()
+            backfill(self._schema_database(), self._schema)
+            self.begin = self.group.begin
+
+    def handle(self, name: str) -> Entity:
+        """The entity with this name; KeyError when the program declares none."""
+        return self.entities[name]
+
+    # --- statements of FLIN ----------------------------------------
+
+    def save(self, value: Value) -> Record:
+        """`save value`: insert or update; returns the record.
+
+        Raises:
+            ValidationFault: Fields are not valid.
+            UniqueFault: A `@unique` value is taken.
+            ConflictFault: The record changed since it was read.
+            RuntimeFault: FL510, the value is no record.
+            StoreError: The database refused.
+        """
+        record = _record(value, "save")
+        record._entity.save(record)
+        return record
+
+    def delete(self, value: Value) -> None:
+        """`delete value`: soft delete; raises as `save`."""
+        record = _record(value, "delete")
+        record._entity.delete(record)
+
+    def restore(self, value: Value) -> None:
+        """`restore value`: undo a soft delete; raises as `save`."""
+        record = _record(value, "restore")
+        record._entity.restore(record)
+
+    def destroy(self, value: Value) -> None:
+        """`destroy value`: remove the record and its history; raises as `save`."""
+        record = _record(value, "destroy")
+        record._entity.destroy(record)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A handler for the console and tests: durable when the block ends without an error.
+
+        Raises:
+            StoreError: What it wrote is lost.
+        """
+        self.begin(writes=True)
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
+        self.commit()
+        self.flush()
+
+    def flush(self) -> None:
+        """Commit the turn and make it durable now, blocking; raises StoreError."""
+        self.group.flush()
+
+
+def _record(value: Value, verb: str) -> Record:
+    if not isinstance(value, Record):
+        what = "none" if value is None else "something that is not an entity"
+        raise RuntimeFault(
+            f"cannot {verb} {what}",
+            code="FL510",
+            hint="test the result of `find` for none first" if value is None else "",
+        )
+    return value
