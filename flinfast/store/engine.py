@@ -97,6 +97,15 @@ class Database(Protocol):
     def restore(self, table: Table, row: Row) -> bool:
         """Clear deleted_at; whether the record still exists. Raises as execute()."""
 
+    def append_history(self, table: Table, previous: int | None, row: Row) -> int:
+        """Put a row in the history after `previous`; its place."""
+
+    def insert_whole(self, table: Table, row: Row, history: int | None) -> None:
+        """Insert a record as it is, id and auto fields included; raises as execute()."""
+
+    def continue_ids(self, table: Table, id: int) -> None:
+        """New records get ids above this one."""
+
 
 class Undoable(Protocol):
     """A record: what a handler's writes change of it is its row."""

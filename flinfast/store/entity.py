@@ -75,6 +75,7 @@ class Entity:
         name: As declared.
         table: Its columns and SQL text.
         columns: Column by field name, in row order.
+        destroy_sql: Removes record `?`; `destroy_history_sql` its history, before that.
     """
 
     def __init__(self, table: Table, store: BaseStore) -> None:
@@ -100,8 +101,8 @@ class Entity:
         self._find = f"{self.select} WHERE id = ? AND deleted_at IS NULL"
         self._exists = f"SELECT 1 FROM {name} WHERE id = ? AND deleted_at IS NULL"
         self._delete = f"UPDATE {name} SET deleted_at = ? WHERE id = ? AND deleted_at IS NULL"
-        self._destroy = f"DELETE FROM {name} WHERE id = ?"
-        self._destroy_history = history.destroy_statement(table)
+        self.destroy_sql = f"DELETE FROM {name} WHERE id = ?"
+        self.destroy_history_sql = history.destroy_statement(table)
         self._names = tuple(table.columns)
         self._read_row = table.dialect.row_reader(table)
         self.statements: dict[tuple[object, ...], str] = {}  # texts of queries
@@ -434,8 +435,8 @@ class Entity:
         """
         row = self._stored_row(record, "destroy")
         self._commit.writing(None)
-        self._database.execute(self._destroy_history, (row[0],))
-        self._database.execute(self._destroy, (row[0],))
+        self._database.execute(self.destroy_history_sql, (row[0],))
+        self._database.execute(self.destroy_sql, (row[0],))
 
     def snapshot(self, row: Row) -> Record:
         """A read-only record of an old version."""

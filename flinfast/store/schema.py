@@ -193,6 +193,13 @@ class Table:
         )
 
     @cached_property
+    def insert_whole_sql(self) -> str:
+        """INSERT of a whole row and the place of its history."""
+        names = [*map(quote, self.columns), "_flin_history"]
+        marks = ", ".join("?" * len(names))
+        return f"INSERT INTO {quote(self.name)} ({', '.join(names)}) VALUES ({marks})"
+
+    @cached_property
     def update_sql(self) -> str:
         """UPDATE of the declared fields, updated_at, version where id; after `archive_sql`."""
         names = [quote(spec.name) for spec in self.fields]

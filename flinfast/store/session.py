@@ -33,6 +33,13 @@ class SessionTable:
         )
         return rows[0][0] if rows else None
 
+    def all(self) -> list[tuple[str, bytes, int]]:
+        """Every session: id, data, and when it expires."""
+        self._commit.read = True
+        if self._commit.idle:
+            self._commit.open_read()
+        return self._database.query("SELECT id, data, expires_ms FROM _flin_session ORDER BY id")
+
     def put(self, id: str, data: bytes, expires_ms: int) -> None:
         """Insert or replace; `expires_ms` is Unix time in milliseconds."""
         self._write(

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import apsw
+import msgpack
 
 from flinfast.errors import DurabilityError, RuntimeFault, SchemaError, StoreError
 from flinfast.store.dialect import SQLITE
@@ -54,6 +55,7 @@ def _extended(error: apsw.Error) -> int:
     return int(getattr(error, "extendedresult", 0))
 
 
+_UNIQUE: Final = (apsw.SQLITE_CONSTRAINT_UNIQUE, apsw.SQLITE_CONSTRAINT_PRIMARYKEY)
 _MESSAGES: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.BusyError, "the database {path} is locked by another process for too long"),
     (apsw.LockedError, "the database {path} is locked by another process for too long"),
@@ -197,7 +199,7 @@ class Database:
         try:
             self._run(sql, values)
         except apsw.ConstraintError as error:
-            if _extended(error) == apsw.SQLITE_CONSTRAINT_UNIQUE:
+            if _extended(error) in _UNIQUE:
                 raise UniqueViolation(str(error).rpartition(".")[2]) from None
             raise self._failure(error) from error
         except apsw.Error as error:
@@ -227,6 +229,23 @@ class Database:
         """Clear deleted_at; whether the record still exists. Raises as execute()."""
         self.execute(table.restore_sql, (row[0],))
         return bool(self.changes())
+
+    def append_history(self, table: Table, previous: int | None, row: Row) -> int:
+        """Put a row in the history after `previous`; its place."""
+        data = msgpack.packb(dict(zip(table.columns, row, strict=True)))
+        self.execute(
+            f"INSERT INTO {table.history} (previous, id, version, updated_at, data) "
+            "VALUES (?, ?, ?, ?, ?)",
+            (previous, row[0], row[-1], row[-3], data),
+        )
+        return self.last_id()
+
+    def insert_whole(self, table: Table, row: Row, history: int | None) -> None:
+        """Insert a record as it is, id and auto fields included; raises as execute()."""
+        self.execute(table.insert_whole_sql, (*row, history))
+
+    def continue_ids(self, table: Table, id: int) -> None:
+        """New records get ids above this one: AUTOINCREMENT does it by itself."""
 
     # --- schema ----------------------------------------
 
@@ -300,6 +319,41 @@ class Database:
         """Close the connection; the last one of all processes removes the log."""
         with self._translated():
             self._connection.close(force=True)
+
+
+class ReadOnly:
+    """A connection that changes nothing, to a file that a server may be using."""
+
+    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+        self.connection = connection
+        self._path = path
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a SELECT; raises StoreError."""
+        try:
+            return self.connection.execute(sql, values).fetchall()
+        except apsw.Error as error:
+            raise translate(error, str(self._path)) from error
+
+
+@contextlib.contextmanager
+def read_only(path: Path) -> Iterator[ReadOnly]:
+    """Open a database file for reading.
+
+    Raises:
+        StoreError: It is missing or may not be read.
+    """
+    if not path.is_file():
+        raise StoreError(f"there is no database {path}")
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    except apsw.Error as error:
+        raise translate(error, str(path)) from error
+    try:
+        connection.set_busy_timeout(2000)
+        yield ReadOnly(connection, path)
+    finally:
+        connection.close(force=True)
 
 
 class LogSync:
