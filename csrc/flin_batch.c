@@ -96,56 +96,88 @@ static inline bool is_open_on(const flin_conn *conn, const flin_buffer *buffer) 
     return last->buffer == buffer && last->end == FLIN_SEGMENT_OPEN;
 }
 
-/** Give every member of a class but one a segment from `offset` of `buffer` on. */
+/** Whom a message is not for; `skips_slow` is false while no connection is SLOW. */
+typedef struct {
+    flin_conn *conn; /* or NULL */
+    bool skips_slow;
+} exception;
+
+static inline bool is_excepted(const flin_conn *conn, const exception *except) {
+    return conn == except->conn || (except->skips_slow && (conn->flags & FLIN_CONN_SLOW) != 0);
+}
+
+/** Give every member of a class that is not excepted a segment from `offset` of `buffer` on. */
 static void visit_members(flin_hub *hub, const flin_room *room, flin_class class,
-                          const flin_conn *except, flin_buffer *buffer, uint32_t offset) {
+                          const exception *except, flin_buffer *buffer, uint32_t offset) {
     for (uint32_t i = 0; i < room->count; i++) {
         flin_conn *conn = flin_slab_at(&hub->slab, room->members[i].slot);
         if (i + FLIN_VISIT_AHEAD < room->count) {
             __builtin_prefetch(flin_slab_at(&hub->slab, room->members[i + FLIN_VISIT_AHEAD].slot),
                                1);
         }
-        if (conn == except || flin_conn_class(conn) != class) continue;
+        if (is_excepted(conn, except) || flin_conn_class(conn) != class) continue;
         if (is_open_on(conn, buffer)) continue;
         (void)flin_output_push(hub, conn, buffer, offset);
     }
 }
 
-/** Visit whom the reopen list names, if they still belong here. */
-static void visit_reopened(flin_hub *hub, flin_room *room, flin_class class, flin_stream *stream) {
+/** Visit whom the reopen list names, if they still belong here and are not excepted. */
+static void visit_reopened(flin_hub *hub, flin_room *room, flin_class class,
+                           const exception *except, flin_stream *stream) {
     for (uint32_t i = 0; i < stream->reopen_count; i++) {
         flin_conn *conn = flin_slab_at(&hub->slab, stream->reopen[i]);
         if (!flin_room_has(hub, conn, room) || flin_conn_class(conn) != class) continue;
+        if (is_excepted(conn, except)) continue; /* leave_out() names it again */
         if (is_open_on(conn, stream->buffer)) continue;
         (void)flin_output_push(hub, conn, stream->buffer, stream->buffer->size);
     }
     stream->reopen_count = 0;
 }
 
-static void publish_small(flin_hub *hub, flin_room *room, flin_class class, flin_stream *stream,
-                          const uint8_t *frame, size_t size, flin_conn *except) {
-    flin_buffer *buffer = stream->buffer;
-    bool is_left_out =
-        except != NULL && flin_conn_class(except) == class && flin_room_has(hub, except, room);
-    if (is_left_out && is_open_on(except, buffer)) {
-        except->segments[except->segment_count - 1].end = buffer->size;
+/** Have a member miss what is appended next, and be visited before the message behind it. */
+static void leave_out(flin_stream *stream, flin_conn *conn) {
+    if (is_open_on(conn, stream->buffer)) {
+        conn->segments[conn->segment_count - 1].end = stream->buffer->size;
     }
+    flin_stream_reopen_later(stream, conn->slot);
+}
+
+/** Leave out SLOW members, all of which the sweep watches; returns how many. */
+static uint32_t leave_out_slow(flin_hub *hub, const flin_room *room, flin_class class,
+                               const exception *except, flin_stream *stream) {
+    uint32_t count = 0;
+    for (uint32_t slot = hub->watch_head; slot != FLIN_SLOT_NONE;) {
+        flin_conn *conn = flin_slab_at(&hub->slab, slot);
+        slot = conn->watch_next;
+        if ((conn->flags & FLIN_CONN_SLOW) == 0 || conn == except->conn) continue;
+        if (flin_conn_class(conn) != class || !flin_room_has(hub, conn, room)) continue;
+        leave_out(stream, conn);
+        conn->messages_out--;
+        count++;
+    }
+    return count;
+}
+
+/** Append one frame to a batch that was prepared; returns how many members it passed by. */
+static uint32_t publish_small(flin_hub *hub, flin_room *room, flin_class class, flin_stream *stream,
+                              const uint8_t *frame, size_t size, const exception *except) {
+    flin_buffer *buffer = stream->buffer;
+    uint32_t passed_by = 0;
     if (stream->reopen_all) {
         stream->reopen_all = false;
         stream->reopen_count = 0;
         visit_members(hub, room, class, except, buffer, buffer->size);
     } else {
-        if (is_left_out) {
-            for (uint32_t i = 0; i < stream->reopen_count; i++) {
-                if (stream->reopen[i] != except->slot) continue;
-                stream->reopen[i--] = stream->reopen[--stream->reopen_count];
-            }
-        }
-        visit_reopened(hub, room, class, stream);
+        visit_reopened(hub, room, class, except, stream);
     }
+    if (except->conn != NULL && flin_conn_class(except->conn) == class &&
+        flin_room_has(hub, except->conn, room)) {
+        leave_out(stream, except->conn);
+    }
+    if (except->skips_slow) passed_by = leave_out_slow(hub, room, class, except, stream);
     memcpy(buffer->data + buffer->size, frame, size);
     buffer->size += (uint32_t)size;
-    if (is_left_out) flin_stream_reopen_later(stream, except->slot);
+    return passed_by;
 }
 
 /** Nobody may miss a message and not know: without memory the members of the class must go. */
@@ -159,15 +191,21 @@ static void doom_members(flin_hub *hub, const flin_room *room, flin_class class,
 
 uint32_t flin_room_publish(flin_hub *hub, flin_room *room, const flin_frames *frames,
                            flin_conn *except) {
+    exception excepted = {except, frames->is_volatile && hub->slow_count > 0};
     uint32_t count = room->count;
     flin_batch *batch;
-    if (except != NULL && flin_room_has(hub, except, room)) count--;
+    if (except != NULL && flin_room_has(hub, except, room)) {
+        count--;
+        except->messages_out--; /* `published` counts for all members */
+    }
+    room->published++;
     if (count == 0) return 0;
     batch = activate(hub, room);
     for (unsigned i = 0; i < FLIN_CLASS_COUNT; i++) {
         flin_class class = (flin_class)i;
         flin_class used = flin_frames_class(frames, class);
         flin_stream *stream;
+        uint32_t passed_by;
         if (room->class_count[class] == 0) continue;
         if (batch == NULL) {
             doom_members(hub, room, class, except);
@@ -178,10 +216,13 @@ uint32_t flin_room_publish(flin_hub *hub, flin_room *room, const flin_frames *fr
             doom_members(hub, room, class, except);
             continue;
         }
-        publish_small(hub, room, class, stream, frames->frame[used], frames->size[used], except);
+        passed_by = publish_small(hub, room, class, stream, frames->frame[used], frames->size[used],
+                                  &excepted);
+        count -= passed_by;
+        hub->stats.dropped += passed_by;
         if (frames->large[used] == NULL) continue;
         stream_seal(hub, stream);
-        visit_members(hub, room, class, except, frames->large[used], 0);
+        visit_members(hub, room, class, &excepted, frames->large[used], 0);
     }
     hub->stats.messages_out++;
     hub->stats.deliveries += count;
@@ -191,7 +232,12 @@ uint32_t flin_room_publish(flin_hub *hub, flin_room *room, const flin_frames *fr
 bool flin_conn_send(flin_hub *hub, flin_conn *conn, const flin_frames *frames) {
     flin_class used = flin_frames_class(frames, flin_conn_class(conn));
     hub->stats.messages_out++;
+    if (frames->is_volatile && (conn->flags & FLIN_CONN_SLOW) != 0) {
+        hub->stats.dropped++;
+        return true;
+    }
     hub->stats.deliveries++;
+    conn->messages_out++;
     if (!flin_output_append(hub, conn, frames->frame[used], frames->size[used])) return false;
     return frames->large[used] == NULL || flin_output_push(hub, conn, frames->large[used], 0);
 }

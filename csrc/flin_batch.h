@@ -39,6 +39,7 @@ typedef struct {
     const uint8_t *frame[FLIN_CLASS_COUNT]; /* PLAIN always; DEFLATE may be NULL */
     size_t size[FLIN_CLASS_COUNT];
     flin_buffer *large[FLIN_CLASS_COUNT]; /* payload; `frame` is the header then. Or NULL */
+    bool is_volatile; /* not for connections that are SLOW: what they will read is old by then */
 } flin_frames;
 
 /** The encoding that readers of a class get: theirs if there is one, else the plain one. */
@@ -50,6 +51,8 @@ static inline flin_class flin_frames_class(const flin_frames *frames, flin_class
  * Publish to every member of a room but one; O(1) unless members must be visited.
  *
  * @param except  Left out; may be NULL.
+ * A volatile message passes SLOW members by, which costs O(stalled connections of the hub).
+ *
  * @return Members the message was queued for. Members for which there was no memory are doomed.
  */
 uint32_t flin_room_publish(flin_hub *hub, flin_room *room, const flin_frames *frames,
@@ -59,7 +62,8 @@ uint32_t flin_room_publish(flin_hub *hub, flin_room *room, const flin_frames *fr
 uint32_t flin_room_publish_others(flin_hub *hub, flin_room *room, const flin_endpoint *endpoint,
                                   const flin_frames *frames);
 
-/** Queue one message for one open connection; false without memory: it is doomed. */
+/** Queue one message for one open connection, unless it is volatile and the connection SLOW;
+ * false without memory: it is doomed. */
 bool flin_conn_send(flin_hub *hub, flin_conn *conn, const flin_frames *frames);
 
 /** Remember that this slot needs a new segment before the next message. */

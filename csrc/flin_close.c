@@ -138,13 +138,36 @@ void flin_conn_lost(flin_hub *hub, flin_conn *conn, bool reset) {
 void flin_conn_close_slow(flin_hub *hub, flin_conn *conn) {
     uint16_t code = flin_status_close_code(FLIN_ERR_SLOW_CONSUMER);
     const char *text = flin_status_text(FLIN_ERR_SLOW_CONSUMER);
+    uint64_t dropped;
     if (conn->state != FLIN_CONN_OPEN) return;
     hub->stats.slow_closed++;
     end_open(hub, conn, code, text, strlen(text));
     flin_inbox_clear(hub, conn);
-    hub->stats.dropped += flin_output_cut(hub, conn);
+    dropped = flin_output_cut(hub, conn);
+    hub->stats.dropped += dropped;
+    conn->messages_out -= (uint32_t)dropped;
     queue_close_frame(hub, conn, code, text, strlen(text));
     flin_conn_update_interest(hub, conn);
+}
+
+static void shed_one(flin_hub *hub, flin_conn *conn) {
+    flin_conn_close_slow(hub, conn);
+    if (flin_output_size(conn) <= conn->endpoint->queue_soft) return;
+    flin_output_clear(hub, conn);
+    flin_conn_lost(hub, conn, true);
+}
+
+void flin_hub_shed(flin_hub *hub) {
+    uint32_t least = UINT32_MAX;
+    do {
+        least /= 2;
+        for (uint32_t slot = hub->watch_head; slot != FLIN_SLOT_NONE;) {
+            flin_conn *conn = flin_slab_at(&hub->slab, slot);
+            slot = conn->watch_next;
+            if (hub->pool.retained_bytes <= hub->options.retained_max) return;
+            if (conn->state == FLIN_CONN_OPEN && conn->backlog > least) shed_one(hub, conn);
+        }
+    } while (least > 0);
 }
 
 void flin_conn_drained(flin_hub *hub, flin_conn *conn) {
@@ -173,8 +196,7 @@ static void close_socket(flin_hub *hub, flin_conn *conn) {
     conn->state = FLIN_CONN_CLOSED;
     flin_conn_unwatch(hub, conn);
     flin_output_clear(hub, conn);
-    hub->backlog_bytes -= conn->backlog;
-    conn->backlog = 0;
+    flin_conn_set_backlog(hub, conn, 0);
     if ((conn->flags & FLIN_CONN_TRANSPORT) != 0) {
         hub->callbacks.detach(hub->user, conn, reset);
     } else if (conn->fd >= 0) {

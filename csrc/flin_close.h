@@ -28,6 +28,13 @@ void flin_conn_lost(flin_hub *hub, flin_conn *conn, bool reset);
 /** The peer reads too slowly: drop whole unsent frames, close with 1013. */
 void flin_conn_close_slow(flin_hub *hub, flin_conn *conn);
 
+/**
+ * Buffers hold too much: close stalled connections with 1013, those with the largest backlog first
+ * (to a factor of two), until they do not. One whose half-sent frame alone is above its soft mark
+ * is reset, because that frame can neither be cut nor waited for.
+ */
+void flin_hub_shed(flin_hub *hub);
+
 /** Lost for lack of memory, found out while members were visited: flin_hub_reap() ends it. */
 void flin_conn_doom(flin_hub *hub, flin_conn *conn);
 

@@ -74,6 +74,7 @@ typedef enum {
 #define FLIN_CONN_DOOMED (1u << 15)        /* out of memory while others were visited: abort it */
 #define FLIN_CONN_END_SEEN (1u << 16)      /* the peer's direction has ended */
 #define FLIN_CONN_INFLATE (1u << 17)       /* the peer may send compressed messages */
+#define FLIN_CONN_SLOW (1u << 18)          /* has refused more than its soft mark */
 #define FLIN_CONN_ACCEPTED (1u << 20)      /* nobody else has its descriptor */
 
 /** Bytes waiting for the peer: a stretch of a buffer. */
@@ -115,8 +116,8 @@ typedef struct {
 typedef struct {
     flin_message_limits limits[FLIN_CLASS_COUNT]; /* differ in allow_rsv1 only */
     flin_room *room;                              /* implicit room of all its connections */
-    uint32_t queue_soft;                          /* bytes */
-    uint32_t queue_hard;                          /* bytes */
+    uint32_t queue_soft; /* bytes the kernel refused: not read, volatile messages pass it by */
+    uint32_t queue_hard; /* bytes: closed when they grow beyond */
     uint32_t stall_ms;
     bool is_implicit; /* its handlers' broadcasts reach all its connections */
 } flin_endpoint;
@@ -151,10 +152,14 @@ struct flin_conn {
     uint32_t all_position;               /* in the room of all connections */
     uint32_t endpoint_position;          /* in the endpoint's implicit room */
     uint32_t join_sequence;
-    uint32_t backlog;     /* bytes the kernel has refused so far */
-    uint32_t deadline_ms; /* of the closing handshake */
-    uint32_t progress_ms; /* last time the peer took bytes */
-    uint32_t head_frame;  /* a frame boundary of segments[0], at most one frame behind its offset */
+    uint32_t backlog; /* bytes the kernel has refused so far */
+    union {
+        uint32_t progress_ms; /* OPEN: last time the peer took bytes */
+        uint32_t deadline_ms; /* CLOSING: end of the closing handshake */
+    };
+    uint32_t head_frame; /* a frame boundary of segments[0], at most one frame behind its offset */
+    uint32_t messages_in;
+    uint32_t messages_out; /* flin_conn_messages_out() less what its rooms have published */
 };
 
 #define FLIN_INTEREST_READ 1u

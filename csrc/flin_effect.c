@@ -14,9 +14,10 @@
 typedef struct {
     uint32_t record_size; /* header, bytes behind it and padding */
     uint8_t kind;         /* a flin_effect_kind */
-    bool is_large;        /* a flin_large stands behind the header, not bytes */
-    uint16_t code;        /* of CLOSE */
-    uint64_t conn_id;     /* receiver, member, or the one to leave out; 0 for none */
+    bool is_large : 1;    /* a flin_large stands behind the header, not bytes */
+    bool is_volatile : 1;
+    uint16_t code;    /* of CLOSE */
+    uint64_t conn_id; /* receiver, member, or the one to leave out; 0 for none */
     flin_room *room;
     uint32_t frame_size; /* plain frame, or the header of a large one; of CLOSE: the reason */
     uint32_t twin_size;  /* the same of the deflated frame, 0 for none */
@@ -140,6 +141,7 @@ bool flin_log_send(flin_hub *hub, const flin_conn *conn, const flin_payload *pay
     flin_record *record = record_message(hub, FLIN_EFFECT_SEND, payload);
     if (record == NULL) return false;
     record->conn_id = flin_conn_id(conn);
+    record->is_volatile = payload->is_volatile;
     record_done(hub, record, NULL);
     return true;
 }
@@ -149,6 +151,7 @@ bool flin_log_publish(flin_hub *hub, flin_effect_kind kind, flin_room *room,
     flin_record *record = record_message(hub, kind, payload);
     if (record == NULL) return false;
     record->conn_id = except == NULL ? 0 : flin_conn_id(except);
+    record->is_volatile = payload->is_volatile;
     record_done(hub, record, room);
     return true;
 }
@@ -179,7 +182,8 @@ bool flin_log_close(flin_hub *hub, const flin_conn *conn, uint16_t code, const c
 /* --- leaving -------------------------------------------------------------------------------- */
 
 static void apply_message(flin_hub *hub, const flin_log *log, flin_record *record) {
-    flin_frames frames = {{NULL, NULL}, {record->frame_size, record->twin_size}, {NULL, NULL}};
+    flin_frames frames = {.size = {record->frame_size, record->twin_size},
+                          .is_volatile = record->is_volatile};
     flin_conn *conn = record->conn_id == 0 ? NULL : flin_slab_find(&hub->slab, record->conn_id);
     flin_endpoint *endpoint;
     if (record->is_large) {

@@ -53,6 +53,7 @@ typedef struct {
     size_t twin_size;
     flin_buffer *shared; /* a buffer that holds just `data`, to refer to instead; or NULL */
     uint8_t opcode;      /* FLIN_OPCODE_TEXT or FLIN_OPCODE_BINARY */
+    bool is_volatile;    /* passes connections by that are behind with reading (FLIN_CONN_SLOW) */
 } flin_payload;
 
 /** Open the log; false when it is open already. */

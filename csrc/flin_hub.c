@@ -111,9 +111,8 @@ static uint8_t wanted_interest(const flin_conn *conn) {
     uint8_t interest = 0;
     bool is_full = (conn->flags & FLIN_CONN_BUSY) != 0 && !flin_inbox_is_empty(conn) &&
                    (flin_inbox_is_full(conn) || conn->extra->stash != NULL);
-    bool is_stalled = (conn->flags & FLIN_CONN_STALLED) != 0 && conn->state == FLIN_CONN_OPEN &&
-                      conn->backlog > conn->endpoint->queue_soft;
-    if (!is_full && !is_stalled && (conn->flags & FLIN_CONN_END_SEEN) == 0) {
+    bool is_slow = (conn->flags & FLIN_CONN_SLOW) != 0 && conn->state == FLIN_CONN_OPEN;
+    if (!is_full && !is_slow && (conn->flags & FLIN_CONN_END_SEEN) == 0) {
         interest |= FLIN_INTEREST_READ;
     }
     if ((conn->flags & FLIN_CONN_STALLED) != 0) interest |= FLIN_INTEREST_WRITE;
@@ -141,16 +140,20 @@ static bool is_too_slow(const flin_conn *conn, size_t queued) {
            queued > conn->backlog;
 }
 
-static void set_backlog(flin_hub *hub, flin_conn *conn, size_t queued) {
+void flin_conn_set_backlog(flin_hub *hub, flin_conn *conn, size_t queued) {
     uint32_t backlog = queued > UINT32_MAX ? UINT32_MAX : (uint32_t)queued;
+    bool is_slow = backlog > conn->endpoint->queue_soft;
     hub->backlog_bytes = hub->backlog_bytes - conn->backlog + backlog;
     conn->backlog = backlog;
+    if (is_slow == ((conn->flags & FLIN_CONN_SLOW) != 0)) return;
+    conn->flags ^= FLIN_CONN_SLOW;
+    hub->slow_count = is_slow ? hub->slow_count + 1 : hub->slow_count - 1;
 }
 
 /** The peer takes output again: what waited for that goes next. */
 static void end_stall(flin_hub *hub, flin_conn *conn) {
     conn->flags &= ~FLIN_CONN_STALLED;
-    set_backlog(hub, conn, 0);
+    flin_conn_set_backlog(hub, conn, 0);
     if (conn->state == FLIN_CONN_OPEN && conn->extra != NULL && conn->extra->pong != NULL) {
         flin_buffer *pong = conn->extra->pong;
         conn->extra->pong = NULL;
@@ -162,7 +165,7 @@ static void end_stall(flin_hub *hub, flin_conn *conn) {
 
 static void start_stall(flin_hub *hub, flin_conn *conn) {
     conn->flags |= FLIN_CONN_STALLED;
-    conn->progress_ms = hub->now_ms;
+    flin_conn_progress(hub, conn);
     flin_conn_watch(hub, conn);
 }
 
@@ -183,9 +186,9 @@ void flin_conn_flushed(flin_hub *hub, flin_conn *conn, bool is_stalled, size_t o
     if ((conn->flags & FLIN_CONN_STALLED) == 0) {
         start_stall(hub, conn);
     } else if (queued < conn->backlog) {
-        conn->progress_ms = hub->now_ms;
+        flin_conn_progress(hub, conn);
     }
-    set_backlog(hub, conn, queued);
+    flin_conn_set_backlog(hub, conn, queued);
     /* What stalls is kept for a while: let the room's batch have only what it wrote. */
     flin_output_trim(hub, conn);
     flin_conn_update_interest(hub, conn);
@@ -222,6 +225,7 @@ void flin_hub_flush(flin_hub *hub) {
         }
         conn = next;
     }
+    if (hub->pool.retained_bytes > hub->options.retained_max) flin_hub_shed(hub);
 }
 
 flin_conn *flin_hub_next_transport(flin_hub *hub) {

@@ -46,6 +46,7 @@ typedef struct {
     uint32_t timeout_ms;   /* silence after which a connection is dead; more than heartbeat_ms */
     uint32_t close_ms;     /* time for the closing handshake */
     uint32_t rooms_max;    /* rooms one connection may be in */
+    size_t retained_max;   /* bytes of all buffers above which stalled connections are closed */
 } flin_hub_options;
 
 struct flin_hub {
@@ -67,6 +68,7 @@ struct flin_hub {
     void *user;
     flin_stats stats;
     uint64_t backlog_bytes;       /* sum of conn->backlog */
+    uint32_t slow_count;          /* connections that are SLOW */
     uint8_t *receive;             /* FLIN_RECEIVE_SIZE bytes */
     struct flin_reactor *reactor; /* epoll set, or NULL */
     flin_channel_table channels;  /* sockets that are no connections */
@@ -109,7 +111,8 @@ static inline bool flin_hub_has_work(const flin_hub *hub) {
 
 /**
  * Write what is queued for descriptors; what is queued for transports is handed over by
- * flin_hub_next_transport(). Ends the turn of every room batch. Calls nothing of the application.
+ * flin_hub_next_transport(). Ends the turn of every room batch, and closes the worst of the stalled
+ * connections while buffers hold more than `retained_max`. Calls nothing of the application.
  */
 void flin_hub_flush(flin_hub *hub);
 
@@ -123,6 +126,14 @@ flin_conn *flin_hub_next_transport(flin_hub *hub);
  * @param outside     Bytes that left the queue and still wait in a transport.
  */
 void flin_conn_flushed(flin_hub *hub, flin_conn *conn, bool is_stalled, size_t outside);
+
+/** Note how many bytes the peer's side has refused, and so whether it is SLOW. */
+void flin_conn_set_backlog(flin_hub *hub, flin_conn *conn, size_t queued);
+
+/** The peer takes bytes. */
+static inline void flin_conn_progress(const flin_hub *hub, flin_conn *conn) {
+    if (conn->state == FLIN_CONN_OPEN) conn->progress_ms = hub->now_ms;
+}
 
 /** Ask for FLIN_INTEREST_* according to state; for descriptors it tells epoll. */
 void flin_conn_update_interest(flin_hub *hub, flin_conn *conn);

@@ -35,6 +35,7 @@ static void answer_ping(flin_hub *hub, flin_conn *conn, const flin_message_event
 static void deliver(flin_hub *hub, flin_conn *conn, flin_message_event *event) {
     if ((conn->flags & (FLIN_CONN_CLOSE_SENT | FLIN_CONN_FAILED)) != 0) return;
     hub->stats.messages_in++;
+    conn->messages_in++;
     if ((conn->flags & FLIN_CONN_BUSY) != 0) {
         if (!flin_inbox_push(conn, event)) flin_conn_doom(hub, conn);
         return;

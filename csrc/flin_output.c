@@ -163,7 +163,7 @@ static void shrink_segments(flin_conn *conn) {
 
 void flin_output_consume(flin_hub *hub, flin_conn *conn, size_t size) {
     uint16_t done = 0;
-    if ((conn->flags & FLIN_CONN_STALLED) != 0 && size > 0) conn->progress_ms = hub->now_ms;
+    if ((conn->flags & FLIN_CONN_STALLED) != 0 && size > 0) flin_conn_progress(hub, conn);
     while (done < conn->segment_count) {
         flin_segment *segment = &conn->segments[done];
         size_t length = flin_segment_end(segment) - segment->offset;
@@ -245,7 +245,10 @@ uint64_t flin_output_cut(flin_hub *hub, flin_conn *conn) {
                 start == end && conn->segment_count > 1 && conn->segments[1].buffer->is_payload;
             keep = is_split ? 2 : 1;
         }
-        for (; start < end; dropped++) start = frame_end(segment->buffer, start, end);
+        for (; start < end; start = frame_end(segment->buffer, start, end)) {
+            dropped +=
+                (segment->buffer->data[start] & 0x8u) == 0; /* control frames are not counted */
+        }
     }
     for (uint16_t i = keep; i < conn->segment_count; i++) {
         flin_buffer_release(&hub->pool, conn->segments[i].buffer);

@@ -76,7 +76,7 @@ void flin_output_trim(flin_hub *hub, flin_conn *conn);
 /** Drop everything. */
 void flin_output_clear(flin_hub *hub, flin_conn *conn);
 
-/** Drop every frame of which no byte has been sent yet; returns how many. */
+/** Drop every frame of which no byte has been sent yet; returns how many messages that were. */
 uint64_t flin_output_cut(flin_hub *hub, flin_conn *conn);
 
 #endif

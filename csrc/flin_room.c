@@ -149,6 +149,7 @@ static bool add_member(flin_conn *conn, flin_room *room, uint32_t index) {
         room->capacity = capacity;
     }
     room->members[room->count++] = (flin_member){conn->slot, index};
+    conn->messages_out -= room->published;
     room->class_count[flin_conn_class(conn)]++;
     if (room->batch != NULL) flin_batch_reopen_later(room->batch, conn);
     return true;
@@ -184,6 +185,7 @@ bool flin_room_join(flin_hub *hub, flin_conn *conn, flin_room *room) {
 /** Take the member at `position` out, putting the last one in its place. */
 static void remove_member(flin_hub *hub, flin_conn *conn, flin_room *room, uint32_t position) {
     flin_member moved = room->members[--room->count];
+    conn->messages_out += room->published;
     assert(room->members[position].slot == conn->slot || position == room->count);
     if (position != room->count) {
         flin_conn *other = flin_slab_at(&hub->slab, moved.slot);
@@ -241,6 +243,16 @@ void flin_room_leave_all(flin_hub *hub, flin_conn *conn) {
     while (conn->membership_count > 0) end_membership(hub, conn, conn->membership_count - 1);
     flin_room_leave_internal(hub, conn, hub->all);
     flin_room_leave_internal(hub, conn, conn->endpoint->room);
+}
+
+uint32_t flin_conn_messages_out(const flin_hub *hub, const flin_conn *conn) {
+    uint32_t count = conn->messages_out;
+    if (conn->state != FLIN_CONN_OPEN) return count;
+    count += hub->all->published + conn->endpoint->room->published;
+    for (uint32_t i = 0; i < conn->membership_count; i++) {
+        count += conn->memberships[i].room->published;
+    }
+    return count;
 }
 
 /* --- checks --------------------------------------------------------------------------------- */

@@ -32,6 +32,7 @@ struct flin_room {
     uint32_t capacity;
     uint32_t class_count[FLIN_CLASS_COUNT]; /* members that read each encoding */
     uint32_t refs;                          /* effects that name the room */
+    uint32_t published;                     /* messages so far, modulo 2^32 */
     uint32_t name_size;
     uint64_t hash;
     flin_batch *batch; /* messages of this turn, or NULL */
@@ -87,6 +88,14 @@ bool flin_room_leave(flin_hub *hub, flin_conn *conn, flin_room *room);
 
 /** Leave every room, the internal ones included. */
 void flin_room_leave_all(flin_hub *hub, flin_conn *conn);
+
+/**
+ * Messages queued for a connection so far, less those dropped again; modulo 2^32.
+ *
+ * Publishing visits no members, so what rooms published is added up here, O(rooms of the
+ * connection), and fixed when it leaves them.
+ */
+uint32_t flin_conn_messages_out(const flin_hub *hub, const flin_conn *conn);
 
 /** Whether all indices agree; for tests, O(members + memberships). */
 bool flin_room_check(const flin_hub *hub);

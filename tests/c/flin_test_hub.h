@@ -70,7 +70,8 @@ static inline void test_hub_start(test_hub *test) {
                                 .heartbeat_ms = 15000,
                                 .timeout_ms = 30000,
                                 .close_ms = 5000,
-                                .rooms_max = 8};
+                                .rooms_max = 8,
+                                .retained_max = SIZE_MAX};
     memset(test, 0, sizeof *test);
     test->endpoint.limits[0] = TEST_LIMITS;
     test->endpoint.limits[1] = TEST_LIMITS;
@@ -172,7 +173,8 @@ static inline void test_feed_text(test_hub *test, test_peer *peer, const char *t
 }
 
 static inline flin_payload test_text(const char *text) {
-    flin_payload payload = {(const uint8_t *)text, strlen(text), NULL, 0, NULL, FLIN_OPCODE_TEXT};
+    flin_payload payload = {
+        .data = (const uint8_t *)text, .size = strlen(text), .opcode = FLIN_OPCODE_TEXT};
     return payload;
 }
 

@@ -10,7 +10,7 @@
 static test_hub test;
 
 static bool echo(test_hub *hub, test_peer *peer, flin_message_event *event) {
-    flin_payload payload = {event->data, event->size, NULL, 0, NULL, event->opcode};
+    flin_payload payload = {.data = event->data, .size = event->size, .opcode = event->opcode};
     FLIN_CHECK(flin_log_begin(&hub->hub, peer->conn));
     FLIN_CHECK(flin_log_send(&hub->hub, peer->conn, &payload));
     flin_log_commit(&hub->hub);
