@@ -173,6 +173,7 @@ class Hub:
         timeout_s: float = 30.0,
         close_s: float = 5.0,
         rooms_per_connection_max: int = 1000,
+        queue_bytes_total: int = 256 << 20,
         clock_ms: Callable[[], int] | None = None,
     ) -> None:
         """Create an empty hub.
@@ -186,6 +187,8 @@ class Hub:
                 `heartbeat_s`.
             close_s: Time the peer has to answer our close frame before it is aborted.
             rooms_per_connection_max: Rooms one connection may be in.
+            queue_bytes_total: Bytes of all queued output, shared bytes counted once, above which
+                the connections that are furthest behind are closed 1013.
             clock_ms: Monotonic milliseconds; a test passes its own.
         """
 

@@ -80,7 +80,7 @@ cdef extern from "flin_hub.h":
     ctypedef struct flin_buffer:
         pass
     ctypedef struct flin_buffer_pool:
-        pass
+        size_t retained_bytes
     void flin_buffer_release(flin_buffer_pool *pool, flin_buffer *buffer)
     ctypedef struct flin_room:
         flin_member *members
@@ -116,6 +116,7 @@ cdef extern from "flin_hub.h":
         uint32_t membership_count
         void *user
         flin_conn_extra *extra
+        uint32_t messages_in
     ctypedef struct flin_slab:
         uint32_t chunk_count
         uint32_t used_count
@@ -138,6 +139,7 @@ cdef extern from "flin_hub.h":
         uint32_t timeout_ms
         uint32_t close_ms
         uint32_t rooms_max
+        size_t retained_max
     ctypedef struct flin_hub:
         flin_slab slab
         flin_buffer_pool pool
@@ -156,6 +158,7 @@ cdef extern from "flin_hub.h":
         size_t twin_size
         flin_buffer *shared
         uint8_t opcode
+        c_bool is_volatile
 
     c_bool flin_hub_init(flin_hub *hub, const flin_hub_options *options,
                          const flin_callbacks *callbacks, void *user)
@@ -190,6 +193,7 @@ cdef extern from "flin_hub.h":
     flin_room *flin_room_find(const flin_room_table *table, const char *name, size_t name_size)
     flin_room *flin_room_need(flin_room_table *table, const char *name, size_t name_size)
     void flin_room_release_if_idle(flin_room_table *table, flin_room *room)
+    uint32_t flin_conn_messages_out(const flin_hub *hub, const flin_conn *conn)
     flin_membership *flin_room_membership(const flin_conn *conn, const flin_room *room)
     c_bool flin_log_begin(flin_hub *hub, flin_conn *current)
     void flin_log_commit(flin_hub *hub)

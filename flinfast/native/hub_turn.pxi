@@ -24,7 +24,7 @@ cdef class _Turns:
         self._deflate_threshold = <size_t>-1
 
     def __init__(self, encode, *, heartbeat_s=15.0, timeout_s=30.0, close_s=5.0,
-                 rooms_per_connection_max=1000, clock_ms=None):
+                 rooms_per_connection_max=1000, queue_bytes_total=256 << 20, clock_ms=None):
         cdef flin_hub_options options
         cdef flin_callbacks callbacks
         cdef bytes key = os.urandom(sizeof(flin_hash_key))
@@ -35,6 +35,7 @@ cdef class _Turns:
         options.timeout_ms = <uint32_t>(timeout_s * 1000)
         options.close_ms = <uint32_t>(close_s * 1000)
         options.rooms_max = rooms_per_connection_max
+        options.retained_max = queue_bytes_total
         callbacks.message = on_message
         callbacks.closed = on_closed
         callbacks.detach = on_detach

@@ -25,6 +25,7 @@ from flinfast.runtime.encode import encode_json
 from flinfast.runtime.entity_spec import entity_specs
 from flinfast.runtime.error_page import fault_reply, plain_response, standard_reply
 from flinfast.runtime.error_page import reply_to_response as to_answer
+from flinfast.runtime.event_stream import EventStreams
 from flinfast.runtime.loading import (
     Binder,
     Compiled,
@@ -222,8 +223,10 @@ class App:
             secrets=secrets,
         )
         self.runner = Runner(self.services, self._pool)
+        self.services.streams = EventStreams(self)
         self._sites: dict[tuple[str, ...], _WsService] = {}
         self._is_closed = False
+        self.epoch = 0
         self.when_closed: Callable[[WsContext], None] | None = None
         try:
             self._use(compiled)

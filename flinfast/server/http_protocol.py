@@ -12,6 +12,7 @@ No exception leaves a callback: a peer gets an error response, the log gets the 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,6 +21,7 @@ import httptools
 
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
+from flinfast.server.events import OPENING, EventTransport
 from flinfast.server.head import Head, RequestError, check_head, interpret
 from flinfast.server.request_reader import RequestReader
 from flinfast.server.response_head import CONTINUE, UnsafeFieldError
@@ -27,6 +29,7 @@ from flinfast.server.static import OpenFile, answer, open_regular
 from flinfast.server.upgrade import PendingUpgrade
 
 if TYPE_CHECKING:
+    from flinfast.runtime.event_stream import EventStream
     from flinfast.server.site import Site
 
 PIPELINE_BYTES_MAX = 64 << 10  # bytes kept while a response is pending; then reading pauses
@@ -39,7 +42,7 @@ STALL_S = 30.0  # a peer that takes nothing of a response for so long is gone
 LINGER_S = 2.0  # how long input is read and dropped so that the peer can read its error
 HANDLER_GRACE_S = 5.0  # runtime ends a handler at handler_timeout_s; this is the net below it
 
-READING, HANDLING, STREAMING, UPGRADING, LINGERING, CLOSED = range(6)
+READING, HANDLING, STREAMING, UPGRADING, LINGERING, CLOSED, EVENTS = range(7)
 
 # Most field names are one of these, so lower-casing and decoding is a lookup.
 # fmt: off
@@ -125,6 +128,7 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_events",
         "_file",
         "_is_advancing",
         "_is_blocked",
@@ -151,6 +155,7 @@ class HttpConnection(asyncio.Protocol):
         self._serial = 0
         self._started = 0.0
         self._file: OpenFile | None = None
+        self._events: EventTransport | None = None
         self._is_advancing = False
         self._is_blocked = False
         self._waits_for_reader = 0
@@ -200,6 +205,8 @@ class HttpConnection(asyncio.Protocol):
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._events is not None:
+            self._events.lost()
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: start no further response."""
@@ -211,7 +218,9 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The peer has caught up."""
         self._is_blocked = False
-        if self._state == STREAMING:
+        if self._events is not None:
+            self._events.writable()
+        elif self._state == STREAMING:
             self._pump()
         elif self._state == READING:
             self._await_head()
@@ -389,6 +398,9 @@ class HttpConnection(asyncio.Protocol):
         site, head = self._site, self._reader.head
         if response.file is not None and file is None:
             response, file = self._opened(response)
+        elif response.stream is not None:
+            self._send_events(response, response.stream)
+            return
         elif head is not None and file is None:
             response = site.fitted(head, response)
         size = file.left if file is not None else len(response.body)
@@ -423,6 +435,25 @@ class HttpConnection(asyncio.Protocol):
             self.transport.write(raw)
             self.transport.write(response.body)
         self._finish(keep_alive)
+
+    def _send_events(self, response: Response, stream: EventStream) -> None:
+        """Answer with events: the connection is the hub's from now on, and ends with them."""
+        site, head = self._site, cast(Head, self._reader.head)
+        raw = site.heads.render(response, head, size=None, keep_alive=False)
+        self._log(response.status, 0)
+        if head.method == "HEAD":
+            self.transport.write(raw)
+            self._finish(False)
+            return
+        self._state = EVENTS
+        self._request = None
+        self._reader.clear()
+        self.deadline = math.inf
+        self._set_reading(True)  # to notice when the client goes
+        endpoint, connection = stream.open()
+        self.transport.write(raw + OPENING)
+        self._events = EventTransport(self.transport, site.hub, connection, site.call_soon)
+        site.hub.open_transport(connection, endpoint, self._events, response=b"")
 
     def _opened(self, response: Response) -> tuple[Response, OpenFile | None]:
         """The response with its file opened; a handler's status other than 200 is kept."""
