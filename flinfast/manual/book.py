@@ -22,6 +22,7 @@ from flinfast.server.setting_text import SETTING_TEXTS
 # Faults beyond a wrong argument that a function can cause by itself.
 _FAULTS: Final[dict[str, tuple[str, ...]]] = {
     "ws_join": ("FL520",),
+    "event_stream": ("FL520",),
     "set_cookie": ("FL561",),
     "redirect": ("FL560",),
     "create_token": ("FL508",),

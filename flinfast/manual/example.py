@@ -251,6 +251,10 @@ _FILES: Final[dict[str, str]] = {
     "response.set_cookie": (
         'route POST {\n    set_cookie("theme", "dark", { max_age: 86_400 })\n    { ok: true }\n}'
     ),
+    "stream.event_stream": (
+        "guard auth\n\nroute GET {\n"
+        '    event_stream(["news", "user:" + session.userId], [{ type: "hello" }])\n}'
+    ),
     "http.http_delete": 'route POST { http_delete("https://api.example.org/items/1").status }',
     "http.http_get": (
         "route GET {\n"

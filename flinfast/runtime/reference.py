@@ -22,6 +22,7 @@ TITLES: Final = {
     "value": "Any value, JSON",
     "ws": "WebSocket",
     "response": "Responses and middleware",
+    "stream": "Event streams",
     "http": "HTTP client",
     "file": "Files",
     "security": "Security",

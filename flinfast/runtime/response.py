@@ -11,12 +11,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flinfast.errors import FlinError, RuntimeFault
 from flinfast.runtime.cookie import cookie_from_options, printable
 from flinfast.runtime.upload import UploadedFile
 from flinfast.values import NO_VALUE
+
+if TYPE_CHECKING:
+    from flinfast.runtime.event_stream import EventStream
 
 JSON_TYPE = "application/json; charset=utf-8"
 HTML_TYPE = "text/html; charset=utf-8"
@@ -30,6 +33,12 @@ _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
 # Framing belongs to the server: a program that sets these would desynchronise the connection.
 _SERVER_FIELDS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
 _JSON_FIELD = ("Content-Type", JSON_TYPE)
+# Events leave at once: no proxy may keep them (nginx reads the last field).
+_STREAM_FIELDS = (
+    ("Content-Type", "text/event-stream"),
+    ("Cache-Control", "no-store"),
+    ("X-Accel-Buffering", "no"),
+)
 _JSON_KINDS = frozenset({dict, list, str, int, float, bool, type(None)})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -43,12 +52,14 @@ class Response:
         headers: Names as sent and latin-1 values, without Content-Length, Date and Connection.
         body: The whole body; for a HEAD request the body of the GET, which the server drops.
         file: Send this file instead of `body`.
+        stream: Send events instead of `body`, until somebody ends it.
     """
 
     status: int = 200
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     file: Path | None = None
+    stream: EventStream | None = None
 
 
 class ResponseHeaders(dict[str, Any]):
@@ -507,6 +518,8 @@ def to_response(reply: Reply, encode: Encode) -> Response:
     if body is NO_VALUE or status in (204, 304):
         return Response(status, headers)
     content_type = reply.headers.get("content-type")
+    if getattr(body, "flin_kind", "") == "event stream":
+        return Response(status, [*headers, *_STREAM_FIELDS], stream=body)
     if isinstance(body, UploadedFile):
         raw, default = bytes(body.data), body.content_type or BYTES_TYPE
         default = default if _FIELD_VALUE.match(default) else BYTES_TYPE

@@ -16,6 +16,7 @@ from flinfast.settings import Settings
 
 if TYPE_CHECKING:
     from flinfast.native.hub import Hub
+    from flinfast.runtime.event_stream import EventStreams
     from flinfast.runtime.secret import Secrets
     from flinfast.runtime.session import SessionManager
 
@@ -92,6 +93,7 @@ class Services:
         sessions: All sessions of the program.
         secrets: Keys for tokens and cookies: `secrets.keys("token")[0]` signs, all verify.
         limiter: Counts calls for rate limits.
+        streams: Opens event streams; set by the program.
     """
 
     hub: Hub
@@ -105,6 +107,7 @@ class Services:
     sessions: SessionManager
     secrets: Secrets
     limiter: RateLimiter = field(init=False)
+    streams: EventStreams = field(init=False)
 
     def __post_init__(self) -> None:
         self.limiter = RateLimiter(self.clock_ms)

@@ -67,7 +67,7 @@ class ResponseHeads:
         response: Response,
         head: Head | None,
         *,
-        size: int,
+        size: int | None,
         keep_alive: bool,
     ) -> bytes:
         """The head of a response, with its empty line.
@@ -75,7 +75,8 @@ class ResponseHeads:
         Args:
             response: Status and fields.
             head: The request's head, None when it was not understood.
-            size: Bytes of the body, as the Content-Length of a HEAD or GET says it.
+            size: Bytes of the body, as the Content-Length of a HEAD or GET says it; None when the
+                end of the connection ends the body.
             keep_alive: Whether the connection stays open.
 
         Raises:
@@ -88,7 +89,7 @@ class ResponseHeads:
         status = response.status
         block = self._block(response)
         origin = self._origin_fields(head) if self._origins else ""
-        length = "" if status in _BODILESS else f"Content-Length: {size}\r\n"
+        length = "" if size is None or status in _BODILESS else f"Content-Length: {size}\r\n"
         if not keep_alive:
             connection = "Connection: close\r\n"
         elif status == 426:
