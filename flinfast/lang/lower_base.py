@@ -117,6 +117,8 @@ class Lowering:
         given: `id(node)` -> Python name, for expressions evaluated beforehand.
         cores: Functions with a second form that does not check its arguments.
         templates: (entity, template) -> Python name of the prepared form.
+        asked: Variables whose members are read several times.
+        maps: Variables -> Python name of what says whether they hold a plain map.
     """
 
     def __init__(
@@ -136,6 +138,8 @@ class Lowering:
         self.given: dict[int, str] = {}
         self.cores: set[FunctionSymbol] = set()
         self.templates: dict[tuple[str, tuple[Any, ...]], str] = {}
+        self.asked: set[Variable] = set()
+        self.maps: dict[Variable, str] = {}
         self._expressions = expressions
         self._statements = statements
         self._count = 0
@@ -425,12 +429,28 @@ class Lowering:
         """Assign to a variable; a boxed one gets a new box where it is declared."""
         if not variable.is_boxed:
             self.emit_assign(variable.python, value)
+            self.note_map(variable)
         elif declares:
             box = py.List([value], LOAD, **self.place)
             self.emit_assign(variable.python, box)
         else:
             cell = py.Subscript(self.load(variable.python), self.const(0), STORE, **self.place)
             self.emit(py.Assign([cell], value, **self.place))
+
+    def note_map(self, variable: Variable) -> None:
+        """Find out once, where a variable gets its only value, whether that is a plain map."""
+        if variable in self.asked:
+            name = self.maps.get(variable) or self.temp()
+            self.maps[variable] = name
+            self.emit_assign(name, self.is_exactly(self.load(variable.python), "dict"))
+
+    def is_map(self, node: ast.Expr) -> py.expr | None:
+        """Whether a variable holds a plain map, if that is known by the time it is read."""
+        if not isinstance(node, ast.Name):
+            return None
+        symbol = self.file.symbols.get(id(node))
+        name = self.maps.get(symbol) if isinstance(symbol, Variable) else None
+        return None if name is None else self.load(name)
 
 
 def folded(variable: Variable) -> ast.Literal | None:

@@ -11,7 +11,7 @@ from typing import Final
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_base import CONTEXT, Lowering, Rule, Target
-from flinfast.lang.lower_operator import condition
+from flinfast.lang.lower_operator import condition, is_natural
 from flinfast.lang.scope import python_name
 from flinfast.lang.symbol import (
     ContextSymbol,
@@ -94,13 +94,19 @@ def member(self: Lowering, node: ast.Member) -> py.expr:
         context = self.file.symbols.get(id(target))
         if isinstance(context, ContextSymbol):
             return _context_member(self, context, node)
-    return read_member(self, self.expr(target), self.kinds.of(target), node.name, node.optional)
+    value, is_map = self.expr(target), self.is_map(target)
+    return read_member(self, value, self.kinds.of(target), node.name, node.optional, is_map)
 
 
 def read_member(
-    self: Lowering, value: py.expr, kind: str, name: str, optional: bool = False
+    self: Lowering,
+    value: py.expr,
+    kind: str,
+    name: str,
+    optional: bool = False,
+    is_map: py.expr | None = None,
 ) -> py.expr:
-    """`value.name` of a lowered value."""
+    """`value.name` of a lowered value; `is_map` says whether it is a plain map, if given."""
     if kind == MAP:
         return self.call(self.attr(value, "get"), self.const(name))
     if kind in (TEXT, LIST) and name in SIZE_NAMES:
@@ -116,7 +122,7 @@ def read_member(
         fast = self.call(self.attr(again(), "flin_get"), self.const(name))
         return self.choose(self.is_none(first), slow, fast)
     fast = self.call(self.attr(again(), "get"), self.const(name))
-    return self.choose(self.is_exactly(first, "dict"), fast, slow)
+    return self.choose(is_map or self.is_exactly(first, "dict"), fast, slow)
 
 
 def _context_member(self: Lowering, symbol: ContextSymbol, node: ast.Member) -> py.expr:
@@ -148,10 +154,14 @@ def index(self: Lowering, node: ast.Index) -> py.expr:
         first, again = self.once(value)
         fast = self.call(self.attr(again(), "get"), key)
         slow = self.call(operator, again(), key)
-        return self.choose(self.is_exactly(first, "dict"), fast, slow)
+        is_map = self.is_map(node.target) or self.is_exactly(first, "dict")
+        return self.choose(is_map, fast, slow)
     if kind == LIST and self.kinds.of(node.key) == INT and isinstance(value, py.Name):
         first, again = self.once(key)
         size = self.call(self.support("py_len"), value)
+        if is_natural(self, node.key):
+            inside = self.compare(first, py.Lt(), size)
+            return self.choose(inside, self.item(value, again()), self.const(None))
         inside = py.Compare(self.const(0), [py.LtE(), py.Lt()], [first, size], **self.place)
         return self.choose(inside, self.item(value, again()), self.call(operator, value, again()))
     return self.call(operator, value, key)

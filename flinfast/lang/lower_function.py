@@ -13,7 +13,7 @@ from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable, code_nodes
-from flinfast.lang.types import annotated
+from flinfast.lang.types import ANY, annotated
 
 _PYTHON_TYPES: Final = {
     "text": "str",
@@ -102,6 +102,22 @@ def function(self: Lowering, symbol: FunctionSymbol) -> list[py.stmt]:
     return made
 
 
+def find_asked(self: Lowering) -> set[Variable]:
+    """Variables of unknown kind whose only value is asked for members in several places."""
+    counts: dict[Variable, int] = {}
+    for node in code_nodes(self.file, self.file.tree):
+        if not isinstance(node, ast.Member | ast.Index):
+            continue
+        symbol = self.file.symbols.get(id(node.target))
+        if isinstance(symbol, Variable) and symbol.kind == ANY and symbol.writes <= 1:
+            counts[symbol] = counts.get(symbol, 0) + 1
+    return {
+        variable
+        for variable, count in counts.items()
+        if count > 1 and not variable.is_boxed and not variable.is_file_level
+    }
+
+
 def find_cores(self: Lowering) -> set[FunctionSymbol]:
     """Functions of the file for which some call needs no check of its arguments."""
     found: set[FunctionSymbol] = set()
@@ -151,7 +167,12 @@ def _head(span: Span) -> Span:
 
 
 def _parameters(
-    self: Lowering, parameters: Sequence[ast.Parameter], title: str, *, context: bool = True
+    self: Lowering,
+    parameters: Sequence[ast.Parameter],
+    title: str,
+    *,
+    context: bool = True,
+    in_block: bool = False,
 ) -> py.arguments:
     """Python parameters; defaults and checks are written into the body."""
     args = [py.arg(CONTEXT, **self.place)] if context else []
@@ -169,6 +190,8 @@ def _parameters(
             args.append(py.arg(variable.python, **self.place))
             defaults.append(_default(self, parameter, variable))
             _check(self, variable, title)
+            if context or in_block:
+                self.note_map(variable)
     return py.arguments(
         posonlyargs=[],
         args=args,
@@ -222,7 +245,8 @@ def lambda_(self: Lowering, node: ast.Lambda) -> py.expr:
     result: py.expr | None = None
     with inside(self, frame) as statements:
         statements += _nonlocal(self, scope)
-        arguments = _parameters(self, node.parameters, "lambda", context=False)
+        in_block = isinstance(node.body, ast.Block)
+        arguments = _parameters(self, node.parameters, "lambda", context=False, in_block=in_block)
         if isinstance(node.body, ast.Block):
             lower_block.statements(self, node.body, RETURN)
         else:

@@ -22,6 +22,7 @@ _ORDER: Final[dict[str, tuple[str, type[py.cmpop]]]] = {
     ">=": ("greater_equal", py.GtE),
 }
 _NUMERIC: Final = frozenset({INT, NUMBER})
+_KIND_OF: Final = {"int": INT, "str": TEXT}
 _TYPE_TESTS: Final = {"text": "str", "string": "str", "bool": "bool", "boolean": "bool"}
 
 
@@ -173,26 +174,61 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
         return self.compare(left, py.Eq() if is_equal else py.NotEq(), right)
 
     sides = (self.kinds.of(left_node), self.kinds.of(right_node))
-    return _if_int(self, left, right, sides, fast, slow)
+    if sides == (ANY, ANY):
+        return _if_both(self, left, right, sides, "str", fast, slow)
+    return _if_ints(self, left, right, sides, fast, slow)
 
 
-def _if_int(
+_Operation = Callable[[py.expr, py.expr], py.expr]
+
+
+def _if_both(
     self: Lowering,
     left: py.expr,
     right: py.expr,
     kinds: tuple[str, str],
-    fast: Callable[[py.expr, py.expr], py.expr],
-    slow: Callable[[py.expr, py.expr], py.expr],
+    python_type: str,
+    fast: _Operation,
+    slow: _Operation,
 ) -> py.expr:
-    """An operation of an int literal and a value that most likely is an int too."""
-    if kinds == (ANY, INT) and isinstance(right, py.Constant):
-        first, again = self.once(left)
-        is_int = self.is_exactly(first, "int")
-        return self.choose(is_int, fast(again(), right), slow(again(), right))
-    if kinds == (INT, ANY) and isinstance(left, py.Constant):
-        first, again = self.once(right)
-        is_int = self.is_exactly(first, "int")
-        return self.choose(is_int, fast(left, again()), slow(left, again()))
+    """An operation that Python does when both values turn out to be of one type."""
+    kind = _KIND_OF[python_type]
+    if not isinstance(left, py.Constant) and not (_is_simple(left) and _is_simple(right)):
+        left = self.walrus(self.temp(), left)
+    first, second = left, right
+    if not _is_simple(right):
+        second = self.walrus(self.temp(), right)
+    if _is_simple(right) and kinds[1] == kind:
+        test = self.is_exactly(first, python_type)
+    elif _is_simple(left) and kinds[0] == kind:
+        test = self.is_exactly(second, python_type)
+    else:
+        wanted = self.support(f"py_{python_type}")
+        types = [self.call(self.support("py_type"), value) for value in (first, second)]
+        test = py.Compare(types[0], [py.Is(), py.Is()], [types[1], wanted], **self.place)
+    again = [
+        value.target if isinstance(value, py.NamedExpr) else value for value in (first, second)
+    ]
+    left, right = (self.load(value.id) if isinstance(value, py.Name) else value for value in again)
+    return self.choose(test, fast(left, right), slow(left, right))
+
+
+def _is_simple(value: py.expr) -> bool:
+    """Whether reading a value later, or twice, makes no difference and costs nothing."""
+    return isinstance(value, py.Name | py.Constant)
+
+
+def _if_ints(
+    self: Lowering,
+    left: py.expr,
+    right: py.expr,
+    kinds: tuple[str, str],
+    fast: _Operation,
+    slow: _Operation,
+) -> py.expr:
+    """An operation of values that most likely are ints, or evidently are none."""
+    if set(kinds) <= {ANY, INT}:
+        return _if_both(self, left, right, kinds, "int", fast, slow)
     return slow(left, right)
 
 
@@ -211,7 +247,7 @@ def _order(
     _, inline = _ORDER[operator]
     if kinds == (TEXT, TEXT) or (kinds[0] in _NUMERIC and kinds[1] in _NUMERIC):
         return self.compare(left, inline(), right)
-    return _if_int(
+    return _if_ints(
         self,
         left,
         right,
@@ -277,9 +313,9 @@ def _arithmetic(
         if inline is not None:
             return inline
     name = self.op(_ARITHMETIC[operator])
-    if operator not in _PYTHON or not small:
+    if operator not in ("+", "-") and not (operator == "*" and small):
         return self.call(name, left, right)
-    return _if_int(
+    return _if_ints(
         self,
         left,
         right,
@@ -323,6 +359,16 @@ def _int_remainder(self: Lowering, node: ast.Expr, left: py.expr, right: py.expr
     is_positive = self.compare(first, py.GtE(), self.const(0))
     fast = py.BinOp(again(), py.Mod(), right, **self.place)
     return self.choose(is_positive, fast, self.call(self.op("mod"), again(), right))
+
+
+def is_natural(self: Lowering, node: ast.Expr) -> bool:
+    """Whether an int evidently is not negative."""
+    if isinstance(node, ast.Literal):
+        return type(node.value) is int and node.value >= 0
+    if isinstance(node, ast.Binary) and node.operator in ("+", "*"):
+        return is_natural(self, node.left) and is_natural(self, node.right)
+    symbol = self.file.symbols.get(id(node))
+    return isinstance(symbol, Variable) and _counts_up(symbol)
 
 
 def _counts_up(variable: Variable) -> bool:

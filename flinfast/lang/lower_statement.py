@@ -21,7 +21,7 @@ from flinfast.lang.lower_block import (
     return_nothing,
     statements,
 )
-from flinfast.lang.lower_operator import condition
+from flinfast.lang.lower_operator import condition, is_natural
 from flinfast.lang.symbol import Variable
 from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT
 
@@ -126,7 +126,8 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
         before = self.call(self.op("index"), owner, key)
         value = _compound(self, node, before)
     kinds = (self.kinds.of(place.target), self.kinds.of(place.key))
-    if kinds == (LIST, INT):
+    parts = (owner, key, value)
+    if kinds == (LIST, INT) and not all(isinstance(e, py.Name | py.Constant) for e in parts):
         owner, key, value = self.kept(owner), self.kept(key), self.kept(value)
     slow = py.Expr(self.call(self.op("set_index"), owner, key, value), **self.place)
     cell = py.Subscript(owner, key, py.Store(), **self.place)
@@ -136,6 +137,8 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     elif kinds == (LIST, INT):
         size = self.call(self.support("py_len"), owner)
         inside = py.Compare(self.const(0), [py.LtE(), py.Lt()], [key, size], **self.place)
+        if is_natural(self, place.key):
+            inside = self.compare(key, py.Lt(), size)
         self.emit(py.If(inside, [fast], [slow], **self.place))
     else:
         self.emit(slow)
@@ -164,6 +167,8 @@ def for_(self: Lowering, node: ast.For, target: Target) -> None:
         for variable, name in zip(variables, names, strict=True):
             if variable.is_boxed:
                 self.write(variable, self.load(name), declares=True)
+            else:
+                self.note_map(variable)
         statements(self, node.body, DISCARD)
     _leave(self, loop, py.For(place, iterable, body, [], **self.place), target)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dis
 import traceback
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flinfast.errors import RuntimeFault
-from tests.lang.compiling import bind, bind_one
+from tests.lang.compiling import bind, bind_one, compile_files
 from tests.lang.fake_abi import Context, FakeAbi, Message
 
 
@@ -172,9 +172,95 @@ def test_typed_paths_call_no_operator(body: str) -> None:
 
 def test_member_of_a_map_literal_is_a_plain_get() -> None:
     """A variable that only ever holds maps needs no check."""
-    _, closures = bind_one('fn f() { m = { a: 1 }\n m.b = 2\n m.a + m["b"] }')
-    assert closures["f"](None) == 3
-    assert used(closures["f"]) == {"$op_add"}
+    _, closures = bind_one('fn f() { m = { a: 1 }\n m.b = 2\n [m.a, m["b"]] }')
+    assert closures["f"](None) == [1, 2]
+    assert used(closures["f"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected"), [("+", 9), ("-", 5), ("<", False), (">=", True), ("==", False)]
+)
+def test_operands_that_turn_out_to_be_ints_call_no_operator(operator: str, expected: Any) -> None:
+    """Values of unknown kind are asked for their type, which is cheaper than a call."""
+    text = f"fn f(a, b) {{ a {operator} b }} fn g(a, b: int) {{ a {operator} b }}"
+    abi: Any = FakeAbi()
+    calls: list[str] = []
+    plain = abi.ops
+    counted = {n: _counted(calls, n, getattr(plain, n)) for n in ("add", "sub", "lt", "le")}
+    names = [name for name in dir(plain) if not name.startswith("_")]
+    abi.ops = SimpleNamespace(**{n: getattr(plain, n) for n in names} | counted)
+    closures = compile_files(text).files[0].bind(abi)
+    for name in ("f", "g"):
+        assert closures[name](None, 7, 2) is expected or closures[name](None, 7, 2) == expected
+    assert calls == []
+    for name in ("f", "g"):
+        closures[name](None, 7.5, 2)
+    assert len(calls) == (0 if operator == "==" else 2)
+
+
+class Thing:
+    """An object with members, as records and sessions are."""
+
+    def __init__(self, **members: Any) -> None:
+        self.members = members
+
+    def flin_get(self, name: str) -> Any:
+        return self.members[name]
+
+
+def _counted(calls: list[str], name: str, function: Any) -> Any:
+    def counted(*arguments: Any) -> Any:
+        calls.append(name)
+        return function(*arguments)
+
+    return counted
+
+
+@pytest.mark.parametrize("operator", ["+", "-", "<", ">", "==", "!="])
+def test_guarded_operands_are_evaluated_once_from_left_to_right(operator: str) -> None:
+    """Whatever the fast path looks like, and although the second operand changes the first."""
+    text = f"""
+        fn f(log, a, b) {{
+            x = a
+            next_value = () => {{ log.push("b")  x = 100  b }}
+            first = () => {{ log.push("a")  x }}
+            [first() {operator} next_value(), x {operator} next_value()]
+        }}
+    """
+    operators: dict[str, Any] = {
+        "+": lambda a, b: a + b,
+        "-": lambda a, b: a - b,
+        "<": lambda a, b: a < b,
+        ">": lambda a, b: a > b,
+        "==": lambda a, b: a == b,
+        "!=": lambda a, b: a != b,
+    }
+    plain = operators[operator]
+    _, closures = bind_one(text)
+    for a, b in [(7, 2), (2, 2), (7.5, 2), (2, 7.5)]:
+        log: list[str] = []
+        assert closures["f"](None, log, a, b) == [plain(a, b), plain(100, b)]
+        assert log == ["a", "b", "b"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[v.a, v.b]",
+        "g = () => [v.a, v.b]  g()",
+        "for v in [v] { return [v.a, v.b] }",
+        "w = v\n[w.a, w.b]",
+        'v = v\n[v.a, v["b"]]',
+        "(x => { [x.a, x.b] })(v)",
+        "match v { x -> [x.a, x.b] }",
+        "found = []  for x in [v, { a: 1, b: 2 }] { found = [x.a, x.b] + found }  found[2:]",
+    ],
+)
+def test_members_of_maps_and_of_objects_are_read_alike(body: str) -> None:
+    """A variable that is asked for several members is looked at once, and never wrongly."""
+    _, closures = bind_one(f"fn f(v) {{ {body} }}")
+    assert closures["f"](None, {"a": 1, "b": [2]}) == [1, [2]]
+    assert closures["f"](None, Thing(a=1, b=[2])) == [1, [2]]
 
 
 def test_constants_of_the_file_are_folded() -> None:
