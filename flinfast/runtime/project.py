@@ -12,7 +12,7 @@ Reads files and nothing else; every fault of a file is a diagnostic, so all are 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -60,12 +60,14 @@ class Project:
         files: Source files: entities, lib, guards, then `app`, each in path order.
         diagnostics: What was wrong with files and their names.
         is_single: Whether PATH was one file, whose routes may name their own paths.
+        unsaved: Text of files that an editor holds and has not saved, by path.
     """
 
     root: Path
     files: list[ProjectFile] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     is_single: bool = False
+    unsaved: Mapping[Path, str] = field(default_factory=dict)
 
     @property
     def public(self) -> Path:
@@ -102,14 +104,18 @@ def _is_root_called_app(path: Path) -> bool:
     return (path / APP_FOLDER).is_dir() and not any(path.glob(f"*{SUFFIX}"))
 
 
-def load_project(path: Path) -> Project:
+def load_project(path: Path, unsaved: Mapping[Path, str] | None = None) -> Project:
     """Read the project at PATH.
+
+    Args:
+        path: Its root, its `app` folder, or one file.
+        unsaved: Texts that stand for those of files, by absolute path: what an editor holds.
 
     Raises:
         ConfigError: PATH is no project, or it has more files than FILES_MAX.
     """
     root, single = find_root(path)
-    project = Project(root, is_single=single is not None)
+    project = Project(root, is_single=single is not None, unsaved=unsaved or {})
     for folder, kind in _KINDS.items():
         if folder != APP_FOLDER:
             for file in _walk(project, root / folder):
@@ -209,6 +215,9 @@ def _add(
 
 def _read(project: Project, path: Path) -> Source | None:
     """A file's text; None with a diagnostic when it cannot be used."""
+    held = project.unsaved.get(path)
+    if held is not None:
+        return Source(relative(project, path), held.removeprefix("\ufeff"))
     try:
         with path.open("rb") as file:
             raw = file.read(SOURCE_BYTES_MAX + 1)
