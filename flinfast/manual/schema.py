@@ -166,6 +166,13 @@ _GUARDS: Final[dict[str, tuple[str, str, str]]] = {
         "At most so many requests per address and window; else 429 with `Retry-After`.",
         "guard rate_limit(100, 60)",
     ),
+    "ws_rate_limit": (
+        "guard ws_rate_limit(limit, seconds = 60)",
+        "At most so many messages per connection and time, refilled evenly. What is beyond is "
+        "dropped; the first of a row gets `{ error, status: 429, retry_after_ms }`, and who goes "
+        "on is closed with 1008. Requests always pass.",
+        "guard ws_rate_limit(20, 1)",
+    ),
     "csrf": (
         "guard csrf",
         "A request that changes something brings the session's token in `X-CSRF-Token` or the "

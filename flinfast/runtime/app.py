@@ -354,6 +354,8 @@ class App:
             None if state is None or state.is_ended else state,
             user,
         )
+        if context.message_limit is not None:
+            connection.limit = context.message_limit
         headers = [*reply.headers.fields(), *(("Set-Cookie", line) for line in reply.cookies)]
         return Upgrade(service.endpoint, connection, headers)
 

@@ -23,6 +23,7 @@ from flinfast.runtime.token import bearer_token, verify_token
 from flinfast.values import Time
 
 if TYPE_CHECKING:
+    from flinfast.runtime.message_limit import MessageLimit
     from flinfast.runtime.response import Reply
     from flinfast.runtime.services import Services
 
@@ -158,6 +159,7 @@ class RequestContext:
         raw: The request as received.
         params: Path parameters.
         is_upgrade: Whether a WebSocket handshake is being decided.
+        message_limit: How fast the connection may send, once a guard has said so.
         next_reply: Runs the rest of the chain and gives its reply; set while a middleware runs.
         opened_session: The session, once somebody looked at it.
         opened_response: `response`, once somebody looked at it.
@@ -176,6 +178,7 @@ class RequestContext:
         "headers",
         "is_form",
         "is_upgrade",
+        "message_limit",
         "next_reply",
         "opened_response",
         "opened_session",
@@ -197,6 +200,7 @@ class RequestContext:
     response: ResponseState
     body: Any
     is_form: bool
+    message_limit: MessageLimit | None
     next_reply: Callable[[], Reply] | None
     failure: RuntimeFault | None
     failure_cause: BaseException | None
@@ -292,6 +296,7 @@ class WsContext(Connection):
         session_state: The session it belongs to, None without one.
         session_data: That session's data at the upgrade.
         session_local: What this connection's handlers wrote to `session`, None before.
+        limit: How fast it may send messages; not set without `guard ws_rate_limit`.
         session_index: Its place in `session_state.connections`, -1 when in none.
     """
 
@@ -302,12 +307,15 @@ class WsContext(Connection):
         "_state",
         "_user",
         "_values",
+        "limit",
         "session_data",
         "session_index",
         "session_local",
         "session_state",
         "site",
     )
+
+    limit: MessageLimit
 
     def __init__(
         self,
@@ -499,6 +507,7 @@ _REQUEST_CONTEXT_PARTS: dict[str, Callable[[RequestContext], Any]] = {
     "response": _make_response_state,
     "body": _make_body,
     "is_form": _make_is_form,
+    "message_limit": lambda _: None,
     "next_reply": lambda _: None,
     "failure": lambda _: None,
     "failure_cause": lambda _: None,

@@ -1,6 +1,6 @@
 """Guards: who may get to a handler. All of them fail closed.
 
-The nine built-in guards are here; `guard_definition`s of a program are closures with the same
+The built-in guards are here; `guard_definition`s of a program are closures with the same
 outcome: None lets the request pass, a Reply refuses it. An exception in a guard or its arguments, a
 missing field, or `false` from a definition refuses with 403.
 """
@@ -20,6 +20,7 @@ from flinfast.errors import ConflictFault, RuntimeFault
 from flinfast.runtime.context import RequestContext
 from flinfast.runtime.error_page import standard_reply
 from flinfast.runtime.fault import TimeLimitFault, place_text, to_fault
+from flinfast.runtime.message_limit import MessageLimit, check_limit
 from flinfast.runtime.origin import SAFE_METHODS
 from flinfast.runtime.rate_limit import CALLS_MAX, WINDOW_S_MAX, RateLimiter
 from flinfast.runtime.response import Reply, Stop
@@ -169,7 +170,7 @@ def _id_text(value: Any) -> str | None:
     return str(value) if type(value) is int else None
 
 
-# --- the nine ----------------------------------------
+# --- built in ----------------------------------------
 
 
 def _auth(use: GuardUse, context: RequestContext) -> Reply | None:
@@ -227,6 +228,18 @@ def limited(limiter: RateLimiter, key: str, limit: Any, seconds: Any, now_ms: in
             "X-RateLimit-Reset": str(-(-(now_ms + wait_ms) // 1000)),
         },
     )
+
+
+def _ws_rate_limit(
+    use: GuardUse, context: RequestContext, limit: Any, seconds: Any = 60
+) -> Reply | None:
+    """Never refuses: it says how fast the connection may send; requests have no messages."""
+    wrong = check_limit(limit, seconds)
+    if wrong:
+        raise RuntimeFault(wrong, code="FL504")
+    if context.is_upgrade:
+        context.message_limit = MessageLimit(limit, seconds, context.services.clock_ms())
+    return None
 
 
 def _csrf(use: GuardUse, context: RequestContext) -> Reply | None:
@@ -334,6 +347,7 @@ BUILTIN_GUARDS: Final[Mapping[str, Callable[..., Reply | None]]] = {
     "role": _role,
     "owner": _owner,
     "rate_limit": _rate_limit,
+    "ws_rate_limit": _ws_rate_limit,
     "csrf": _csrf,
     "ip_whitelist": _ip_whitelist,
     "api_key": _api_key,

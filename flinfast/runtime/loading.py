@@ -31,6 +31,7 @@ from flinfast.lang.source import Source, Span
 from flinfast.runtime.builtins import BoundBuiltins, specs
 from flinfast.runtime.error_page import standard_reply
 from flinfast.runtime.guard import BUILTIN_GUARDS, GuardUse, Verdict, make_verdict
+from flinfast.runtime.message_limit import limited
 from flinfast.runtime.middleware import FaultReply, Plan, accept_upgrade
 from flinfast.runtime.operators import OperatorSet
 from flinfast.runtime.project import Project, ProjectFile
@@ -378,6 +379,8 @@ class Binder:
         found = {event: h for event, h in handlers.items() if h is not None}
         bound = {event: closures[handler.key] for event, handler in found.items()}
         names = code_names(file.code) | self._shared_names
+        if "message" in bound and _limits_messages((*file.info.guards, *info.guards)):
+            bound["message"] = limited(bound["message"], self._services)
         return WsEntry(
             plan=self._plan(chain, guards, None, None, accept_upgrade, effects),
             connect=bound.get("connect"),
@@ -470,6 +473,10 @@ def code_names(code: CodeType) -> frozenset[str]:
         if isinstance(constant, CodeType):
             names |= code_names(constant)
     return frozenset(names)
+
+
+def _limits_messages(guards: Iterable[GuardInfo]) -> bool:
+    return any(guard.name == "ws_rate_limit" for guard in guards)
 
 
 def _options_answer(route: Route) -> Callable[[], Reply]:

@@ -43,9 +43,10 @@ def token(parts: Parts, **claims: Any) -> dict[str, str]:
     return {"Authorization": "Bearer " + sign_token(body, parts.secrets)}
 
 
-def test_there_are_nine() -> None:
-    """The built-in guards of the series."""
-    assert len(BUILTIN_GUARDS) == 9
+def test_the_nine_of_the_series_and_one_of_ours() -> None:
+    """Names that programs rely on."""
+    names = "auth role owner rate_limit csrf ip_whitelist api_key time_window method ws_rate_limit"
+    assert set(BUILTIN_GUARDS) == set(names.split())
 
 
 # --- auth ----------------------------------------
