@@ -15,10 +15,12 @@ from flinfast.cli.usage import example
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Serve a project: HTTP routes, WebSockets and static files."),
     "check": ("check", "Report every fault in a project's source without running it."),
+    "fmt": ("fmt", "Rewrite FLIN source in the one style."),
     "routes": ("routes", "List routes with their files and guards."),
     "new": ("new", "Create a project."),
     "docs": ("docs", "Tell what a function, keyword, guard, setting or code means."),
     "explain": ("explain", "Explain a diagnostic code, such as FL201."),
+    "db": ("db", "Migrate, back up, restore, export and import the database."),
     "config": ("config", "Show settings and where each value comes from."),
 }
 

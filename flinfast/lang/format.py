@@ -1,0 +1,125 @@
+"""The formatter: one style for FLIN source.
+
+`format_source` keeps every token and comment and moves only what stands between them, besides
+spellings that mean the same (`and` is `&&`). It proves that by reading what it wrote: the tree and
+the comments are those of the source, or it refuses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Final
+
+from flinfast.errors import CompileError, FlinError
+from flinfast.lang import ast
+from flinfast.lang.comments import comments_of
+from flinfast.lang.formatting.builder import Builder
+from flinfast.lang.formatting.document import Printer
+from flinfast.lang.formatting.tree import read_tree
+from flinfast.lang.parser import parse_tokens
+from flinfast.lang.source import Source, Span
+
+WIDTH: Final = 100  # columns; longer lines are broken where the language allows it
+_PASSES_MAX: Final = 4  # a comment that moved may move once more; a text never needs more than two
+_MARK: Final = "\ufeff"  # byte order mark
+
+
+class FormatError(FlinError):
+    """The formatter would have changed the program, which is a fault of its own.
+
+    Attributes:
+        exit_code: 70, as for any fault of flinfast.
+    """
+
+    exit_code = 70
+
+
+def format_source(text: str, path: str = "<source>") -> str:
+    """Format one file.
+
+    Args:
+        text: The file; a byte order mark at its start is kept.
+        path: Its name in diagnostics.
+
+    Returns:
+        The text in the one style, ending in a line break unless it is empty; formatting it again
+        changes nothing. Its lines end as the first line of `text` does.
+
+    Raises:
+        CompileError: The text has syntax errors.
+        FormatError: The result would not be the same program; the text is best left alone.
+    """
+    mark = _MARK if text.startswith(_MARK) else ""
+    line_end = "\r\n" if "\r\n" in text[: text.find("\n") + 1] else "\n"
+    before = text[len(mark) :].replace("\r\n", "\n")
+    reading = _Reading(before, path)
+    for _ in range(_PASSES_MAX):
+        after, has_moved = reading.written()
+        written = _Reading(after, path, is_ours=True)
+        _check(reading, written)
+        if not has_moved or after == reading.text:
+            break
+        reading = written
+    return mark + after.replace("\n", line_end)
+
+
+class _Reading:
+    """A text with its tokens and its tree."""
+
+    def __init__(self, text: str, path: str, *, is_ours: bool = False) -> None:
+        source = Source(path, text)
+        self.text = text
+        self.program, diagnostics, self.tokens = parse_tokens(source)
+        if any(found.severity == "error" for found in diagnostics):
+            if is_ours:
+                raise FormatError(f"{path} would not be readable any more: left as it is")
+            raise CompileError(diagnostics)
+
+    def written(self) -> tuple[str, bool]:
+        """The text in the one style, and whether a comment was moved over a token."""
+        document = Builder().program(read_tree(self.text, self.tokens, self.program))
+        printer = Printer(WIDTH)
+        text = printer.run(document).strip("\n")
+        return (text + "\n" if text else ""), printer.has_moved
+
+
+def _check(before: _Reading, after: _Reading) -> None:
+    """Compare two readings.
+
+    Raises:
+        FormatError: They are not the same program with the same comments.
+    """
+    if not same_tree(before.program, after.program):
+        raise FormatError("the program would not be the same any more: left as it is")
+    if comments_of(before.text, before.tokens) != comments_of(after.text, after.tokens):
+        raise FormatError("a comment would not be the same any more: left as it is")
+
+
+def same_tree(left: object, right: object) -> bool:
+    """Whether two trees are the same but for their spans; `1`, `1.0` and `true` differ."""
+    pending: list[tuple[Any, Any]] = [(left, right)]
+    while pending:
+        one, other = pending.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, tuple):
+            if len(one) != len(other):
+                return False
+            pending += zip(one, other, strict=True)
+        elif isinstance(one, ast.Node):
+            pending += [(getattr(one, name), getattr(other, name)) for name in _names(type(one))]
+        elif one != other:
+            return False
+    return True
+
+
+_NAMES: dict[type[ast.Node], tuple[str, ...]] = {}
+
+
+def _names(kind: type[ast.Node]) -> tuple[str, ...]:
+    """Fields of a class of nodes but its spans."""
+    names = _NAMES.get(kind)
+    if names is None:
+        names = tuple(f.name for f in fields(kind) if f.type not in ("Span", Span))
+        _NAMES[kind] = names
+    return names

@@ -1,0 +1,1 @@
+"""Parts of the formatter; `flinfast.lang.format` is its entry."""
