@@ -21,6 +21,7 @@ from flinfast.lang.program import Effects, EntityInfo
 from flinfast.native.hub import Endpoint, Hub
 from flinfast.runtime.context import RequestContext, WsContext, WsSite
 from flinfast.runtime.cookie import parse_cookies
+from flinfast.runtime.database import open_store
 from flinfast.runtime.encode import encode_json
 from flinfast.runtime.entity_spec import entity_specs
 from flinfast.runtime.error_page import fault_reply, plain_response, standard_reply
@@ -47,7 +48,8 @@ from flinfast.runtime.services import Log, Scheduler, Services, Timer
 from flinfast.runtime.session import CLOSE_CODE, CLOSE_REASON, SessionManager
 from flinfast.runtime.waiting import WaitingPool
 from flinfast.settings import Settings
-from flinfast.store.store import Store
+from flinfast.store.base import BaseStore
+from flinfast.store.presence import Presence
 
 SWEEP_S: Final = 1.0  # how soon connections of an expired session are closed
 EVENTS: Final = ("connect", "message", "close")
@@ -200,7 +202,12 @@ class App:
         )
         self._pool = WaitingPool(scheduler, settings.server.handler_timeout_s)
         self._binder: Binder
-        store = self._open_store(compiled)
+        self._presence = Presence(self._folder)
+        try:
+            store = self._open_store(compiled)
+        except BaseException:
+            self._presence.close()
+            raise
         sessions = SessionManager(
             table=store.sessions,
             settings=settings.session,
@@ -232,7 +239,11 @@ class App:
             self._use(compiled)
         except BaseException:
             store.close()
+            self._presence.close()
             raise
+        if self._presence.has_company and settings.server.workers == 1:
+            text = "another server uses the same data: rooms and broadcasts reach only one of them"
+            log("warn", text, {"folder": str(self._folder)}, "")
         self._timer: Timer | None = scheduler.call_later(SWEEP_S, self._sweep)
 
     @classmethod
@@ -438,7 +449,10 @@ class App:
         self._pool.close()
         with contextlib.suppress(StoreError):
             self._write_touched()
-        self.services.store.close()
+        try:
+            self.services.store.close()
+        finally:
+            self._presence.close()
 
     # --- private ----------------------------------------
 
@@ -449,19 +463,18 @@ class App:
         self.services.store = store
         self.services.sessions.table = store.sessions
 
-    def _open_store(self, compiled: Compiled) -> Store:
+    def _open_store(self, compiled: Compiled) -> BaseStore:
         specs = entity_specs(
             compiled.entities,
             compiled.enums,
             lambda path, key: self._binder.default_of(path, key),
         )
-        return Store(
+        return open_store(
+            self.settings,
             self._folder,
             specs,
-            durability=self.settings.store.durability,
             clock_ms=self._clock_ms,
-            call_soon=self._scheduler.call_soon,
-            run_in_thread=self._scheduler.run_in_thread,
+            scheduler=self._scheduler,
         )
 
     def _use(self, compiled: Compiled) -> None:
