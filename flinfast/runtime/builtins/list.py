@@ -100,7 +100,7 @@ def filter_(items: Items, function: Function) -> Items:
 def reduce(items: Items, function: Value, initial: Value) -> Value:
     """Fold the items: `function(result, item)` from `initial`; either argument order."""
     position = 2
-    if not is_function(function):
+    if not is_function(function) and is_function(initial):
         function, initial, position = initial, function, 3
     step = pairwise("reduce", position, function)
     result = initial

@@ -1,0 +1,147 @@
+"""Every builtin is called with right arguments, and with each argument of a wrong kind in turn."""
+
+import contextlib
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flinfast.errors import RuntimeFault
+from flinfast.runtime.builtins import REGISTRY
+from flinfast.runtime.registry import Variant
+from flinfast.runtime.services import Services
+from flinfast.values import Time
+from tests.runtime.builtin_calls import ANY, CALLS, OTHER, WRONG, context_of, wrong_calls
+from tests.runtime.fake_services import fake_services
+from tests.runtime.flin_values import FakeRecord
+
+
+def _variants() -> dict[str, tuple[Variant, tuple[str, ...]]]:
+    """Every implementation by `name`, or `name/kind` where there are several; with its aliases."""
+    names: dict[int, list[str]] = {}
+    for name, entry in REGISTRY.items():
+        for variant in entry.variants:
+            if not name.startswith("_"):
+                names.setdefault(id(variant.function), []).append(name)
+    found = {}
+    for entry in REGISTRY.values():
+        for variant in entry.variants:
+            own = names.get(id(variant.function), [""])
+            if own[0] != variant.name:
+                continue
+            is_one_of_several = len(entry.variants) > 1
+            key = f"{variant.name}/{variant.family}" if is_one_of_several else variant.name
+            found[key] = (variant, tuple(own[1:]))
+    return found
+
+
+VARIANTS = _variants()
+WRONG_CALLS = [
+    (key, args, position, kind)
+    for key, (variant, _) in VARIANTS.items()
+    if key in CALLS
+    for args, position, kind in wrong_calls(key, variant.parameters)
+]
+KINDS_OF_VALUES = [
+    *(None, True, 0, -1, 10**30, 0.5, float("nan"), "", "text", "\x00", b"x", Time(0)),
+    *([], [[]], {}, {"a": 1}, len, range(3), FakeRecord("User", 1, {"name": "Ada"})),
+]
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    return fake_services(tmp_path)
+
+
+def call(key: str, services: Services, args: tuple[Any, ...], *, name: str = "") -> Any:
+    variant, _ = VARIANTS[key]
+    function = REGISTRY[name or variant.name].bind(services)
+    given = copy.deepcopy(list(args)) if variant.mutates else args
+    return function(context_of(variant.name), *given) if variant.context else function(*given)
+
+
+def test_every_builtin_has_a_call() -> None:
+    """A builtin that is added is added to the table of builtin_calls.py, too."""
+    assert sorted(set(VARIANTS) - set(CALLS)) == []
+    assert sorted(set(CALLS) - set(VARIANTS)) == []
+
+
+def test_every_parameter_of_any_kind_is_listed() -> None:
+    """A parameter without a declared kind either takes everything, or refuses by itself."""
+    unlisted, stale = [], []
+    for key, (variant, _) in VARIANTS.items():
+        free = {
+            position
+            for position, parameter in enumerate(variant.parameters, 1)
+            if parameter.kind.title not in OTHER
+        }
+        listed = {*ANY.get(key, ()), *(position for position, _ in WRONG.get(key, ()))}
+        unlisted += [(key, position) for position in sorted(free - listed)]
+        stale += [(key, position) for position in ANY.get(key, ()) if position not in free]
+    assert unlisted == []
+    assert stale == []
+
+
+@pytest.mark.parametrize("key", sorted(CALLS))
+def test_right_arguments_give_the_result(key: str, services: Services) -> None:
+    """Under its own name and every alias."""
+    args, expected = CALLS[key]
+    variant, aliases = VARIANTS[key]
+    for name in (variant.name, *aliases):
+        result = call(key, services, args, name=name)
+        if callable(expected):
+            assert expected(result), (name, result)
+        else:
+            assert result == expected, name
+            assert type(result) is type(expected), name
+
+
+@pytest.mark.parametrize(
+    ("key", "args", "position", "kind"),
+    WRONG_CALLS,
+    ids=[f"{key}-{position}-{number}" for number, (key, _, position, _) in enumerate(WRONG_CALLS)],
+)
+def test_wrong_kind_is_a_fault_that_names_it(
+    key: str, args: tuple[Any, ...], position: int, kind: str, services: Services
+) -> None:
+    """Fault FL504 names function, position, and expected and given kind."""
+    name = VARIANTS[key][0].name
+    with pytest.raises(RuntimeFault) as caught:
+        call(key, services, args)
+    assert caught.value.code == "FL504", caught.value
+    text = str(caught.value)
+    assert re.match(rf"`{name}` argument {position}: expected .+, got .+", text), text
+    assert text.endswith(f", got {kind}") or not kind, text
+
+
+@pytest.mark.parametrize(
+    ("key", "position"),
+    [(key, p) for key, (v, _) in sorted(VARIANTS.items()) for p in range(1, 1 + len(v.parameters))],
+)
+def test_no_value_makes_a_builtin_fail_otherwise(
+    key: str, position: int, services: Services
+) -> None:
+    """Whatever one argument is, there is a result or a fault: never an exception of Python's."""
+    args = CALLS[key][0]
+    for value in KINDS_OF_VALUES:
+        with contextlib.suppress(RuntimeFault):
+            call(key, services, (*args[: position - 1], value, *args[position:]))
+
+
+@pytest.mark.parametrize("key", sorted(CALLS))
+def test_too_many_arguments_are_a_fault(key: str, services: Services) -> None:
+    """The fault names the function and its parameters."""
+    variant, _ = VARIANTS[key]
+    if variant.maximum is None or variant.factory:
+        return
+    from flinfast.runtime.registry import call_checked
+
+    function = REGISTRY[variant.name].bind(services)
+    first = CALLS[key][0] or (1,)
+    args = (*first, *[1] * (variant.maximum + 1 - len(first)))
+    passed = (context_of(variant.name), *args) if variant.context else args
+    with pytest.raises(RuntimeFault, match=f"cannot call `{variant.name}") as caught:
+        call_checked(variant.name, function, passed, {})
+    assert caught.value.code == "FL509"
