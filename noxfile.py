@@ -47,6 +47,21 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """All 517 Autobahn cases, strictly, in both data planes: an hour; needs Python 2.7."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.conformance.run_all", *session.posargs)
+
+
+@nox.session
+def differential(session: nox.Session) -> None:
+    """100,000 random streams through our frame parser and wsproto's: some minutes."""
+    session.install("-e", ".[test]")
+    streams = {"FLINFAST_STREAMS": "100000"}
+    session.run("pytest", "tests/native/test_differential.py", *session.posargs, env=streams)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Throughput: `nox -s bench` for whole servers, `nox -s bench -- micro` for the parts."""
     session.install("-e", ".[test]")
