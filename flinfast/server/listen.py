@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import socket
 import ssl
 import stat
 from pathlib import Path
+from typing import Final
 
 from flinfast.errors import ConfigError
 from flinfast.settings import ServerSettings
 
+LISTEN_FDS_START = 3  # the first descriptor after standard input, output and error
+_COUNT: Final = re.compile("[1-9][0-9]?")
 UNIX_SOCKET_MODE = 0o660  # the owner and its group: a proxy joins the group
 
 
@@ -23,6 +27,9 @@ def open_listeners(settings: ServerSettings) -> list[socket.socket]:
     """
     if settings.fd >= 0:
         return [_inherited(settings.fd)]
+    activated = activated_fds()
+    if activated:
+        return [_inherited(fd) for fd in activated]
     if settings.uds:
         return [_unix(settings.uds)]
     return _tcp(settings.host, settings.port)
@@ -102,9 +109,27 @@ def _remove_stale(path: Path) -> None:
     path.unlink()
 
 
+def activated_fds() -> range:
+    """Descriptors that systemd opened for this process (socket activation), once.
+
+    Source: sd_listen_fds(3).
+    """
+    count = os.environ.get("LISTEN_FDS", "")
+    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not _COUNT.fullmatch(count):
+        return range(0)
+    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)  # not for programs that we start
+    fds = range(LISTEN_FDS_START, LISTEN_FDS_START + int(count))
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return fds
+
+
 def _inherited(fd: int) -> socket.socket:
     try:
         listener = socket.socket(fileno=os.dup(fd))
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            listener.listen()
     except OSError as error:
         raise ConfigError(
             f"expected an open listening socket, got descriptor {fd}", path="server.fd"
@@ -133,6 +158,16 @@ def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    load_certificate(context, settings)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, settings: ServerSettings) -> None:
+    """Use key and certificate of the settings for connections from now on.
+
+    Raises:
+        ConfigError: They cannot be used.
+    """
     try:
         context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
     except (OSError, ssl.SSLError) as error:
@@ -140,4 +175,3 @@ def tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
         raise ConfigError(
             f"cannot use the certificate or its key: {reason}", path="server.ssl_certfile"
         ) from error
-    return context

@@ -4,6 +4,7 @@
 
 Draining stops accepting, answers readiness with 503, closes WebSockets in batches with 1012,
 finishes what runs, and after `server.drain_s` resets the rest. A second signal skips the waiting.
+SIGHUP reads certificate and program again (`reload.py`); systemd is told of all this (`notify.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from flinfast.server.http_protocol import HttpConnection
 from flinfast.server.listen import address_text, open_listeners, tls_context
 from flinfast.server.log import BridgeHandler, Log
 from flinfast.server.loop import LoopScheduler, new_loop
+from flinfast.server.notify import READY, STOPPING, notify, reloading
+from flinfast.server.reload import reload_certificate, reload_program
 from flinfast.server.site import Application, Site
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class Server:
         self._root = root
         self._load = load
         self._log = log
+        self._context: ssl.SSLContext | None = None
         self._listeners: list[socket.socket] = []
         self._servers: list[asyncio.AbstractServer] = []
         self._stop = asyncio.Event()
@@ -85,7 +89,7 @@ class Server:
         self._log.writer.attach(loop.call_later)
         app: Application | None = None
         try:
-            context = tls_context(self._settings.server)
+            context = self._context = tls_context(self._settings.server)
             app, hub = self._load(scheduler, self._log)
             self._listeners = open_listeners(self._settings.server)
             raise_descriptor_limit()
@@ -116,6 +120,7 @@ class Server:
             site.start_sweep()
             if started is not None:
                 started(self, app)
+            notify(READY)
             await self._stop.wait()
             await self._drain(site)
             hub.detach_loop()
@@ -131,6 +136,17 @@ class Server:
         if self._stop.is_set():
             self._abort.set()
         self._stop.set()
+        notify(STOPPING)
+
+    def reload(self) -> None:
+        """Read certificate and program again; what cannot be used stays as it was."""
+        if self.site is None or self._stop.is_set():
+            return
+        notify(reloading())
+        if self._context is not None:
+            reload_certificate(self._context, self._settings.server, self._log)
+        reload_program(self.site.app, self._log)
+        notify(READY)
 
     async def _drain(self, site: Site) -> None:
         """Let connections end, then reset what is left."""
@@ -210,12 +226,8 @@ async def _run(
         if os.isatty(0):
             loop.add_signal_handler(signal.SIGHUP, server.request_stop)  # its terminal was closed
         else:
-            loop.add_signal_handler(signal.SIGHUP, _ignore_hangup, log)
+            loop.add_signal_handler(signal.SIGHUP, server.reload)
     await server.serve(started)
-
-
-def _ignore_hangup(log: Log) -> None:
-    log.warn("SIGHUP is reserved for reloading and does nothing yet")
 
 
 def _report_loop_fault(log: Log, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

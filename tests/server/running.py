@@ -44,6 +44,8 @@ class FakeApp:
         self.upgrades: list[Request] = []
         self.pending: list[Callable[[Response], None]] = []
         self.closed = False
+        self.reloads = 0
+        self.epoch = 1
         self.when_closed: Callable[[Any], None] | None = None
         self.upgrade_headers: list[tuple[str, str]] = []
         self.routes: dict[str, Callable[[Request, Callable[[Response], None]], None]] = {
@@ -108,6 +110,9 @@ class FakeApp:
 
     def error_response(self, status: int, message: str, request: Request) -> Response:
         return Response(status, JSON, b'{"error":"' + message.encode() + b'"}')
+
+    def reload(self) -> None:
+        self.reloads += 1
 
     def close(self) -> None:
         self.closed = True

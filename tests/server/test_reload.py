@@ -1,0 +1,291 @@
+"""SIGHUP and systemd: program and certificate read again, states told, sockets handed over."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flinfast.server import listen
+from flinfast.server.notify import notify
+from flinfast.settings import ServerSettings
+from tests.e2e.conftest import Server, wait_until
+from tests.runtime.programs import write
+from tests.server.program import Program
+from tests.server.running import TIMEOUT_S, Client, Running
+
+Start = Callable[..., Running]
+ONE = {
+    "app/index.flin": "route GET { 1 }",
+    "app/ws.flin": "ws { on message(data) { ws_send(ws.connection_id, 1) } }",
+}
+TWO = {
+    "app/index.flin": "route GET { 2 }",
+    "app/ws.flin": "ws { on message(data) { ws_send(ws.connection_id, 2) } }",
+    "app/new.flin": 'route GET { "new" }',
+}
+BROKEN = {"app/index.flin": "guard nonsense\n\nroute GET { 3 }"}
+
+
+def reload(program: Running) -> None:
+    """What the signal does, in the server's thread."""
+    done: list[bool] = []
+
+    def run() -> None:
+        program.server.reload()
+        done.append(True)
+
+    program.loop.call_soon_threadsafe(run)
+    program.wait_for(lambda: bool(done))
+
+
+def test_a_changed_program_serves_and_sockets_stay(tmp_path: Path) -> None:
+    """New handlers from the next request and the next message on; nobody is disconnected."""
+    with Program(tmp_path, ONE) as program:
+        browser = program.client()
+        with browser.ws("/ws") as socket_, program.connect() as kept:
+            assert kept.get("/").body == b"1"
+            write(tmp_path, TWO)
+            reload(program)
+            socket_.send("x")
+            assert socket_.receive() == 2
+            assert kept.get("/").body == b"2"
+            assert kept.get("/new").body == b'"new"'
+        program.wait_for(lambda: "program reloaded" in program.log_text())
+
+
+def test_a_broken_program_changes_nothing(tmp_path: Path) -> None:
+    """The last good one serves on; the log names the fault; a repaired one is taken."""
+    with Program(tmp_path, ONE) as program:
+        browser = program.client()
+        with browser.ws("/ws") as socket_:
+            write(tmp_path, BROKEN)
+            reload(program)
+            assert browser.get("/").body == b"1"
+            socket_.send("x")
+            assert socket_.receive() == 1
+            program.wait_for(lambda: "the last good one serves on" in program.log_text())
+            text = program.log_text()
+            assert "FL201" in text
+            assert "app/index.flin:1" in text
+            write(tmp_path, TWO)
+            reload(program)
+            assert browser.get("/").body == b"2"
+
+
+def test_a_lost_project_changes_nothing(tmp_path: Path) -> None:
+    """Even without its folder."""
+    with Program(tmp_path, ONE) as program:
+        (tmp_path / "app").rename(tmp_path / "gone")
+        reload(program)
+        assert program.client().get("/").body == b"1"
+        program.wait_for(lambda: "the last good one serves on" in program.log_text())
+
+
+def test_the_signal_reloads_a_server(tmp_path: Path) -> None:
+    """SIGHUP to `flinfast serve`, as `systemctl reload` sends it."""
+    server = Server(write(tmp_path, ONE), {}, ()).start()
+    try:
+        client = server.client()
+        assert client.get("/")[1] == 1
+        write(tmp_path, TWO)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: client.get("/")[1] == 2)
+        write(tmp_path, BROKEN)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "last good one" in server.output)
+        assert client.get("/")[1] == 2
+    finally:
+        assert server.stop() == 0
+
+
+# --- certificates ----------------------------------------
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """A self-signed certificate and its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command")
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    subject = ("-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1")
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    out = ("-keyout", str(key), "-out", str(certificate))
+    subprocess.run(
+        [openssl, "req", "-x509", "-nodes", "-days", "2", *curve, *out, *subject],
+        check=True,
+        capture_output=True,
+    )
+    return certificate, key
+
+
+def name_served(running: Running) -> bytes:
+    """The certificate that a new connection is shown, DER."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", running.port), TIMEOUT_S) as link,
+        context.wrap_socket(link) as wrapped,
+    ):
+        shown = wrapped.getpeercert(binary_form=True)
+    assert shown is not None
+    return shown
+
+
+def test_a_renewed_certificate_is_shown(start: Start, tmp_path: Path) -> None:
+    """To new connections; those that are open go on."""
+    served, key = tmp_path / "served.pem", tmp_path / "served.key"
+    first, second = make_certificate(tmp_path, "first"), make_certificate(tmp_path, "second")
+
+    def install(pair: tuple[Path, Path]) -> None:
+        served.write_bytes(pair[0].read_bytes())
+        key.write_bytes(pair[1].read_bytes())
+
+    install(first)
+    running = start(server_ssl_certfile=str(served), server_ssl_keyfile=str(key))
+    before = name_served(running)
+    context = ssl.create_default_context(cafile=first[0])
+    link = socket.create_connection(("127.0.0.1", running.port), TIMEOUT_S)
+    with Client(context.wrap_socket(link, server_hostname="127.0.0.1")) as open_client:
+        assert open_client.get("/").status == 200
+        install(second)
+        reload(running)
+        assert name_served(running) != before
+        assert open_client.get("/").status == 200
+    running.wait_for(lambda: "certificate reloaded" in running.log_text())
+
+    after = name_served(running)
+    key.write_bytes(first[1].read_bytes())  # not the certificate's
+    reload(running)
+    assert name_served(running) == after
+    served.write_text("nonsense")
+    reload(running)
+    assert name_served(running) == after
+    running.wait_for(lambda: running.log_text().count("certificate not reloaded") == 2)
+    assert running.app.reloads == 3
+
+
+# --- systemd ----------------------------------------
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    """The socket that NOTIFY_SOCKET names."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.bind(str(tmp_path / "notify"))
+        link.settimeout(TIMEOUT_S * 2)
+        yield link
+
+
+def test_systemd_is_told(tmp_path: Path, manager: socket.socket) -> None:
+    """READY once it listens, RELOADING and READY around SIGHUP, STOPPING at the end."""
+    environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+    server = Server(write(tmp_path / "project", ONE), environment, ()).start()
+    try:
+        assert manager.recv(4096) == b"READY=1"
+        os.kill(server.pid, signal.SIGHUP)
+        assert manager.recv(4096).startswith(b"RELOADING=1\nMONOTONIC_USEC=")
+        assert manager.recv(4096) == b"READY=1"
+    finally:
+        assert server.stop() == 0
+    assert manager.recv(4096) == b"STOPPING=1"
+
+
+def test_nobody_to_tell_is_no_fault(tmp_path: Path) -> None:
+    """No socket, an odd name, a socket that is gone."""
+    assert not notify("READY=1", {})
+    assert not notify("READY=1", {"NOTIFY_SOCKET": "relative"})
+    assert not notify("READY=1", {"NOTIFY_SOCKET": str(tmp_path / "gone")})
+
+
+def test_an_abstract_name_is_told() -> None:
+    """`@name` is Linux's abstract namespace."""
+    name = f"flinfast-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        try:
+            link.bind(f"\0{name}")
+        except OSError:
+            pytest.skip("needs abstract sockets")
+        link.settimeout(TIMEOUT_S)
+        assert notify("READY=1", {"NOTIFY_SOCKET": f"@{name}"})
+        assert link.recv(64) == b"READY=1"
+
+
+def test_socket_activation(tmp_path: Path) -> None:
+    """Two sockets handed over as systemd does, TCP and Unix: both are served."""
+    root = write(tmp_path / "project", ONE)
+    path = str(tmp_path / "web.sock")
+    with socket.socket() as tcp, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as unix:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        unix.bind(path)  # systemd listens before it starts the service; an earlier stage does not
+        script = (
+            f"exec 3<&{tcp.fileno()} 4<&{unix.fileno()};"
+            "LISTEN_PID=$$ LISTEN_FDS=2; export LISTEN_PID LISTEN_FDS;"
+            f'exec "{sys.executable}" -m flinfast serve "{root}"'
+        )
+        process = subprocess.Popen(
+            ["bash", "-c", script],
+            pass_fds=(tcp.fileno(), unix.fileno()),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            with Client(socket.create_connection(tcp.getsockname(), TIMEOUT_S)) as client:
+                assert client.get("/").body == b"1"
+            link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            link.settimeout(TIMEOUT_S)
+            link.connect(path)
+            with Client(link) as client:
+                assert client.get("/").body == b"1"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize(
+    ("pid", "count", "expected"),
+    [
+        ("self", "1", [3]),
+        ("self", "2", [3, 4]),
+        ("self", "0", []),
+        ("self", "", []),
+        ("self", "-1", []),
+        ("self", "x", []),
+        ("self", "1000", []),
+        ("1", "1", []),
+        ("", "1", []),
+    ],
+)
+def test_sockets_of_another_process_are_not_taken(
+    monkeypatch: pytest.MonkeyPatch, pid: str, count: str, expected: list[int]
+) -> None:
+    """LISTEN_PID has to be ours; the variables are taken once and not passed on."""
+    taken: list[int] = []
+    monkeypatch.setattr(os, "set_inheritable", lambda fd, _: taken.append(fd))
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()) if pid == "self" else pid)
+    monkeypatch.setenv("LISTEN_FDS", count)
+    assert list(listen.activated_fds()) == expected == taken
+    assert list(listen.activated_fds()) == []
+    assert ("LISTEN_FDS" in os.environ) is (expected == [])
+
+
+def test_a_flag_wins_over_activation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--fd` is what somebody asked for."""
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    with socket.socket() as inherited:
+        inherited.bind(("127.0.0.1", 0))
+        (listener,) = listen.open_listeners(ServerSettings(fd=inherited.fileno()))
+        with listener:
+            assert listener.getsockname() == inherited.getsockname()
+    assert os.environ["LISTEN_FDS"] == "1"
