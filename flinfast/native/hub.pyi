@@ -159,6 +159,70 @@ class Held:
     """Effects of one finished handler, detached from the log and waiting to leave. Opaque."""
 
 @final
+class Opening:
+    """How an upgrade request was answered: what becomes of its socket.
+
+    Attributes:
+        connection: Made for it, not opened yet.
+        endpoint: What it belongs to.
+        response: The whole 101.
+        early: What the peer sent after its request.
+        protocol: Chosen subprotocol, or "".
+        deflate: Whether permessage-deflate was agreed on.
+        deflate_output: Whether its window lets us send compressed messages too.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        response: bytes,
+        early: bytes = b"",
+        protocol: str = "",
+        deflate: bool = False,
+        deflate_output: bool = True,
+    ) -> None: ...
+    @property
+    def connection(self) -> Any: ...
+    @property
+    def endpoint(self) -> Endpoint: ...
+    @property
+    def response(self) -> bytes: ...
+    @property
+    def early(self) -> bytes: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def deflate(self) -> bool: ...
+    @property
+    def deflate_output(self) -> bool: ...
+
+@final
+class Stream:
+    """An accepted socket that is no WebSocket (yet), as an asyncio transport.
+
+    Reading and writing happen in the hub's reactor; the protocol's callbacks are those of
+    `asyncio.Protocol`, with the same promises: `connection_lost()` comes last and in a turn of its
+    own. Unlike a loop's transport, abort() resets the connection when the peer left output unread.
+    """
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`peername`: address and port, "" for a Unix socket; nothing else is known."""
+    def fileno(self) -> int:
+        """The descriptor, -1 when it is gone."""
+    def is_closing(self) -> bool: ...
+    def can_write_eof(self) -> bool: ...
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the kernel has not taken yet."""
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def write(self, data: bytes | bytearray | memoryview) -> None: ...
+    def write_eof(self) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+@final
 class Hub:
     """Every WebSocket of one loop: connections, rooms, batches, effects.
 
@@ -218,6 +282,41 @@ class Hub:
 
         Raises:
             OSError: The socket cannot be registered; the caller still owns `fd`.
+        """
+    def listen(
+        self,
+        fd: int,
+        on_first: Callable[[bytes, str], Any],
+        on_fault: Callable[[str, BaseException], None],
+    ) -> None:
+        """Accept connections on a listening, non-blocking TCP or Unix socket.
+
+        An accepted socket costs no object until its first bytes come.
+
+        Args:
+            fd: The socket; closed by the caller after unlisten().
+            on_first: Called with the first bytes of a socket and its peer's address ("" for a Unix
+                socket). Gives an Opening (the hub opens that WebSocket), or an `asyncio.Protocol`
+                that gets a Stream and those bytes.
+            on_fault: Called with a text and an exception when accepting or a protocol fails.
+
+        Raises:
+            OSError: The descriptor cannot be watched (ENOSYS where there is no epoll).
+        """
+    def unlisten(self, fd: int) -> None:
+        """Stop accepting; no effect on what was accepted."""
+    def sweep_accepted(self, fresh_s: float) -> None:
+        """Close sockets that have sent nothing for so many seconds; called once a second."""
+    def close_accepted(self) -> None:
+        """Close sockets that have sent nothing yet."""
+    @property
+    def accepted_count(self) -> int:
+        """Sockets that have sent nothing yet."""
+    def open_stream(self, stream: Stream, opening: Opening) -> None:
+        """Make a stream without unsent output a WebSocket; see open_fd().
+
+        Raises:
+            OSError: It cannot be registered; the stream is as it was.
         """
     def open_transport(
         self,

@@ -13,7 +13,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_SetObject, PyErr_WriteUnraisable
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.errno cimport errno
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
@@ -24,12 +24,24 @@ from flinfast.native.hub_c cimport *
 
 import os
 import random
+from collections import deque
 from hmac import compare_digest
 
 from msgspec.json import decode as _decode_json
 
 from flinfast.errors import LocalProtocolError, RuntimeFault
 from flinfast.native.deflate import Deflater, InflateLimitError, inflate
+
+cdef extern from "<arpa/inet.h>":
+    const char *inet_ntop(int family, const void *address, char *text, unsigned size)
+
+cdef extern from "<sys/socket.h>":
+    enum:
+        AF_INET
+        AF_INET6
+        MSG_DONTWAIT
+        MSG_NOSIGNAL
+    Py_ssize_t send(int fd, const void *data, size_t size, int flags)
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
@@ -46,6 +58,7 @@ cdef enum:
     ROOM_NAME_MAX = 1 << 20
     LARGE_MIN = 16384       # FLIN_LARGE_PAYLOAD_MIN: from here on bytes are shared, not copied
     POLL_AGAIN_MIN = 8      # events of a round after which more have probably come meanwhile
+    ADDRESSES_MAX = 4096    # texts of peers' addresses that are kept
     DRAIN_PERIOD_MS = 50    # between two batches of a drain, give or take half
 
 CONNECTION_ID_PREFIX = "ws_"
@@ -68,6 +81,7 @@ cdef inline flin_compression _compression(bint is_agreed, bint sends) noexcept:
 include "hub_message.pxi"
 include "hub_connection.pxi"
 include "hub_turn.pxi"
+include "hub_stream.pxi"
 include "hub_effect.pxi"
 
 

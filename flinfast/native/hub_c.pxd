@@ -133,6 +133,23 @@ cdef extern from "flin_hub.h":
         c_bool (*closed)(void *user, flin_conn *conn) noexcept
         void (*detach)(void *user, flin_conn *conn, c_bool reset) noexcept
         void (*freed)(void *user, flin_conn *conn) noexcept
+    ctypedef struct flin_channel:
+        int fd
+        uint8_t state
+        uint8_t interest
+        uint16_t port
+        uint16_t family
+        uint8_t *address
+        void *user
+    ctypedef struct flin_channel_callbacks:
+        void (*first)(void *user, uint64_t id, uint8_t *data, size_t size) noexcept
+        void (*received)(void *user, void *channel_user, uint8_t *data, size_t size) noexcept
+        void (*writable)(void *user, void *channel_user) noexcept
+        void (*lost)(void *user, void *channel_user, int error) noexcept
+        void (*accept_failed)(void *user, int error) noexcept
+    ctypedef struct flin_channel_table:
+        uint32_t fresh_count
+        uint32_t used_count
     ctypedef struct flin_hub_options:
         flin_hash_key key
         uint32_t heartbeat_ms
@@ -151,6 +168,7 @@ cdef extern from "flin_hub.h":
         flin_stats stats
         uint64_t backlog_bytes
         uint8_t *receive
+        flin_channel_table channels
     ctypedef struct flin_payload:
         const uint8_t *data
         size_t size
@@ -215,6 +233,20 @@ cdef extern from "flin_hub.h":
     void flin_log_visit(const flin_hub *hub, const flin_conn *conn, flin_log_visitor visitor,
                         void *context)
 
+    enum:
+        FLIN_INTEREST_WRITE
+        FLIN_CHANNEL_OPEN
+    int flin_channel_listen(flin_hub *hub, int fd, const flin_channel_callbacks *callbacks)
+    void flin_channel_unlisten(flin_hub *hub, int fd)
+    flin_channel *flin_channel_find(const flin_hub *hub, uint64_t id)
+    void flin_channel_attach(flin_hub *hub, uint64_t id, void *user)
+    int flin_channel_watch(flin_hub *hub, uint64_t id, uint8_t interest)
+    flin_conn *flin_channel_upgrade(flin_hub *hub, uint64_t id, flin_endpoint *endpoint,
+                                    void *user, flin_compression compression)
+    void flin_channel_close(flin_hub *hub, uint64_t id, c_bool reset)
+    void flin_channel_sweep(flin_hub *hub, uint32_t fresh_ms)
+    void flin_channel_close_fresh(flin_hub *hub)
+
 cdef extern from "flin_reactor.h":
     enum:
         FLIN_WAKE_NS
@@ -223,4 +255,5 @@ cdef extern from "flin_reactor.h":
                                  flin_compression compression, int fd)
     unsigned flin_reactor_poll(flin_hub *hub)
     void flin_reactor_write_reply(flin_hub *hub, flin_conn *conn)
+    void flin_socket_shut(int fd)
     uint64_t flin_clock_ns()

@@ -2,7 +2,7 @@
 
 
 @cython.final
-cdef class Hub(_Turns):
+cdef class Hub(_Streams):
     """See hub.pyi."""
 
     # --- effects of a handler

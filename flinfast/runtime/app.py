@@ -88,12 +88,15 @@ class Upgrade:
         context: The connection, to be opened by the hub.
         headers: Further fields of the 101 response.
         protocol: Chosen subprotocol, or "".
+        renew: Makes the connection for an equal request from an address, when every equal request
+            is accepted until the program is loaded again; None when each one is decided anew.
     """
 
     endpoint: Endpoint
     context: WsContext
     headers: list[tuple[str, str]]
     protocol: str = ""
+    renew: Callable[[str], WsContext] | None = None
 
 
 class _WsService:
@@ -175,6 +178,7 @@ class App:
         runner: Runs handlers.
         routes: One row per handler, for `flinfast routes`.
         warnings: Diagnostics that do not stop the program.
+        epoch: How many programs it has run; what was derived from an earlier one is void.
         when_closed: Told of each connection that is gone, before `on close`; must not raise.
     """
 
@@ -343,6 +347,9 @@ class App:
         if entry is None:
             reject(self.error_response(404, "", request))
             return
+        if entry.is_open and not request.header("cookie"):
+            accept(self._open_upgrade(match, request))
+            return
         if self._has_session_cookie(request) and not is_allowed(
             request, self.settings.ws.allowed_origins
         ):
@@ -354,11 +361,21 @@ class App:
 
         self.runner.request(entry.plan, request, match.params, reject, accepted)
 
+    def _open_upgrade(self, match: Match, request: Request) -> Upgrade:
+        """An upgrade that nothing can refuse and that comes without a session."""
+        service = self._sites[match.route.pattern.shape]
+        path = service.site.shared_path(request.path)
+
+        def renew(address: str) -> WsContext:
+            return WsContext(service.site, path, address, match.values)
+
+        return Upgrade(service.endpoint, renew(request.peer), [], renew=renew)
+
     def _upgrade(self, match: Match, context: RequestContext, reply: Reply) -> Upgrade:
         service = self._sites[match.route.pattern.shape]
         state = context.session.state
         user = context.upgrade_user()
-        connection = WsContext(
+        connection = WsContext.of(
             service.site,
             context.raw,
             match.values,
@@ -494,6 +511,7 @@ class App:
             if previous is not None:
                 self._binder = previous
             raise
+        self.epoch += 1
         self._compiled = compiled
         self._router: Router[Route] = build_router(routes)
         self.routes: list[RouteRow] = binder.rows

@@ -8,7 +8,7 @@ endpoint is in its `WsSite`, everything shared by the connections of a user in t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from flinfast.errors import RuntimeFault
 from flinfast.native.hub import Connection, Message
@@ -287,6 +287,10 @@ class WsSite:
         self.keeps = keeps
         self.load_record = load_record
 
+    def shared_path(self, path: str) -> str:
+        """The path of a request; connections of a path without parameters share one text."""
+        return self.path if path == self.path else path
+
 
 class WsContext(Connection):
     """The hidden first argument of `ws` handlers, and the connection itself.
@@ -320,23 +324,45 @@ class WsContext(Connection):
     def __init__(
         self,
         site: WsSite,
-        raw: Request,
-        values: tuple[str, ...],
-        state: SessionState | None,
+        path: str,
+        ip: str,
+        values: tuple[str, ...] = (),
+        kept: Request | None = None,
+        state: SessionState | None = None,
         user: Any = None,
     ) -> None:
-        super().__init__()
         self.site = site
         self.session_state = state
         self.session_data: dict[str, Any] = _NOTHING if state is None else state.data
         self.session_local: dict[str, Any] | None = None
         self.session_index = -1
         self._values = values
-        self._ip = raw.peer
-        self._path = site.path if not values and raw.path == site.path else raw.path
-        self._kept = _keep(raw, site.keeps) if site.keeps else None
+        self._ip = ip
+        self._path = path
+        self._kept = kept
         self._state: dict[str, Any] | None = None
         self._user = user
+
+    @classmethod
+    def of(
+        cls,
+        site: WsSite,
+        raw: Request,
+        values: tuple[str, ...],
+        state: SessionState | None,
+        user: Any = None,
+    ) -> Self:
+        """The connection that an upgrade request asks for.
+
+        Args:
+            site: Its endpoint's.
+            raw: The request; what handlers cannot name of it is not kept.
+            values: Path parameters.
+            state: Its session, None without one.
+            user: `request.user`, None when that is `session.user`.
+        """
+        kept = _keep(raw, site.keeps) if site.keeps else None
+        return cls(site, site.shared_path(raw.path), raw.peer, values, kept, state, user)
 
     # --- context names ----------------------------------------
 

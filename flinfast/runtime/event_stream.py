@@ -102,7 +102,7 @@ class EventStreams:
     ) -> tuple[Endpoint, EventConnection]:
         """A connection that belongs to the session of a request."""
         state = context.session.state
-        connection = EventConnection(
+        connection = EventConnection.of(
             self._site,
             context.raw,
             (),

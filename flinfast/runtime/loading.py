@@ -94,6 +94,12 @@ class WsEntry:
     is_implicit: bool
     keeps: frozenset[str]
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing can refuse an upgrade, nor looks at more of it than path and address."""
+        plan = self.plan
+        return not (plan.middleware or plan.guards or plan.validator or self.keeps)
+
 
 @dataclass(slots=True)
 class Route:

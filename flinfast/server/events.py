@@ -21,7 +21,7 @@ import msgspec
 if TYPE_CHECKING:
     import asyncio
 
-    from flinfast.native.hub import Connection, Hub
+    from flinfast.native.hub import Connection, Hub, Stream
 
 CONTENT_TYPE: Final = "text/event-stream"
 # Sent first: it ends the wait for a first byte in proxies, and says how soon to come back.
@@ -92,7 +92,7 @@ class EventTransport:
 
     def __init__(
         self,
-        transport: asyncio.Transport,
+        transport: asyncio.Transport | Stream,
         hub: Hub,
         connection: Connection,
         call_soon: Callable[..., Any],

@@ -30,6 +30,7 @@ from flinfast.server.upgrade import PendingUpgrade
 
 if TYPE_CHECKING:
     from flinfast.runtime.event_stream import EventStream
+    from flinfast.native.hub import Stream
     from flinfast.server.site import Site
 
 PIPELINE_BYTES_MAX = 64 << 10  # bytes kept while a response is pending; then reading pauses
@@ -124,7 +125,7 @@ class HttpConnection(asyncio.Protocol):
 
     Attributes:
         deadline: Coarse monotonic time at which expire() is due, seconds.
-        transport: The loop's transport, set while connected.
+        transport: The reactor's or (TLS) the loop's, set while connected.
     """
 
     __slots__ = (
@@ -164,13 +165,13 @@ class HttpConnection(asyncio.Protocol):
         self._is_tls = False
         self._peer = ""
         self.deadline = 0.0
-        self.transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self.transport: asyncio.Transport | Stream = cast(Any, None)
 
     # --- callbacks of the loop ----------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport | Stream) -> None:
         """Start to wait for a head."""
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = cast(Any, transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH_BYTES, low=WRITE_LOW_BYTES)
         peer = transport.get_extra_info("peername")
         # A Unix socket's peer has no address; None: the peer has gone already.
@@ -308,6 +309,11 @@ class HttpConnection(asyncio.Protocol):
         self._reader.clear()
         self._site.connections.discard(self)
         return tail
+
+    @property
+    def raw_head(self) -> bytes:
+        """Bytes of the head of the pending request."""
+        return self._reader.raw_head
 
     @property
     def early_size(self) -> int:

@@ -34,6 +34,7 @@ class RequestReader:
 
     Attributes:
         buffer: Received and not yet used; its owner appends.
+        raw_head: Bytes of the head understood last.
         head: Head of the request being read or just read; None before one was understood.
         in_body: Whether the head is complete and its body is not.
         has_progress: Set when a deadline deserves to be moved: a head has begun, a body has begun
@@ -46,7 +47,6 @@ class RequestReader:
         "_chunks",
         "_has_request_line",
         "_progress",
-        "_raw_head",
         "_read_head",
         "_searched",
         "_settings",
@@ -55,6 +55,7 @@ class RequestReader:
         "head",
         "in_body",
         "owes_continue",
+        "raw_head",
     )
 
     def __init__(self, settings: ServerSettings, read_head: Callable[[bytes], Head]) -> None:
@@ -68,7 +69,7 @@ class RequestReader:
         self._searched = 0
         self._blank_lines = 0
         self._has_request_line = False
-        self._raw_head = b""
+        self.raw_head = b""
         self._chunks: ChunkedBody | None = None
         self._progress = 0
 
@@ -115,10 +116,10 @@ class RequestReader:
         self._blank_lines = 0
         self._has_request_line = False
         # A peer that repeats its request (polling, load tests) repeats it byte by byte.
-        if raw != self._raw_head:
+        if raw != self.raw_head:
             self.head = None
             self.head = self._read_head(raw)
-            self._raw_head = raw
+            self.raw_head = raw
         return True
 
     def _skip_blank_lines(self) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -31,11 +32,14 @@ from flinfast.server.reload import reload_certificate, reload_program
 from flinfast.server.site import Application, Site
 
 if TYPE_CHECKING:
+    import ssl
+
     from flinfast.native.hub import Hub
 
 CLOSE_CODE_RESTART = 1012  # RFC 6455 registry: clients come back, spread over time
 DRAIN_POLL_S = 0.02
 ABORT_TURNS = 5  # loop turns in which resets reach their protocols
+HAS_EPOLL = hasattr(select, "epoll")
 DESCRIPTORS_MAX = 1 << 20  # some containers allow 2**30; nothing needs so many
 
 
@@ -107,13 +111,7 @@ class Server:
             gc.collect()
             gc.freeze()
             for listener in self._listeners:
-                server = await loop.create_server(
-                    partial(HttpConnection, site),
-                    sock=listener,
-                    ssl=context,
-                    backlog=self._settings.server.backlog,
-                )
-                self._servers.append(server)
+                await self._listen(site, listener, context)
             self.addresses = tuple(
                 address_text(listener, is_tls=context is not None) for listener in self._listeners
             )
@@ -130,6 +128,20 @@ class Server:
                 app.close()
             scheduler.close()
             self._log.close()
+
+    async def _listen(
+        self, site: Site, listener: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
+        """Accept in the hub's reactor where that is possible, else in the loop."""
+        backlog = self._settings.server.backlog
+        if context is None and self._settings.server.data_plane != "adapter" and HAS_EPOLL:
+            listener.listen(backlog)
+            site.hub.listen(listener.fileno(), site.first_bytes, site.report)
+            return
+        server = await asyncio.get_running_loop().create_server(
+            partial(HttpConnection, site), sock=listener, ssl=context, backlog=backlog
+        )
+        self._servers.append(server)
 
     def request_stop(self) -> None:
         """Begin to drain; when called again, stop waiting for peers."""
@@ -153,6 +165,7 @@ class Server:
         loop = asyncio.get_running_loop()
         hub = site.hub
         self._close_listeners()
+        hub.close_accepted()
         site.begin_drain()
         hub.drain(CLOSE_CODE_RESTART)
         deadline = loop.time() + self._settings.server.drain_s
@@ -171,6 +184,8 @@ class Server:
             server.close()
         self._servers.clear()
         for listener in self._listeners:
+            if self.site is not None:
+                self.site.hub.unlisten(listener.fileno())
             listener.close()
         self._listeners.clear()
         uds = self._settings.server.uds

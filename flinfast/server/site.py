@@ -26,6 +26,7 @@ from flinfast.server.head import METHODS, Head
 from flinfast.server.http_protocol import HeadReader, HttpConnection
 from flinfast.server.log import Log
 from flinfast.server.probes import PREFIX, Probes
+from flinfast.server.repeated_upgrade import RepeatedUpgrades
 from flinfast.server.response_head import JSON_TYPE, ResponseHeads
 from flinfast.server.static import OpenFile, StaticFiles
 from flinfast.settings import Settings
@@ -33,7 +34,7 @@ from flinfast.settings import Settings
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-    from flinfast.native.hub import Hub
+    from flinfast.native.hub import Hub, Opening
     from flinfast.runtime.app import Upgrade
     from flinfast.runtime.context import WsContext
 
@@ -55,8 +56,11 @@ class Application(Protocol):
     """What the server asks of a program; `runtime.app.App` is one.
 
     Attributes:
+        epoch: Changes when the program does.
         when_closed: Set by the server: told of each connection that is gone.
     """
+
+    epoch: int
 
     when_closed: Callable[[WsContext], None] | None
 
@@ -129,6 +133,7 @@ class Site:
         self.call_later = loop.call_later
         self.probes = Probes(self)
         self.statuses = [0] * 6
+        self.repeated_upgrades = RepeatedUpgrades(self)
         self.now = loop.time()
         self._loop = loop
         self._sweep_handle: asyncio.TimerHandle | None = None
@@ -153,6 +158,11 @@ class Site:
             app.when_closed = self._log_closed
 
     # --- requests ----------------------------------------
+
+    def first_bytes(self, data: bytes, address: str) -> Opening | HttpConnection:
+        """What an accepted socket is, by the first bytes it sent (see Hub.listen())."""
+        opening = self.repeated_upgrades.open(data, address)
+        return HttpConnection(self) if opening is None else opening
 
     def dispatch(self, head: Head, request: Request, respond: Respond) -> None:
         """Answer one request."""
@@ -272,13 +282,6 @@ class Site:
         """Count for the metrics, by class of status."""
         self.statuses[status // 100] += 1
 
-    def uses_reactor(self, transport: asyncio.Transport) -> bool:
-        """Whether the hub can take the socket of a transport out of the loop."""
-        plane = self.settings.server.data_plane
-        if plane == "adapter" or transport.get_extra_info("ssl_object") is not None:
-            return False
-        return plane == "reactor" or _HAS_EPOLL
-
     # --- time and end ----------------------------------------
 
     def start_sweep(self) -> None:
@@ -299,6 +302,7 @@ class Site:
     def sweep(self) -> None:
         """Expire every connection whose deadline has passed."""
         now = self.now = self._loop.time()
+        self.hub.sweep_accepted(self.settings.server.head_timeout_s)
         for connection in [c for c in self.connections if c.deadline <= now]:
             connection.expire(now)
 
@@ -361,12 +365,3 @@ def _sweep_interval_s(settings: Settings) -> float:
         server.handler_timeout_s,
     )
     return max(SWEEP_INTERVAL_MIN_S, min(SWEEP_INTERVAL_S, shortest / 4))
-
-
-def _has_epoll() -> bool:
-    import select
-
-    return hasattr(select, "epoll")
-
-
-_HAS_EPOLL: Final = _has_epoll()

@@ -3,22 +3,23 @@
 The order matters. Reading pauses first, so nothing the peer sends can be taken for HTTP. Then the
 handshake is checked, then the program decides (origin, middleware, guards): a refusal is an
 ordinary HTTP response, and no 101 is written before the last guard has passed. Then the socket
-leaves the loop: its descriptor is duplicated, the transport dropped, and the hub writes the 101,
-runs `on connect` and only then parses what the peer sent early.
+changes hands: the hub writes the 101, runs `on connect` and only then parses what the peer sent
+early.
 
 Source: RFC 6455 section 4.2; RFC 7692 section 7.1 for compression.
 """
 
 from __future__ import annotations
 
-import base64
+import asyncio
+import binascii
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from flinfast.native.hub import Opening, Stream
 from flinfast.runtime.request import Request, has_token
 from flinfast.runtime.response import Response
 from flinfast.server.head import Head, RequestError
@@ -107,8 +108,13 @@ def check_handshake(head: Head, *, compression: bool) -> Handshake:
 
 def accept_of(key: str) -> str:
     """Sec-WebSocket-Accept for a Sec-WebSocket-Key."""
-    digest = hashlib.sha1(key.encode("ascii") + _GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode("ascii")
+    return accept_bytes(key.encode("ascii")).decode("ascii")
+
+
+def accept_bytes(key: bytes) -> bytes:
+    """accept_of() in bytes."""
+    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False)
 
 
 def offered_protocols(head: Head) -> tuple[str, ...]:
@@ -163,14 +169,13 @@ def _window_bits(parameters: Sequence[str]) -> str | None:
 
 
 def switching_response(
-    handshake: Handshake, *, protocol: str, deflate: bool, headers: Sequence[tuple[str, str]]
+    handshake: Handshake, *, protocol: str, headers: Sequence[tuple[str, str]]
 ) -> bytes:
     """The 101 response.
 
     Args:
         handshake: What was checked.
         protocol: Chosen subprotocol, or "".
-        deflate: Whether compression is agreed on.
         headers: More fields, such as cookies that middleware set.
 
     Raises:
@@ -179,7 +184,7 @@ def switching_response(
     lines = [_SWITCHING, f"Sec-WebSocket-Accept: {handshake.accept}\r\n"]
     if protocol:
         lines.append(f"Sec-WebSocket-Protocol: {protocol}\r\n")
-    if deflate:
+    if handshake.deflate:
         lines.append(f"Sec-WebSocket-Extensions: {handshake.deflate}\r\n")
     lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OWN_FIELDS]
     text = "".join(lines)
@@ -236,79 +241,55 @@ class PendingUpgrade:
             self._site.call_later(FLUSH_RETRY_S, lambda: self.accept(upgrade))
             return
         protocol = upgrade.protocol if upgrade.protocol in self._handshake.protocols else ""
-        deflate = bool(self._handshake.deflate)
         try:
             response = switching_response(
-                self._handshake, protocol=protocol, deflate=deflate, headers=upgrade.headers
+                self._handshake, protocol=protocol, headers=upgrade.headers
             )
         except ValueError as error:
             self._site.log.error("an upgrade was not answered", reason=str(error))
             self.reject(self._site.error(500, "Internal Server Error"))
             return
-        open_connection = _open_fd if self._site.uses_reactor(transport) else _open_transport
         answer = self._handshake.deflate
-        deflate_output = _WINDOW_LIMIT not in answer or answer.endswith(_WINDOW_WHOLE)
-        open_connection(
-            self._site, connection, upgrade, response, protocol, deflate, deflate_output
-        )
-
-
-def _open_fd(
-    site: Site,
-    connection: HttpConnection,
-    upgrade: Upgrade,
-    response: bytes,
-    protocol: str,
-    deflate: bool,
-    deflate_output: bool,
-) -> None:
-    """Move the socket to the hub's own epoll set.
-
-    The duplicate keeps the connection alive when the transport closes its descriptor; dropping
-    the transport sends nothing to the peer.
-    """
-    transport = connection.transport
-    fd = os.dup(transport.get_extra_info("socket").fileno())
-    early = connection.detach()
-    transport.abort()
-    try:
-        site.hub.open_fd(
+        opening = Opening(
             upgrade.context,
             upgrade.endpoint,
-            fd,
-            response=response,
-            early=early,
-            protocol=protocol,
-            deflate=deflate,
-            deflate_output=deflate_output,
+            response,
+            connection.detach(),
+            protocol,
+            bool(answer),
+            _WINDOW_LIMIT not in answer or answer.endswith(_WINDOW_WHOLE),
         )
+        if type(transport) is Stream:  # the reactor accepted it
+            if upgrade.renew is not None:
+                self._site.repeated_upgrades.remember(
+                    connection.raw_head, self._handshake.accept, upgrade.renew, opening
+                )
+            _open_stream(self._site, transport, opening)
+        else:
+            _open_transport(self._site, transport, opening)
+
+
+def _open_stream(site: Site, stream: Stream, opening: Opening) -> None:
+    """Let the hub speak WebSocket over an accepted socket that stays where it is."""
+    try:
+        site.hub.open_stream(stream, opening)
     except OSError as error:
-        os.close(fd)
+        stream.abort()
         site.report("a connection could not be opened", error)
 
 
-def _open_transport(
-    site: Site,
-    connection: HttpConnection,
-    upgrade: Upgrade,
-    response: bytes,
-    protocol: str,
-    deflate: bool,
-    deflate_output: bool,
-) -> None:
+def _open_transport(site: Site, transport: asyncio.Transport, opening: Opening) -> None:
     """Leave the socket with the loop and put the hub behind its transport."""
-    transport = connection.transport
-    early = connection.detach()
-    transport.set_protocol(StreamAdapter(site, upgrade.context))
+    transport.set_protocol(StreamAdapter(site, opening.connection))
     site.hub.open_transport(
-        upgrade.context,
-        upgrade.endpoint,
+        opening.connection,
+        opening.endpoint,
         transport,
-        response=response,
-        early=early,
-        protocol=protocol,
-        deflate=deflate,
-        deflate_output=deflate_output,
+        response=opening.response,
+        early=opening.early,
+        protocol=opening.protocol,
+        deflate=opening.deflate,
+        deflate_output=opening.deflate_output,
     )
     if not transport.is_closing():
         transport.resume_reading()

@@ -184,7 +184,7 @@ class Parts:
         return RequestContext(self.services, make_request(method, target, **parts), {})
 
     def connection(self, state: SessionState | None = None) -> WsContext:
-        return WsContext(self.site, make_request("GET", "/ws"), (), state)
+        return WsContext.of(self.site, make_request("GET", "/ws"), (), state)
 
     def log_in(self, user: Any, **more: Any) -> str:
         """Store a session whose user is `user`; returns its Cookie header."""

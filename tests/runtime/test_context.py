@@ -152,7 +152,7 @@ def test_ws_params_and_kept_parts(parts: Parts) -> None:
 
     def connection(*keeps: str) -> WsContext:
         site = WsSite("/r/:id", ("id",), frozenset(keeps), parts.find_record)
-        return WsContext(site, raw, ("7",), None)
+        return WsContext.of(site, raw, ("7",), None)
 
     assert connection().params == {"id": "7"}
     assert connection().query == connection().headers == connection().cookies == {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flinfast.native.hub import Hub, Opening, Stream
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
@@ -33,6 +34,7 @@ class FakeUpgrade:
     context: object = None
     headers: list[tuple[str, str]] = field(default_factory=list)
     protocol: str = ""
+    renew: Callable[[str], Any] | None = None
 
 
 class FakeApp:
@@ -126,7 +128,7 @@ class FakeConnection:
 
 @dataclass
 class Opened:
-    """One call of open_fd() or open_transport()."""
+    """One call of open_stream() or open_transport()."""
 
     kind: str
     early: bytes
@@ -142,33 +144,39 @@ class FakeHub:
     room_count = 0
 
     def __init__(self) -> None:
+        self.real = Hub(repr)  # accepts, and carries HTTP
         self.opened: list[Opened] = []
         self.fed = bytearray()
         self.events: list[str] = []
 
     def attach_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.real.attach_loop(loop)
         self.events.append("attach")
 
     def detach_loop(self) -> None:
+        self.real.detach_loop()
+        self.real = Hub(repr)  # with the old one its epoll set goes
         self.events.append("detach")
 
-    def open_fd(
-        self,
-        connection: object,
-        endpoint: object,
-        fd: int,
-        *,
-        response: bytes,
-        early: bytes = b"",
-        protocol: str = "",
-        deflate: bool = False,
-        deflate_output: bool = True,
-    ) -> None:
-        link = socket.socket(fileno=fd)
-        assert not os.get_blocking(fd)
-        self.opened.append(Opened("fd", early, protocol, deflate, link))
+    def listen(self, fd: int, on_first: Any, on_fault: Any) -> None:
+        self.real.listen(fd, on_first, on_fault)
+
+    def unlisten(self, fd: int) -> None:
+        self.real.unlisten(fd)
+
+    def sweep_accepted(self, fresh_s: float) -> None:
+        self.real.sweep_accepted(fresh_s)
+
+    def close_accepted(self) -> None:
+        self.real.close_accepted()
+
+    def open_stream(self, stream: Stream, opening: Opening) -> None:
+        link = socket.socket(fileno=os.dup(stream.fileno()))
+        assert not os.get_blocking(link.fileno())
+        stream.abort()  # the duplicate keeps the connection
+        self.opened.append(Opened("stream", opening.early, opening.protocol, opening.deflate, link))
         with contextlib.suppress(OSError):  # the peer may have gone; the hub owns the socket
-            link.send(response)
+            link.send(opening.response)
 
     def open_transport(
         self,
@@ -200,7 +208,7 @@ class FakeHub:
     def abort_all(self) -> None:
         self.events.append("abort")
         for one in self.opened:
-            if one.kind == "fd":
+            if one.kind == "stream":
                 one.link.close()
 
     def stats(self) -> dict[str, int]:

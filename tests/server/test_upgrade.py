@@ -347,13 +347,13 @@ def test_offered_protocols_are_tokens_in_order() -> None:
 def test_switching_response_refuses_line_breaks() -> None:
     """Every place a program's text can get to."""
     handshake = Handshake("accept", ("p",), "")
-    good = switching_response(handshake, protocol="", deflate=False, headers=[("A", "b")])
+    good = switching_response(handshake, protocol="", headers=[("A", "b")])
     assert good.count(b"\r\n") == 6
     for headers in ([("A", "b\r\nC: d")], [("A", "b\nC: d")], [("A", "b\0")], [("A\n", "b")]):
         with pytest.raises(ValueError, match="line break"):
-            switching_response(handshake, protocol="", deflate=False, headers=headers)
+            switching_response(handshake, protocol="", headers=headers)
     with pytest.raises(ValueError, match="latin-1"):
-        switching_response(handshake, protocol="", deflate=False, headers=[("A", "\u20ac")])
+        switching_response(handshake, protocol="", headers=[("A", "\u20ac")])
 
 
 def test_hub_takes_over_on_plain_asyncio_as_well(tmp_path: object) -> None:

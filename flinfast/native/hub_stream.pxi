@@ -1,0 +1,361 @@
+# Part of hub.pyx: sockets that the reactor accepts, and plain byte streams over them.
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Stream:
+    """See hub.pyi. Alive while its channel is (the channel owns a reference)."""
+
+    cdef _Turns _hub
+    cdef uint64_t _id          # of the channel; 0 when it is gone
+    cdef object _protocol
+    cdef object _unsent        # deque of bytes, None before the kernel first refused some
+    cdef size_t _offset        # sent bytes of the first of them
+    cdef size_t _unsent_bytes
+    cdef size_t _high, _low
+    cdef bint _is_closing, _is_blocked, _ends, _has_ended
+    cdef uint8_t _interest
+    cdef object _peer
+
+    def __init__(self):
+        raise TypeError("streams come from listeners")
+
+    # --- what a protocol asks of its transport
+
+    def get_extra_info(self, name, default=None):
+        return self._peer if name == "peername" else default
+
+    def fileno(self):
+        return -1 if self._id == 0 else self._fd()
+
+    def is_closing(self):
+        return self._is_closing
+
+    def can_write_eof(self):
+        return True
+
+    def get_write_buffer_size(self):
+        return self._unsent_bytes
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        self._high = 65536 if high is None else high
+        self._low = self._high // 4 if low is None else low
+
+    def pause_reading(self):
+        self._watch(self._interest & ~FLIN_INTEREST_READ)
+
+    def resume_reading(self):
+        if not self._is_closing and not self._has_ended:
+            self._watch(self._interest | FLIN_INTEREST_READ)
+
+    def write(self, data):
+        cdef bytes owned = data if type(data) is bytes else bytes(data)
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(owned)
+        cdef Py_ssize_t sent = 0
+        if self._id == 0 or self._ends or size == 0:
+            return
+        if self._unsent_bytes == 0:
+            sent = self._send(PyBytes_AS_STRING(owned), size)
+            if sent < 0 or sent == size:
+                return
+            self._offset = sent
+        if self._unsent is None:
+            self._unsent = deque()
+        self._unsent.append(owned)
+        self._unsent_bytes += size - sent
+        self._watch(self._interest | FLIN_INTEREST_WRITE)
+        if self._unsent_bytes > self._high and not self._is_blocked:
+            self._is_blocked = True
+            self._protocol.pause_writing()
+
+    def write_eof(self):
+        if self._id == 0 or self._ends:
+            return
+        self._ends = True
+        if self._unsent_bytes == 0:
+            flin_socket_shut(self._fd())
+
+    def close(self):
+        if self._is_closing:
+            return
+        self._is_closing = True
+        if self._unsent_bytes == 0:
+            self._finish(None, False)
+        else:
+            self._watch(FLIN_INTEREST_WRITE)
+
+    def abort(self):
+        """What the peer has not read is thrown away; it is told so if there is any."""
+        self._finish(None, self._unsent_bytes > 0)
+
+    # --- what the reactor tells
+
+    cdef int _fd(self) noexcept:
+        return flin_channel_find(&self._hub._core, self._id).fd
+
+    cdef int _watch(self, uint8_t interest) except -1:
+        if self._id != 0 and interest != self._interest:
+            self._interest = interest
+            if flin_channel_watch(&self._hub._core, self._id, interest) < 0:
+                self._finish(OSError(errno, os.strerror(errno)), True)
+        return 0
+
+    cdef Py_ssize_t _send(self, const char *data, Py_ssize_t size) except -2:
+        """Bytes the kernel took; -1 when the connection is gone."""
+        cdef Py_ssize_t sent = send(self._fd(), data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if sent >= 0:
+            self._hub._core.stats.bytes_out += sent
+            return sent
+        if errno in (EAGAIN, EINTR, ENOBUFS):
+            return 0
+        self._finish(OSError(errno, os.strerror(errno)), False)
+        return -1
+
+    cdef int _receive(self, const uint8_t *data, size_t size) except -1:
+        if self._is_closing:
+            return 0
+        self._hub._core.stats.bytes_in += size
+        if size > 0:
+            self._protocol.data_received(PyBytes_FromStringAndSize(<const char *>data, size))
+        elif self._protocol.eof_received():
+            self._has_ended = True
+            self._watch(self._interest & ~FLIN_INTEREST_READ)
+        else:
+            self.close()
+        return 0
+
+    cdef int _go_on(self) except -1:
+        """There is room for output."""
+        cdef bytes first
+        cdef Py_ssize_t size, sent
+        while self._unsent_bytes > 0:
+            first = self._unsent[0]
+            size = PyBytes_GET_SIZE(first) - self._offset
+            sent = self._send(PyBytes_AS_STRING(first) + self._offset, size)
+            if sent < 0:
+                return 0
+            self._unsent_bytes -= sent
+            self._offset += sent
+            if sent < size:
+                break
+            self._unsent.popleft()
+            self._offset = 0
+        if self._unsent_bytes == 0:
+            if self._is_closing:
+                return self._finish(None, False)
+            self._watch(self._interest & ~FLIN_INTEREST_WRITE)
+            if self._ends and self._id != 0:
+                flin_socket_shut(self._fd())
+        if self._is_blocked and self._unsent_bytes <= self._low and not self._is_closing:
+            self._is_blocked = False
+            self._protocol.resume_writing()
+        return 0
+
+    cdef int _finish(self, object error, bint reset) except -1:
+        """Close the socket; connection_lost() follows in a turn of its own."""
+        if self._id == 0:
+            return 0
+        self._is_closing = True
+        flin_channel_close(&self._hub._core, self._id, reset)
+        self._let_go()
+        protocol, self._protocol = self._protocol, None
+        if self._hub._loop is not None:
+            self._hub._loop.call_soon(protocol.connection_lost, error)
+        Py_DECREF(self)
+        return 0
+
+    cdef int _let_go(self) except -1:
+        self._id = 0
+        self._is_closing = True
+        self._unsent = None
+        self._unsent_bytes = 0
+        return 0
+
+
+cdef class _Streams(_Turns):
+    """The part of the hub that accepts sockets."""
+
+    cdef object _on_first, _on_fault
+    cdef dict _addresses       # texts of peers' addresses, so that their connections share them
+
+    def listen(self, int fd, on_first, on_fault):
+        cdef flin_channel_callbacks callbacks
+        callbacks.first = on_channel_first
+        callbacks.received = on_channel_received
+        callbacks.writable = on_channel_writable
+        callbacks.lost = on_channel_lost
+        callbacks.accept_failed = on_accept_failed
+        self._tick()
+        self._on_first = on_first
+        self._on_fault = on_fault
+        self._addresses = {}
+        if flin_channel_listen(&self._core, fd, &callbacks) < 0:
+            raise OSError(errno, os.strerror(errno))
+
+    def unlisten(self, int fd):
+        flin_channel_unlisten(&self._core, fd)
+
+    def sweep_accepted(self, fresh_s):
+        self._tick()
+        flin_channel_sweep(&self._core, <uint32_t>(fresh_s * 1000))
+
+    def close_accepted(self):
+        flin_channel_close_fresh(&self._core)
+
+    @property
+    def accepted_count(self):
+        return self._core.channels.fresh_count
+
+    cdef str _address_of(self, const flin_channel *channel):
+        cdef bytes key
+        cdef char text[46]
+        if channel.family != AF_INET and channel.family != AF_INET6:
+            return ""
+        key = PyBytes_FromStringAndSize(<const char *>channel.address,
+                                        4 if channel.family == AF_INET else 16)
+        address = self._addresses.get(key)
+        if address is None:
+            if len(self._addresses) >= ADDRESSES_MAX:
+                self._addresses.clear()
+            inet_ntop(channel.family, <const void *>channel.address, text, sizeof(text))
+            address = self._addresses[key] = (<const char *>text).decode("ascii")
+        return address
+
+    cdef int _first(self, uint64_t number, const uint8_t *data, size_t size) except -1:
+        """The first bytes of an accepted socket: a WebSocket at once, or a protocol."""
+        cdef flin_channel *channel = flin_channel_find(&self._core, number)
+        cdef str address = self._address_of(channel)
+        cdef int port = channel.port
+        cdef bytes first = PyBytes_FromStringAndSize(<const char *>data, size)
+        cdef Stream stream
+        cdef Opening opening
+        answer = self._on_first(first, address)
+        if type(answer) is Opening:
+            opening = <Opening>answer
+            self._core.stats.bytes_in += size
+            self._open_channel(number, opening)
+            return 0
+        stream = Stream.__new__(Stream)
+        stream._hub = self
+        stream._id = number
+        stream._protocol = answer
+        stream._interest = FLIN_INTEREST_READ
+        stream._high = 65536
+        stream._low = 16384
+        stream._peer = (address, port) if address else ""
+        flin_channel_attach(&self._core, number, <void *>stream)
+        Py_INCREF(stream)
+        answer.connection_made(stream)
+        stream._receive(<const uint8_t *>PyBytes_AS_STRING(first), size)
+        return 0
+
+    cdef int _open_channel(self, uint64_t number, Opening opening) except -1:
+        cdef flin_conn *conn
+        cdef Connection connection = opening.connection
+        cdef Endpoint endpoint = opening.endpoint
+        self._check_new(connection, endpoint)
+        conn = flin_channel_upgrade(&self._core, number, &endpoint._core, <void *>connection,
+                                    _compression(opening.deflate, opening.deflate_output))
+        if conn is NULL:
+            raise OSError(errno, os.strerror(errno))
+        self._adopt(connection, endpoint, conn, None, opening.response, opening.early,
+                    opening.protocol)
+        return 0
+
+    def open_stream(self, Stream stream not None, Opening opening not None):
+        if stream._id == 0 or stream._unsent_bytes > 0:
+            raise RuntimeError("this stream is gone, or has output left")
+        self._tick()
+        self._open_channel(stream._id, opening)
+        stream._let_go()
+        stream._protocol = None
+        Py_DECREF(stream)
+
+    cdef int _fault(self, str text, object error) noexcept:
+        try:
+            self._on_fault(text, error)
+        except BaseException as failure:
+            _write_unraisable(self, failure)
+        return 0
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Opening:
+    """See hub.pyi."""
+
+    cdef readonly object connection, endpoint
+    cdef readonly bytes response, early
+    cdef readonly str protocol
+    cdef readonly bint deflate, deflate_output
+
+    def __init__(self, connection, endpoint, bytes response not None, bytes early=b"", str protocol="", bint deflate=False,
+                 bint deflate_output=True):
+        self.connection = connection
+        self.endpoint = endpoint
+        self.response = response
+        self.early = early
+        self.protocol = protocol
+        self.deflate = deflate
+        self.deflate_output = deflate_output
+
+
+# --- callbacks of channels: nothing may leave them
+
+cdef void on_channel_first(void *user, uint64_t number, uint8_t *data, size_t size) noexcept:
+    cdef _Streams hub = <_Streams>user
+    try:
+        hub._first(number, data, size)
+    except BaseException as error:
+        hub._fault("a connection could not be opened", error)
+        if flin_channel_find(&hub._core, number) is not NULL:
+            _drop_channel(hub, number)
+
+
+cdef int _drop_channel(_Streams hub, uint64_t number) noexcept:
+    """Close a channel whose protocol has failed."""
+    cdef flin_channel *channel = flin_channel_find(&hub._core, number)
+    try:
+        if channel.state == FLIN_CHANNEL_OPEN:
+            (<Stream>channel.user)._finish(None, True)
+        else:
+            flin_channel_close(&hub._core, number, True)
+    except BaseException as failure:
+        _write_unraisable(hub, failure)
+    return 0
+
+
+cdef void on_channel_received(void *user, void *channel, uint8_t *data, size_t size) noexcept:
+    cdef Stream stream = <Stream>channel
+    try:
+        stream._receive(data, size)
+    except BaseException as error:
+        _fail_stream(<_Streams>user, stream, error)
+
+
+cdef void on_channel_writable(void *user, void *channel) noexcept:
+    cdef Stream stream = <Stream>channel
+    try:
+        stream._go_on()
+    except BaseException as error:
+        _fail_stream(<_Streams>user, stream, error)
+
+
+cdef void on_channel_lost(void *user, void *channel, int error) noexcept:
+    cdef Stream stream = <Stream>channel
+    try:
+        stream._finish(OSError(error, os.strerror(error)), False)
+    except BaseException as failure:
+        _fail_stream(<_Streams>user, stream, failure)
+
+
+cdef int _fail_stream(_Streams hub, Stream stream, object error) noexcept:
+    hub._fault("a connection failed", error)
+    if stream._id != 0:
+        _drop_channel(hub, stream._id)
+    return 0
+
+
+cdef void on_accept_failed(void *user, int error) noexcept:
+    (<_Streams>user)._fault("connections cannot be accepted for now",
+                            OSError(error, os.strerror(error)))
