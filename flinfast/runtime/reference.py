@@ -20,6 +20,7 @@ TITLES: Final = {
     "time": "Time",
     "bytes": "Bytes",
     "value": "Any value, JSON",
+    "validate": "Validation",
     "ws": "WebSocket",
     "response": "Responses and middleware",
     "stream": "Event streams",
@@ -42,8 +43,6 @@ On a map, `m.name` always reads a key, so call `m.len()` or `len(m)`.
 A trailing `?` marks a parameter that may be left out, `...` any number of further ones.
 A wrong argument is fault FL504, which names function, position, expected and given type.
 Functions marked *waits* suspend the handler; what it wrote and sent before is committed first.
-
-There is no `validate` function either; use a `validate { }` block.
 """
 
 

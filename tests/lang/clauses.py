@@ -234,6 +234,7 @@ CLAUSES = [
     "9.1 block",
     "9.1 two blocks",
     "9.1 in ws",
+    "9.1 function",
     "9.2 body",
     "9.2 missing",
     "9.2 types",

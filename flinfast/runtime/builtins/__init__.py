@@ -19,6 +19,7 @@ from flinfast.runtime.builtins import (
     text,
     time,
     totp,
+    validate,
     value,
     ws,
 )
@@ -41,6 +42,7 @@ AREAS = (
     time,
     bytes,
     value,
+    validate,
     ws,
     response,
     stream,
