@@ -29,8 +29,8 @@ from flinfast.server.static import OpenFile, answer, open_regular
 from flinfast.server.upgrade import PendingUpgrade
 
 if TYPE_CHECKING:
-    from flinfast.runtime.event_stream import EventStream
     from flinfast.native.hub import Stream
+    from flinfast.runtime.event_stream import EventStream
     from flinfast.server.site import Site
 
 PIPELINE_BYTES_MAX = 64 << 10  # bytes kept while a response is pending; then reading pauses
