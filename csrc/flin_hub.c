@@ -204,6 +204,11 @@ static void add_transport(flin_hub *hub, flin_conn *conn) {
     hub->transport_tail = conn;
 }
 
+/** Everybody has taken what they would: what is held now is held for those who do not. */
+static void keep_to_cap(flin_hub *hub) {
+    if (hub->pool.retained_bytes > hub->options.retained_max) flin_hub_shed(hub);
+}
+
 void flin_hub_flush(flin_hub *hub) {
     flin_conn *conn = hub->dirty_head;
     hub->dirty_head = hub->dirty_tail = NULL;
@@ -225,7 +230,7 @@ void flin_hub_flush(flin_hub *hub) {
         }
         conn = next;
     }
-    if (hub->pool.retained_bytes > hub->options.retained_max) flin_hub_shed(hub);
+    if (hub->transport_head == NULL) keep_to_cap(hub);
 }
 
 flin_conn *flin_hub_next_transport(flin_hub *hub) {
@@ -237,5 +242,6 @@ flin_conn *flin_hub_next_transport(flin_hub *hub) {
         if (conn->state != FLIN_CONN_CLOSED) return conn;
         flin_conn_end_later(hub, conn);
     }
+    keep_to_cap(hub);
     return NULL;
 }

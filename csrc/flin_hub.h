@@ -111,8 +111,9 @@ static inline bool flin_hub_has_work(const flin_hub *hub) {
 
 /**
  * Write what is queued for descriptors; what is queued for transports is handed over by
- * flin_hub_next_transport(). Ends the turn of every room batch, and closes the worst of the stalled
- * connections while buffers hold more than `retained_max`. Calls nothing of the application.
+ * flin_hub_next_transport(), until it returns NULL. Ends the turn of every room batch. In the end
+ * the worst of the stalled connections are closed while buffers hold more than `retained_max`.
+ * Calls nothing of the application.
  */
 void flin_hub_flush(flin_hub *hub);
 

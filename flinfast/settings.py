@@ -56,6 +56,7 @@ class WsSettings:
     max_message: int = 1 << 20
     queue_soft: int = 64 << 10
     queue_hard: int = 1 << 20
+    queue_total: int = 256 << 20
     rooms_max: int = 1000
     allowed_origins: tuple[str, ...] = ()
     implicit_rooms: bool = True

@@ -56,6 +56,12 @@ class Connection:
     @property
     def close_reason(self) -> str: ...
     @property
+    def messages_in(self) -> int:
+        """Messages received so far, those that wait for a handler included; modulo 2**32."""
+    @property
+    def messages_out(self) -> int:
+        """Messages queued so far, less those dropped because the peer was slow; modulo 2**32."""
+    @property
     def opened_ms(self) -> int:
         """Unix time of the handshake, milliseconds."""
     @property
@@ -134,7 +140,8 @@ class Endpoint:
                 handlers broadcast to (FLIN reference 12.4): `broadcast(room, ...)` from one of
                 its handlers reaches all connections of the endpoint and the members of `room`.
             message_bytes_max: Bytes of one message, after inflating; beyond: close 1009.
-            queue_bytes_soft: Queued output above which volatile messages are dropped.
+            queue_bytes_soft: Queued output above which a peer is not read any more and volatile
+                messages pass it by.
             queue_bytes_hard: Queued output above which the connection is closed 1013.
             stall_s: Seconds without write progress after which it is closed 1013.
             deflate: Accept permessage-deflate (RFC 7692), no context takeover.
@@ -369,23 +376,26 @@ class Hub:
         """Whether an effect log is open."""
 
     # --- what builtins call; all need an open log, all return at once
-    def send(self, target: str, data: object) -> int:
+    def send(self, target: str, data: object, volatile: bool = False) -> int:
         """Send to a connection id, else to every member of the room of that name, else nobody.
+
+        A volatile message is of no use late (a cursor, a progress bar): peers that have more than
+        `queue_bytes_soft` to read are passed by when it leaves.
 
         Returns:
             Number of recipients.
         """
     def send_to(self, connection: Connection, data: object) -> int:
         """Send to one connection; the fast path of `ws_send(ws.connection_id, data)`."""
-    def broadcast(self, room: str, data: object) -> int:
+    def broadcast(self, room: str, data: object, volatile: bool = False) -> int:
         """Send to every member of a room, sender included; encoded once.
 
         From a handler of an `implicit_room` endpoint also to all of that endpoint's connections,
         each of them once.
         """
-    def broadcast_others(self, room: str, data: object) -> int:
+    def broadcast_others(self, room: str, data: object, volatile: bool = False) -> int:
         """broadcast() without the current connection."""
-    def broadcast_all(self, data: object) -> int:
+    def broadcast_all(self, data: object, volatile: bool = False) -> int:
         """Send to every open connection of the process."""
     def join(self, connection: Connection, room: str) -> bool:
         """Idempotent. Raises RuntimeFault FL520 beyond `rooms_per_connection_max`."""
@@ -415,7 +425,8 @@ class Hub:
         """Counters since start.
 
         opened, closed, messages_in, messages_out, bytes_in, bytes_out, deliveries, dropped,
-        slow_closed, pings, timeouts, protocol_errors, queued_bytes.
+        slow_closed, pings, timeouts, protocol_errors; now: queued_bytes (refused by peers, a byte
+        for each of them), retained_bytes (memory of all output, shared bytes once).
         """
 
 CONNECTION_ID_PREFIX: Final[str]

@@ -116,6 +116,8 @@ cdef void on_freed(void *user, flin_conn *conn) noexcept:
     cdef Connection connection = <Connection>conn.user
     connection._close_reason = connection.close_reason
     connection._close_code = conn.close_code
+    connection._messages_in = conn.messages_in
+    connection._messages_out = flin_conn_messages_out(&(<Hub>user)._core, conn)
     connection._conn = NULL
     connection._transport = None
     conn.user = NULL

@@ -11,6 +11,7 @@ cdef class Connection:
     cdef object _transport
     cdef readonly str protocol
     cdef readonly Message received
+    cdef uint32_t _messages_in, _messages_out  # once the slot was freed
     cdef str _id
     cdef str _close_reason
     cdef int64_t _opened_ms
@@ -30,6 +31,16 @@ cdef class Connection:
     @property
     def is_open(self):
         return self._conn is not NULL and self._conn.state == FLIN_CONN_OPEN
+
+    @property
+    def messages_in(self):
+        return self._messages_in if self._conn is NULL else self._conn.messages_in
+
+    @property
+    def messages_out(self):
+        if self._conn is NULL:
+            return self._messages_out
+        return flin_conn_messages_out(&self._hub._core, self._conn)
 
     @property
     def close_code(self):

@@ -99,11 +99,12 @@ cdef class Hub(_Streams):
         return flin_room_find(&self._core.rooms, text, size)
 
     cdef Py_ssize_t _publish(self, flin_effect_kind kind, flin_room *room, flin_conn *excluded,
-                             object data, Py_ssize_t count) except -1:
+                             object data, Py_ssize_t count, bint is_volatile) except -1:
         cdef flin_payload payload
         if count <= 0:
             return 0
         keep = self._fill(data, &payload)
+        payload.is_volatile = is_volatile
         twin = self._fill_twin(&payload, self._core.all.class_count[FLIN_CLASS_DEFLATE] > 0)
         if not flin_log_publish(&self._core, kind, room, excluded, &payload):
             raise MemoryError
@@ -119,7 +120,8 @@ cdef class Hub(_Streams):
                 count -= flin_room_membership(current, room) is not NULL
         return count
 
-    cdef Py_ssize_t _broadcast(self, str name, object data, bint is_to_others) except -1:
+    cdef Py_ssize_t _broadcast(self, str name, object data, bint is_to_others,
+                               bint is_volatile) except -1:
         cdef flin_conn *current = self._core.log.current
         cdef flin_room *room
         cdef Py_ssize_t count = 0
@@ -137,30 +139,31 @@ cdef class Hub(_Streams):
                     count += flin_slab_at(
                         &self._core.slab, room.members[i].slot).endpoint != current.endpoint
             return self._publish(FLIN_EFFECT_UNION, room, current if is_to_others else NULL,
-                                 data, count)
+                                 data, count, is_volatile)
         if room is NULL:
             return 0
         count = self._count(room)
         if is_to_others and current is not NULL and current.state == FLIN_CONN_OPEN:
             count -= flin_log_is_member(&self._core, current, room)
         return self._publish(FLIN_EFFECT_ROOM, room, current if is_to_others else NULL, data,
-                             count)
+                             count, is_volatile)
 
-    def send(self, str target not None, data):
+    def send(self, str target not None, data, bint volatile=False):
         cdef flin_conn *conn = self._find_connection(target)
         cdef flin_room *room
         self._need_log()
         if conn is not NULL:
-            return self._send(conn, data)
+            return self._send(conn, data, volatile)
         room = self._find_room(target)
         return 0 if room is NULL else self._publish(
-            FLIN_EFFECT_ROOM, room, NULL, data, self._count(room))
+            FLIN_EFFECT_ROOM, room, NULL, data, self._count(room), volatile)
 
-    cdef int _send(self, flin_conn *conn, object data) except -1:
+    cdef int _send(self, flin_conn *conn, object data, bint is_volatile) except -1:
         cdef flin_payload payload
         if conn is NULL or conn.state != FLIN_CONN_OPEN:
             return 0
         keep = self._fill(data, &payload)
+        payload.is_volatile = is_volatile
         if conn.flags & FLIN_CONN_DEFLATE:
             twin = self._fill_twin(&payload, True)
         if not flin_log_send(&self._core, conn, &payload):
@@ -169,17 +172,17 @@ cdef class Hub(_Streams):
 
     def send_to(self, Connection connection not None, data):
         self._need_log()
-        return self._send(connection._conn, data)
+        return self._send(connection._conn, data, False)
 
-    def broadcast(self, str room not None, data):
-        return self._broadcast(room, data, False)
+    def broadcast(self, str room not None, data, bint volatile=False):
+        return self._broadcast(room, data, False, volatile)
 
-    def broadcast_others(self, str room not None, data):
-        return self._broadcast(room, data, True)
+    def broadcast_others(self, str room not None, data, bint volatile=False):
+        return self._broadcast(room, data, True, volatile)
 
-    def broadcast_all(self, data):
+    def broadcast_all(self, data, bint volatile=False):
         self._need_log()
-        return self._publish(FLIN_EFFECT_ALL, NULL, NULL, data, self._core.all.count)
+        return self._publish(FLIN_EFFECT_ALL, NULL, NULL, data, self._core.all.count, volatile)
 
     def join(self, Connection connection not None, str room not None):
         cdef flin_conn *conn = connection._conn
@@ -289,6 +292,7 @@ cdef class Hub(_Streams):
     def stats(self):
         counters = dict(self._core.stats)
         counters["queued_bytes"] = self._core.backlog_bytes
+        counters["retained_bytes"] = self._core.pool.retained_bytes
         return counters
 
     # --- ids and names

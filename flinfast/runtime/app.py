@@ -568,6 +568,7 @@ def _make_hub(settings: Settings) -> Hub:
         timeout_s=limits.timeout_s,
         close_s=limits.close_s,
         rooms_per_connection_max=limits.rooms_max,
+        queue_bytes_total=limits.queue_total,
     )
 
 

@@ -58,6 +58,7 @@ _SIZES: Final = frozenset(
         "ws.max_message",
         "ws.queue_soft",
         "ws.queue_hard",
+        "ws.queue_total",
         "ws.compression_threshold",
     }
 )
@@ -410,6 +411,8 @@ def _check_together(settings: Settings) -> None:
         )
     if ws.queue_hard < ws.queue_soft:
         raise SettingError("expected at least `ws.queue_soft`", path="ws.queue_hard")
+    if ws.queue_total < ws.queue_hard:
+        raise SettingError("expected at least `ws.queue_hard`", path="ws.queue_total")
     if server.root_path and not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", server.root_path):
         raise SettingError(
             f"expected a path such as /chat, got `{server.root_path}`", path="server.root_path"

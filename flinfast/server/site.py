@@ -276,7 +276,13 @@ class Site:
 
     def _log_closed(self, connection: WsContext) -> None:
         duration_s = max(0.0, time.time() - connection.opened_ms / 1000)
-        self.log.connection_closed(connection.path, connection.close_code, duration_s)
+        self.log.connection_closed(
+            connection.path,
+            connection.close_code,
+            duration_s,
+            messages_in=connection.messages_in,
+            messages_out=connection.messages_out,
+        )
 
     def count_response(self, status: int) -> None:
         """Count for the metrics, by class of status."""

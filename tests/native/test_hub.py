@@ -584,7 +584,7 @@ def test_stats_count(rig: Rig) -> None:
     stats = rig.hub.stats()
     names = (
         "opened closed messages_in messages_out bytes_in bytes_out deliveries dropped slow_closed "
-        "pings timeouts protocol_errors queued_bytes"
+        "pings timeouts protocol_errors queued_bytes retained_bytes"
     )
     assert " ".join(stats) == names
     assert stats["opened"] == 2

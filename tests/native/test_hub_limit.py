@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from flinfast.native.hub import Connection
@@ -133,6 +135,45 @@ def test_a_slow_reader_is_not_read_meanwhile(rig: Rig) -> None:
     assert slow.seen == []
     slow.read_on()
     assert slow.seen == ["unread"]
+
+
+def test_volatile_messages_pass_a_slow_reader_by(rig: Rig) -> None:
+    """Above the soft mark it misses them, whatever sent them; everybody else gets them."""
+    slow, quick = Slow(rig, queue_bytes_soft=50_000), rig.open(rig.endpoint())
+    with rig.handler() as hub:
+        hub.join(slow.peer.connection, "room")
+        hub.join(quick.connection, "room")
+    slow.send(300_000)
+    slow.send(300_000)
+    with rig.handler() as hub:
+        assert hub.broadcast("room", "a", volatile=True) == 2
+        hub.broadcast("room", "b")
+        hub.broadcast_all("c", volatile=True)
+        hub.send(slow.peer.connection.connection_id, "d", volatile=True)
+        hub.send("room", "e", volatile=True)
+    slow.read_on()
+    assert [text for text in slow.peer.texts() if len(text) < 10] == ["b"]
+    assert quick.texts() == ["a", "b", "c", "e"]
+    assert rig.hub.stats()["dropped"] == 4
+    assert (slow.peer.connection.messages_out, quick.connection.messages_out) == (3, 4)
+
+
+@pytest.mark.parametrize("kind", ["socket", "transport"])
+def test_the_cap_on_all_output_closes_who_is_furthest_behind(
+    kind: Literal["socket", "transport"],
+) -> None:
+    """So many bytes for everybody: of three slow readers those with most go first."""
+    rig = Rig(kind, queue_bytes_total=600_000)
+    readers = [Slow(rig) for _ in range(3)]
+    for reader, size in zip(readers, (100_000, 300_000, 1_200_000), strict=True):
+        for _ in range(2):  # the kernel takes some of the first
+            reader.send(size // 2)
+    assert [reader.codes for reader in readers] == [[], [], [1013]]
+    assert rig.hub.stats()["retained_bytes"] <= 600_000
+    readers[0].read_on()
+    assert [len(text) for text in readers[0].peer.texts()] == [50_000, 50_000]
+    rig.close()
+    assert rig.faults == []
 
 
 def test_beyond_the_hard_limit_it_is_closed_1013(rig: Rig) -> None:

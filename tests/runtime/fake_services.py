@@ -28,26 +28,26 @@ class RecordingHub:
         self.members: dict[str, list[str]] = {}
         self.connection_count = 0
 
-    def _record(self, *call: Any) -> int:
-        self.calls.append(call)
+    def _record(self, *call: Any, volatile: bool = False) -> int:
+        self.calls.append((*call, "volatile") if volatile else call)
         if call[0] != "close" and type(call[-1]) not in (str, bytes):
             encode_json(call[-1])
         return 1
 
-    def send(self, target: str, data: Any) -> int:
-        return self._record("send", target, data)
+    def send(self, target: str, data: Any, volatile: bool = False) -> int:
+        return self._record("send", target, data, volatile=volatile)
 
     def send_to(self, connection: Any, data: Any) -> int:
         return self._record("send_to", connection, data)
 
-    def broadcast(self, room: str, data: Any) -> int:
-        return self._record("broadcast", room, data)
+    def broadcast(self, room: str, data: Any, volatile: bool = False) -> int:
+        return self._record("broadcast", room, data, volatile=volatile)
 
-    def broadcast_others(self, room: str, data: Any) -> int:
-        return self._record("broadcast_others", room, data)
+    def broadcast_others(self, room: str, data: Any, volatile: bool = False) -> int:
+        return self._record("broadcast_others", room, data, volatile=volatile)
 
-    def broadcast_all(self, data: Any) -> int:
-        return self._record("broadcast_all", data)
+    def broadcast_all(self, data: Any, volatile: bool = False) -> int:
+        return self._record("broadcast_all", data, volatile=volatile)
 
     def join(self, connection: Any, room: str) -> bool:
         self.calls.append(("join", connection, room))

@@ -56,6 +56,26 @@ def test_broadcast_to_what_names_no_room_is_a_fault(
     assert calls(services) == []
 
 
+def test_volatile_is_a_flag_of_every_send(bound: BoundBuiltins, services: Services) -> None:
+    """True is passed on, false and none are the default, anything else is a fault."""
+    connection = FakeConnection()
+    for flag in (True, False, None):
+        bound["broadcast"]("r", "x", volatile=flag)
+        bound["broadcast_all"]("x", volatile=flag)
+        bound["broadcast_others"](connection, "r", "x", volatile=flag)
+        bound["ws_send"]("r", "x", flag)
+    kinds = [call[0] for call in calls(services) if call[-1] == "volatile"]
+    assert kinds == ["broadcast", "broadcast_all", "broadcast_others", "send"]
+    for name, arguments in (
+        ("broadcast", ("r", "x")),
+        ("broadcast_all", ("x",)),
+        ("broadcast_others", (connection, "r", "x")),
+        ("ws_send", ("r", "x")),
+    ):
+        with pytest.raises(RuntimeFault, match=f"`{name}` argument `volatile`: expected bool"):
+            bound[name](*arguments, volatile=1)
+
+
 def test_broadcast_of_a_function_is_a_fault(bound: BoundBuiltins) -> None:
     with pytest.raises(RuntimeFault) as caught:
         bound["broadcast"]("lobby", {"f": len})

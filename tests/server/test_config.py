@@ -163,6 +163,7 @@ def test_choices_ignore_case_and_take_a_bool_for_on_and_off(tmp_path: Path) -> N
         ('[store]\ndurability = "fast"\n', "one of full, normal", ""),
         ("[ws]\nheartbeat = 30\n", "expected more than the heartbeat", "dead after"),
         ("[ws]\nqueue_hard = 1000\n", "expected at least `ws.queue_soft`", ""),
+        ("[ws]\nqueue_total = 1000000\n", "expected at least `ws.queue_hard`", ""),
         ('[server]\nssl_keyfile = "k"\n', "expected a key and a certificate", "set both"),
         ('[server]\nuds = "x"\nfd = 3\n', "expected `uds` or `fd`", ""),
         ('[server]\nroot_path = "x/"\n', "expected a path such as /chat", ""),

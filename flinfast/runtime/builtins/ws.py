@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
 from flinfast.runtime.encode import to_text
-from flinfast.runtime.kinds import argument_fault, range_fault
+from flinfast.runtime.kinds import argument_fault, kind_of, range_fault
 from flinfast.runtime.registry import Items, Value, builtin
 from flinfast.runtime.services import Services
 from flinfast.values import Time
@@ -19,42 +19,53 @@ _CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *ra
 _NAMES: Final = frozenset({int, float, bool, Time})  # scalars that become room names as text
 
 
-@builtin(parameters=("room", "data"), result="int")
+@builtin(parameters=("room", "data", "volatile?"), result="int")
 def broadcast(services: Services) -> Callable[..., int]:
-    """Send `data` to every member of `room`; give their number."""
+    """Send `data` to every member of `room`; give their number.
+
+    With `volatile: true` members who are far behind with reading are passed by.
+    """
     send = services.hub.broadcast
 
-    def broadcast(room: Value, data: Value) -> int:
-        return send(room if type(room) is str else _name("broadcast", room), data)
+    def broadcast(room: Value, data: Value, volatile: Value = False) -> int:
+        name = room if type(room) is str else _name("broadcast", room)
+        return send(name, data, volatile is not False and _flag("broadcast", volatile))
 
     return broadcast
 
 
-@builtin(parameters=("data",), result="int")
+@builtin(parameters=("data", "volatile?"), result="int")
 def broadcast_all(services: Services) -> Callable[..., int]:
     """Send `data` to every open connection; give their number."""
-    return services.hub.broadcast_all
+    send = services.hub.broadcast_all
+
+    def broadcast_all(data: Value, volatile: Value = False) -> int:
+        return send(data, volatile is not False and _flag("broadcast_all", volatile))
+
+    return broadcast_all
 
 
-@builtin(parameters=("room", "data"), context=True, ws_only=True, result="int")
+@builtin(parameters=("room", "data", "volatile?"), context=True, ws_only=True, result="int")
 def broadcast_others(services: Services) -> Callable[..., int]:
     """Send `data` to the other members of `room`; give their number."""
     send = services.hub.broadcast_others
 
-    def broadcast_others(context: Any, room: Value, data: Value) -> int:
+    def broadcast_others(context: Any, room: Value, data: Value, volatile: Value = False) -> int:
         _connection("broadcast_others", context)
-        return send(room if type(room) is str else _name("broadcast_others", room), data)
+        name = room if type(room) is str else _name("broadcast_others", room)
+        return send(name, data, volatile is not False and _flag("broadcast_others", volatile))
 
     return broadcast_others
 
 
-@builtin(parameters=("target", "data"), result="int")
+@builtin(parameters=("target", "data", "volatile?"), result="int")
 def ws_send(services: Services) -> Callable[..., int]:
     """Send `data` to a connection, else to the members of a room; give the number of recipients."""
     send = services.hub.send
 
-    def ws_send(target: Value, data: Value) -> int:
-        return send(target if type(target) is str else _name("ws_send", target), data)
+    def ws_send(target: Value, data: Value, volatile: Value = False) -> int:
+        name = target if type(target) is str else _name("ws_send", target)
+        return send(name, data, volatile is not False and _flag("ws_send", volatile))
 
     return ws_send
 
@@ -136,6 +147,15 @@ def _name(function: str, value: Value) -> str:
     if type(value) in _NAMES:
         return to_text(value)
     raise argument_fault(function, 1, "text", value)
+
+
+def _flag(function: str, value: Value) -> bool:
+    """`volatile` when it was given."""
+    if type(value) is bool or value is None:
+        return bool(value)
+    raise RuntimeFault(
+        f"`{function}` argument `volatile`: expected bool, got {kind_of(value)}", code="FL504"
+    )
 
 
 def _connection(function: str, context: Any) -> Any:
