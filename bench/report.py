@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from statistics import median
 
-from bench.scenarios import Scenario, figure
+from bench.scenarios import SCENARIOS, Bar, Scenario, figure
+
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+OURS = "flinfast"
 
 
 @dataclass(frozen=True)
@@ -13,8 +18,12 @@ class Row:
     """One contender in one scenario, medians over the rounds.
 
     Attributes:
-        ratio: Main figure over the ceiling's of the same round.
-        cpu_ratio: CPU per operation over the ceiling's of the same round (0 when not measured).
+        ratio: Main figure over the ceiling's of the same round (0 when there is no ceiling).
+        ratio_low: Lowest of the rounds' ratios.
+        ratio_high: Highest of them.
+        cpu_us: Server CPU per operation, microseconds (0 when not measured).
+        cpu_ratio: CPU per operation over the ceiling's of the same round.
+        rounds: How many rounds gave figures.
         fault: Why it has no figures, or "".
     """
 
@@ -23,81 +32,202 @@ class Row:
     figure: float = 0.0
     unit: str = ""
     ratio: float = 0.0
+    ratio_low: float = 0.0
+    ratio_high: float = 0.0
     cpu_us: float = 0.0
     cpu_ratio: float = 0.0
     rounds: int = 0
     fault: str = ""
 
 
-def summarise(
-    scenario: Scenario, contender: str, rounds: list[dict[str, dict[str, object]]]
-) -> Row:
-    """Medians of the figures and of the per-round ratios to the ceiling."""
+Round = dict[str, dict[str, object]]
+
+
+def summarise(scenario: Scenario, contender: str, rounds: Sequence[Round]) -> Row:
+    """Medians of the figures and of the per-round ratios to the ceiling.
+
+    One wrong answer voids all the rounds of a contender: a server that loses a message now and then
+    has no rate.
+    """
     mine = [r[contender] for r in rounds if contender in r]
-    faults = [str(a.get("fault") or a.get("first_error") or "") for a in mine if not a.get("ok")]
-    if not mine or faults:
-        return Row(scenario.name, contender, fault=faults[0] if faults else "not run")
+    wrong = [str(a.get("fault") or a.get("first_error") or "no") for a in mine if not a.get("ok")]
+    if not mine or wrong:
+        return Row(scenario.name, contender, fault=wrong[0] if wrong else "not run")
     pairs = [
         (r[contender], r[scenario.ceiling])
         for r in rounds
         if contender in r and r.get(scenario.ceiling, {}).get("ok")
     ]
 
-    def ratio(key: str) -> float:
-        values = [figure(a, key) / figure(b, key) for a, b in pairs if key and figure(b, key)]
-        return median(values) if values else 0.0
+    def ratios(key: str) -> list[float]:
+        both = [(figure(a, key), figure(b, key)) for a, b in pairs if key]
+        return [a / b for a, b in both if b] or [0.0]
 
+    main = ratios(scenario.figure)
     return Row(
         scenario.name,
         contender,
         figure=median(figure(a, scenario.figure) for a in mine),
         unit=scenario.unit,
-        ratio=ratio(scenario.figure),
+        ratio=median(main),
+        ratio_low=min(main),
+        ratio_high=max(main),
         cpu_us=median(figure(a, scenario.cpu) for a in mine) if scenario.cpu else 0.0,
-        cpu_ratio=ratio(scenario.cpu) if scenario.cpu else 0.0,
+        cpu_ratio=median(ratios(scenario.cpu)),
         rounds=len(mine),
     )
 
 
-def markdown(rows: list[Row]) -> str:
+def _number(value: float, digits: int = 2) -> str:
+    return f"{value:,.{digits}f}" if value else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "/").replace("\n", " ")
+
+
+def verdict(row: Row, bar: Bar) -> str:
+    """One bar of a scenario, such as `CPU/op 0.30 us (at most 0.35): met`."""
+    names = {"figure": row.unit, "ratio": "ratio", "cpu_us": "CPU us", "cpu_ratio": "CPU ratio"}
+    value = float(getattr(row, bar.key))
+    side = "at least" if bar.at_least else "at most"
+    met = "met" if bar.met(value) else "**missed**"
+    return f"{names[bar.key]} {value:,.2f} ({side} {bar.limit:,g}): {met}"
+
+
+def markdown(rows: Sequence[Row]) -> str:
     """A table per scenario, in the order the rows came."""
     lines: list[str] = []
     last = ""
     for row in rows:
+        scenario = SCENARIOS[row.scenario]
         if row.scenario != last:
-            lines += [
-                "",
-                f"### {row.scenario}",
-                "",
-                f"| server | {row.unit or 'figure'} | ratio | CPU us | CPU ratio |",
-                "|---|---|---|---|---|",
-            ]
             last = row.scenario
+            lines += [
+                *(
+                    "",
+                    f"### {scenario.title}",
+                    "",
+                    f"`{row.scenario}`, ceiling `{scenario.ceiling}`.",
+                ),
+                "",
+                f"| server | {scenario.unit} | ratio | lowest to highest | CPU us | CPU ratio |",
+                "|---|---|---|---|---|---|",
+            ]
         if row.fault:
-            lines.append(f"| {row.contender} | {row.fault} | | | |")
-        else:
-            lines.append(
-                f"| {row.contender} | {row.figure:,.0f} | {row.ratio:.2f} "
-                f"| {row.cpu_us:.2f} | {row.cpu_ratio:.2f} |"
-            )
+            lines.append(f"| {row.contender} | {_cell(row.fault)} | | | | |")
+            continue
+        spread = f"{row.ratio_low:.2f} to {row.ratio_high:.2f}" if row.rounds > 1 else ""
+        lines.append(
+            f"| {row.contender} | {_number(row.figure, 0)} | {_number(row.ratio)} | {spread} "
+            f"| {_number(row.cpu_us)} | {_number(row.cpu_ratio)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
-def as_json(rows: list[Row]) -> list[dict[str, object]]:
-    """The rows as plain data."""
-    return [asdict(row) for row in rows]
+def bars(rows: Sequence[Row]) -> str:
+    """What flinfast reaches of what it has to, a line per scenario."""
+    lines = ["| scenario | flinfast |", "|---|---|"]
+    for row in rows:
+        if row.contender == OURS:
+            scenario = SCENARIOS[row.scenario]
+            said = "; ".join(verdict(row, bar) for bar in scenario.bars)
+            lines.append(f"| {scenario.title} | {_cell(row.fault) or said} |")
+    return "\n".join(lines) + "\n"
 
 
-def compare(rows: list[Row], baseline: list[dict[str, object]]) -> str:
-    """How the ratios moved since a saved baseline, one line per row that both have."""
-    before = {(b["scenario"], b["contender"]): b for b in baseline}
-    lines = ["| scenario | server | ratio before | now | CPU ratio before | now |", "|---|" * 6]
-    lines[1] = "|---|---|---|---|---|---|"
+def _matrix(rows: Sequence[Row], key: str, caption: str, digits: int = 2) -> list[str]:
+    scenarios = [name for name in SCENARIOS if any(r.scenario == name for r in rows)]
+    contenders = list(dict.fromkeys(row.contender for row in rows))
+    found = {(row.scenario, row.contender): row for row in rows}
+    lines = [
+        caption,
+        "",
+        f"| scenario | {' | '.join(contenders)} |",
+        "|---" * (len(contenders) + 1),
+    ]
+    lines[-1] += "|"
+    for name in scenarios:
+        cells = []
+        for contender in contenders:
+            row = found.get((name, contender))
+            wrong = row is not None and row.fault
+            value = float(getattr(row, key)) if row else 0.0
+            cells.append("fault" if wrong else _number(value, digits))
+        if any(cell not in ("", "fault") for cell in cells):
+            lines.append(f"| {SCENARIOS[name].title} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def figures(about: dict[str, object], rows: Sequence[Row]) -> str:
+    """What stands in the README: conditions, bars, all servers side by side, faults."""
+    said = [f"* {key}: {value}" for key, value in about.items()]
+    wrong = [
+        f"* `{row.contender}`, {SCENARIOS[row.scenario].title}: {_cell(row.fault)}"
+        for row in rows
+        if row.fault
+    ]
+    lines = [*said, "", "### What flinfast reaches", "", bars(rows), "### All servers", ""]
+    lines += _matrix(rows, "ratio", "Main figure over the ceiling's, same round:")
+    lines += _matrix(rows, "cpu_us", "Server CPU per operation, microseconds:")
+    lines += _matrix(rows, "figure", "Main figure (unit: see the tables of a run):", 0)
+    if wrong:
+        lines += ["Without figures:", "", *wrong, ""]
+    return "\n".join(lines)
+
+
+def write_figures(page: Path, text: str) -> None:
+    """Replace what stands between the markers of a Markdown page.
+
+    Raises:
+        ValueError: The page does not have the two markers, once each.
+    """
+    old = page.read_text(encoding="utf-8")
+    if old.count(BEGIN) != 1 or old.count(END) != 1:
+        raise ValueError(f"expected one {BEGIN} and one {END} in {page.name}")
+    before, rest = old.split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{text.strip()}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+def as_json(about: dict[str, object], rows: Sequence[Row]) -> dict[str, object]:
+    """A run as plain data."""
+    return {"about": about, "rows": [asdict(row) for row in rows]}
+
+
+def from_json(data: dict[str, object]) -> tuple[dict[str, object], list[Row]]:
+    """A run read back; keys that rows do not know are left out."""
+    known = {field.name for field in fields(Row)}
+    about, rows = data["about"], data["rows"]
+    assert isinstance(about, dict)
+    assert isinstance(rows, list)
+    return about, [Row(**{k: v for k, v in row.items() if k in known}) for row in rows]
+
+
+def merged(old: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """Rows of a new run beside the scenarios of an old one that the new one did not measure.
+
+    A scenario is replaced as a whole: its ratios belong to one run.
+    """
+    measured = {row.scenario for row in new}
+    rows = [*(row for row in old if row.scenario not in measured), *new]
+    order = list(SCENARIOS)
+    return sorted(
+        (row for row in rows if row.scenario in SCENARIOS), key=lambda r: order.index(r.scenario)
+    )
+
+
+def compare(rows: Sequence[Row], baseline: Sequence[Row]) -> str:
+    """How the ratios moved since an earlier run, one line per row that both have."""
+    before = {(row.scenario, row.contender): row for row in baseline}
+    lines = [
+        "| scenario | server | ratio before | now | CPU ratio before | now |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in rows:
         old = before.get((row.scenario, row.contender))
-        if old and not row.fault and not old["fault"]:
+        if old and not row.fault and not old.fault:
             lines.append(
-                f"| {row.scenario} | {row.contender} | {old['ratio']:.2f} | {row.ratio:.2f} "
-                f"| {old['cpu_ratio']:.2f} | {row.cpu_ratio:.2f} |"
+                f"| {row.scenario} | {row.contender} | {old.ratio:.2f} | {row.ratio:.2f} "
+                f"| {old.cpu_ratio:.2f} | {row.cpu_ratio:.2f} |"
             )
     return "\n".join(lines) + "\n"

@@ -1,11 +1,14 @@
 """Peer: aiohttp; the room is a loop over `send_str`."""
 
+import json
 import sys
+from functools import partial
 
 import uvloop
 from aiohttp import WSMsgType, web
 
 ROOM: set[web.WebSocketResponse] = set()
+compact = partial(json.dumps, separators=(",", ":"))
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -35,7 +38,7 @@ async def room(request: web.Request) -> web.WebSocketResponse:
 
 
 async def hello(_: web.Request) -> web.Response:
-    return web.json_response({"message": "Hello, World!"})
+    return web.json_response({"message": "Hello, World!"}, dumps=compact)
 
 
 app = web.Application()
