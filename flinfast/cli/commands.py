@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "routes": ("routes", "List routes with their files and guards."),
     "new": ("new", "Create a project."),
     "docs": ("docs", "Tell what a function, keyword, guard, setting or code means."),
+    "lsp": ("lsp", "Serve an editor: diagnostics, completion, hover, formatting."),
     "explain": ("explain", "Explain a diagnostic code, such as FL201."),
     "db": ("db", "Migrate, back up, restore, export and import the database."),
     "config": ("config", "Show settings and where each value comes from."),

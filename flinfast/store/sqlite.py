@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -354,6 +355,52 @@ def read_only(path: Path) -> Iterator[ReadOnly]:
         yield ReadOnly(connection, path)
     finally:
         connection.close(force=True)
+
+
+@contextlib.contextmanager
+def copied(path: Path) -> Iterator[Database]:
+    """A temporary copy that may be changed; raises StoreError."""
+    with read_only(path) as source, tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, FILE_NAME)
+        try:
+            source.connection.execute("VACUUM INTO ?", (str(target),)).fetchall()
+        except apsw.Error as error:
+            raise translate(error, str(path)) from error
+        database = Database(target)
+        try:
+            yield database
+        finally:
+            database.close()
+
+
+def run_shell(path: Path, commands: Sequence[str], *, writable: bool) -> int:
+    """Run SQLite's shell on a database, with these commands instead of a person's.
+
+    Returns:
+        Exit status: 1 when a command failed.
+    """
+    import apsw.shell
+
+    flags = apsw.SQLITE_OPEN_READWRITE if writable else apsw.SQLITE_OPEN_READONLY
+    try:
+        connection = apsw.Connection(str(path), flags=flags)
+    except apsw.Error as error:
+        raise translate(error, str(path)) from error
+    connection.set_busy_timeout(2000)
+    shell = apsw.shell.Shell(db=connection)
+    try:
+        if not commands:
+            shell.cmdloop()  # type: ignore[no-untyped-call]
+            return 0
+        for command in commands:
+            shell.process_complete_line(command)  # type: ignore[no-untyped-call]
+    except apsw.Error as error:
+        raise translate(error, str(path)) from error
+    except shell.Error:
+        return 1
+    finally:
+        connection.close(force=True)
+    return 0
 
 
 class LogSync:

@@ -73,12 +73,16 @@ def _past(entity: Entity, rows: Sequence[Row]) -> dict[int, list[Mapping[str, An
     found: dict[int, list[Mapping[str, Any]]] = {}
     if not ids:
         return found
-    marks = ", ".join("?" * len(ids))
+    history, names = entity.table.history, ("place", "previous", "id", "version", "data")
+    columns = ", ".join(f"h.{name}" for name in names)
     sql = (
-        f"SELECT id, data FROM {entity.table.history} WHERE id BETWEEN ? AND ? "
-        f"AND id IN ({marks}) ORDER BY id, version"
+        f"WITH RECURSIVE chain ({', '.join(names)}) AS (SELECT {columns} "
+        f"FROM {quote(entity.name)} AS r JOIN {history} AS h ON h.place = r._flin_history "
+        f"WHERE r.id BETWEEN ? AND ? UNION ALL SELECT {columns} FROM chain "
+        f"JOIN {history} AS h ON h.place = chain.previous) "
+        "SELECT id, data FROM chain ORDER BY id, version"
     )
-    for id, data in entity.rows(sql, (min(ids), max(ids), *ids)):
+    for id, data in entity.rows(sql, (ids[0], ids[-1])):
         cells: dict[str, Any] = msgpack.unpackb(data)
         found.setdefault(id, []).append({name: cells.get(name) for name in entity.columns})
     return found

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from flinfast.store import Store
-from tests.store.store_loop import Clock, FakeLoop, open_store
+from flinfast.store.base import BaseStore
+from tests.store.postgres_server import emptied, running_server
+from tests.store.store_loop import ENGINES, Clock, FakeLoop, open_postgres, open_store
 
 
 @pytest.fixture
@@ -33,29 +34,59 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a PostgreSQL server of the tests' own."""
+    with running_server() as url:
+        yield url
+
+
 @pytest.fixture
-def store(tmp_path: Path, loop: FakeLoop, clock: Clock) -> Iterator[Store]:
-    store = open_store(tmp_path / ".flindb", loop, clock)
+def postgres_url(postgres_server: str) -> str:
+    """URL of an empty PostgreSQL database."""
+    return emptied(postgres_server)
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """The engine under the `store` of a test."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path, loop: FakeLoop, clock: Clock
+) -> Iterator[BaseStore]:
+    """An empty store on each engine."""
+    if engine == "postgres":
+        store = open_postgres(request.getfixturevalue("postgres_url"), clock)
+    else:
+        store = open_store(tmp_path / ".flindb", loop, clock)
     yield store
     loop.settle()
     store.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=ENGINES)
 def store_factory(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[], tuple[Store, Clock]]]:
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], tuple[BaseStore, Clock]]]:
     """Empty stores for property tests, which need one per example: a store that is emptied."""
     clock, loop = Clock(), FakeLoop()
-    store = open_store(tmp_path_factory.mktemp("shared"), loop, clock, durability="normal")
+    store: BaseStore
+    if request.param == "postgres":
+        url = emptied(request.getfixturevalue("postgres_server"))
+        store = open_postgres(url, clock, durability="normal")
+    else:
+        store = open_store(tmp_path_factory.mktemp("shared"), loop, clock, durability="normal")
 
-    def emptied() -> tuple[Store, Clock]:
+    def used() -> tuple[BaseStore, Clock]:
         with store.transaction():
-            for name, entity in store.entities.items():
-                store.database.execute(f"DELETE FROM {name}")
+            for entity in store.entities.values():
+                store.database.execute(f'DELETE FROM "{entity.name}"')
                 store.database.execute(f"DELETE FROM {entity.table.history}")
         return store, clock
 
-    yield emptied
+    yield used
     loop.settle()
     store.close()

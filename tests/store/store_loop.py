@@ -10,7 +10,11 @@ from typing import Any
 
 from flinfast.errors import FlinError
 from flinfast.store import EntitySpec, FieldSpec, Record, Store
+from flinfast.store.base import BaseStore
+from flinfast.store.postgres import PostgresStore
 from flinfast.values import Time
+
+ENGINES = ("sqlite", "postgres")
 
 
 class FakeLoop:
@@ -117,7 +121,19 @@ def open_store(
     )
 
 
-def make(store: Store, entity: str, **fields: Any) -> Record:
+def open_postgres(
+    url: str,
+    clock: Callable[[], int] | None = None,
+    entities: Sequence[EntitySpec] = ENTITIES,
+    **options: Any,
+) -> PostgresStore:
+    """A store in PostgreSQL whose statements block."""
+    durability = options.pop("durability", "full")
+    clock = clock or Clock()
+    return PostgresStore(url, entities, durability=durability, clock_ms=clock, **options)
+
+
+def make(store: BaseStore, entity: str, **fields: Any) -> Record:
     """Construct and save within the running handler."""
     return store.save(store.handle(entity).construct(fields))
 

@@ -268,7 +268,7 @@ def test_unique_fault_of_an_update_archives_nothing(store: Store) -> None:
         other.flin_set("email", "z")
         store.save(other)
     assert [user.flin_get("email") for user in other.history()] == ["y", "z"]
-    assert store.database.query("SELECT COUNT(*) FROM _flin_history_User") == [(1,)]
+    assert store.database.query('SELECT COUNT(*) FROM "_flin_history_User"') == [(1,)]
 
 
 def test_stale_save_is_a_conflict(store: Store) -> None:

@@ -124,7 +124,7 @@ def test_history_of_deleted_record_stays(store: Store, note: Record) -> None:
 def test_damaged_history_is_a_store_error(store: Store, note: Record) -> None:
     """History that cannot be read says so."""
     with store.transaction():
-        store.database.execute("UPDATE _flin_history_Note SET data = x'c1'")
+        store.database.execute('UPDATE "_flin_history_Note" SET data = ?', (b"\xc1",))
     with pytest.raises(StoreError, match="history of `Note`"):
         note.history()
 

@@ -419,8 +419,16 @@ def test_conditions_use_the_index(notes: Store, template: tuple, params: tuple) 
     """Equality, lists and ranges on indexed fields search and do not scan."""
     query = notes.handle("Note").prepare(template)(params)
     text, values, filters = query._plan()
-    plan = notes.database.query(f"EXPLAIN QUERY PLAN {query._statement(text, paged=False)}", values)
+    statement = query._statement(text, paged=False)
     assert not filters
+    if notes.waits:  # PostgreSQL scans tables as small as this unless told not to
+        with notes.transaction():
+            for method in ("seqscan", "indexscan"):  # a scan of the whole primary key, too
+                notes.database.execute(f"SET LOCAL enable_{method} = off")
+            plan = notes.database.query(f"EXPLAIN {statement}", values)
+        assert any("Index Cond" in line for (line,) in plan)
+        return
+    plan = notes.database.query(f"EXPLAIN QUERY PLAN {statement}", values)
     assert plan[0][3].startswith("SEARCH")
 
 
@@ -468,7 +476,7 @@ def test_damaged_cell_is_a_store_error(store: Store) -> None:
     """A cell that is not MessagePack is reported by entity and field, not as a Python error."""
     with store.transaction():
         make(store, "Note", items=[1])
-        store.database.execute("UPDATE Note SET items = x'c1ff'")
+        store.database.execute('UPDATE "Note" SET items = ?', (b"\xc1\xff",))
     note = store.handle("Note").find(1)
     with pytest.raises(StoreError, match=r"damaged: `Note.items` cannot be read"):
         note.flin_get("items")

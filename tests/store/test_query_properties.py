@@ -15,9 +15,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flinfast.store import EntitySpec, FieldSpec, Store
+from flinfast.store import EntitySpec, FieldSpec
+from flinfast.store.base import BaseStore
 from flinfast.values import Time
-from tests.store.store_loop import FakeLoop, open_store
+from tests.store.postgres_server import emptied
+from tests.store.store_loop import ENGINES, FakeLoop, open_postgres, open_store
 
 TYPES = {
     "t": "text",
@@ -247,20 +249,30 @@ trees = st.recursive(leaf, deeper, max_leaves=6)
 # --- the tests ----------------------------------------
 
 
-@pytest.fixture(scope="module")
-def rows_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    store = open_store(
-        tmp_path_factory.mktemp("rows"), FakeLoop(), entities=[SPEC], durability="normal"
-    )
+@pytest.fixture(scope="module", params=ENGINES)
+def rows_store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BaseStore]:
+    store: BaseStore
+    if request.param == "postgres":
+        url = emptied(request.getfixturevalue("postgres_server"))
+        store = open_postgres(url, entities=[SPEC], durability="normal")
+    else:
+        folder = tmp_path_factory.mktemp("rows")
+        store = open_store(folder, FakeLoop(), entities=[SPEC], durability="normal")
     yield store
     store.close()
 
 
-def fill(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def fill(store: BaseStore, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Replace all records; returns what the model sees."""
     entity = store.handle("Row")
-    store.database.execute("DELETE FROM Row")
-    store.database.execute("DELETE FROM sqlite_sequence")
+    store.database.execute('DELETE FROM "Row"')
+    if store.waits:
+        sql = "SELECT setval(pg_get_serial_sequence('\"Row\"', 'id'), 1, false)"
+        store.database.query(sql)
+    else:
+        store.database.execute("DELETE FROM sqlite_sequence")
     seen = []
     for id, row in enumerate(rows, 1):
         record = store.save(entity.construct({**row, "o": None}))
@@ -272,7 +284,7 @@ def fill(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         target = row["o"] if row["o"] is not None and row["o"] <= len(rows) else None
         seen[id - 1]["o"] = None if target is None else Ref(target)
         if target is not None:  # around `save`, so that the version stays 1
-            store.database.execute("UPDATE Row SET o = ? WHERE id = ?", (target, id))
+            store.database.execute('UPDATE "Row" SET o = ? WHERE id = ?', (target, id))
     return seen
 
 
@@ -288,7 +300,7 @@ def fill(store: Store, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     raw=(None, None, None, None),
 )
 def test_where_equals_the_model(
-    rows_store: Store, rows: list[dict[str, Any]], tree: tuple, raw: tuple
+    rows_store: BaseStore, rows: list[dict[str, Any]], tree: tuple, raw: tuple
 ) -> None:
     """Any condition selects exactly the rows that the language's rules select."""
     store = rows_store
@@ -356,7 +368,7 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_comparison_of_a_field_with_every_value(rows_store: Store, name: str) -> None:
+def test_every_comparison_of_a_field_with_every_value(rows_store: BaseStore, name: str) -> None:
     """One comparison, both ways round and negated, for every pair of a cell and a value."""
     store = rows_store
     store.begin(writes=True)
@@ -376,7 +388,7 @@ def test_every_comparison_of_a_field_with_every_value(rows_store: Store, name: s
         store.rollback()
 
 
-def test_every_comparison_of_two_fields(rows_store: Store) -> None:
+def test_every_comparison_of_two_fields(rows_store: BaseStore) -> None:
     """One comparison for every pair of columns."""
     store = rows_store
     store.begin(writes=True)
@@ -417,7 +429,7 @@ def sort_key(value: Any) -> tuple[bool, Any]:
     raw=st.tuples(params_, params_, params_, params_),
 )
 def test_order_paging_and_aggregates_equal_the_model(
-    rows_store: Store,
+    rows_store: BaseStore,
     rows: list[dict[str, Any]],
     keys: list[tuple[str, bool, bool]],
     limit: int | None,

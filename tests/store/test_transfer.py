@@ -70,7 +70,7 @@ def load(store: Store, items: Any, *, replace: bool = False) -> None:
 def clear(store: Store) -> None:
     with store.transaction():
         for name, entity in store.entities.items():
-            store.database.execute(f"DELETE FROM {name}")
+            store.database.execute(f'DELETE FROM "{name}"')
             store.database.execute(f"DELETE FROM {entity.table.history}")
 
 
@@ -117,9 +117,7 @@ def test_csv_export_comes_back(store_factory: StoreMaker, notes: list[dict[str, 
         text = io.StringIO(file.getvalue(), newline="")
         load(store, read_csv(text, store.entities[name].table))
     after = items_of(store)
-    assert [(i.entity, repr(i.cells)) for i in after] == [
-        (i.entity, repr(i.cells)) for i in before
-    ]
+    assert [(i.entity, repr(i.cells)) for i in after] == [(i.entity, repr(i.cells)) for i in before]
 
 
 def test_history_of_an_imported_record(tmp_path: Path) -> None:
