@@ -79,10 +79,16 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
-    """`[store]`: where entities live and what an acknowledged write means."""
+    """`[store]`: where entities live and what an acknowledged write means.
+
+    `database` is a `postgres://` URL, or empty for the embedded database in `path`; `connections`
+    is how many a process opens to it at most.
+    """
 
     path: str = ".flindb"
     durability: Literal["full", "normal"] = "full"
+    database: str = ""
+    connections: int = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ class Transaction:
         "_held",
         "_hub",
         "_is_open",
+        "_parts",
         "_store",
         "_uses_store",
         "_writes",
@@ -58,6 +59,7 @@ class Transaction:
         self._writes = writes
         self._is_open = False
         self._held = False  # whether an earlier part of this run had to wait for durability
+        self._parts: list[Held] = []  # what was done before statements that had to wait
         self.has_waited = False
 
     def begin(self) -> None:
@@ -109,10 +111,12 @@ class Transaction:
             must_wait = self._store.commit() if self._uses_store else False
         except BaseException:
             self._hub.rollback()
+            self._discard_parts()
             raise
-        if must_wait or self._held or hold:
-            self._held = True
-            held = self._hub.hold()
+        if must_wait or self._held or hold or self._parts:
+            self._held = must_wait or self._held or hold
+            held = [*self._parts, self._hub.hold()]
+            self._parts = []
             if committed is not None:
                 committed()
             self._store.after_durable(self._releaser(held, done))
@@ -123,14 +127,20 @@ class Transaction:
         if done is not None:
             done(None)
 
-    def _releaser(self, held: Held, done: Done | None) -> Done:
+    def _discard_parts(self) -> None:
+        for part in self._parts:
+            self._hub.discard(part)
+        self._parts = []
+
+    def _releaser(self, held: list[Held], done: Done | None) -> Done:
         hub = self._hub
 
         def durable(error: BaseException | None) -> None:
-            if error is None:
-                hub.release(held)
-            else:
-                hub.discard(held)
+            for part in held:
+                if error is None:
+                    hub.release(part)
+                else:
+                    hub.discard(part)
             if done is not None:
                 done(error)
 
@@ -142,6 +152,7 @@ class Transaction:
             return
         self._is_open = False
         self._hub.rollback()
+        self._discard_parts()
         if self._uses_store:
             with contextlib.suppress(StoreError):  # the whole turn is lost, this run with it
                 self._store.rollback()
@@ -156,6 +167,14 @@ class Transaction:
     def resume(self) -> None:
         """Begin again; the handler goes on."""
         self.begin()
+
+    def pause(self) -> None:
+        """Others run while a statement does: set aside what this run has asked for."""
+        self._parts.append(self._hub.hold())
+
+    def unpause(self) -> None:
+        """The handler goes on."""
+        self._hub.begin(self._current)
 
 
 def may_retry(error: BaseException, transaction: Transaction, attempt: int) -> bool:

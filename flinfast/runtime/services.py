@@ -49,6 +49,9 @@ class Scheduler(Protocol):
     ) -> None:
         """Run `work` on a thread of the database, then `done(result or exception)` in the loop."""
 
+    def call_from_thread(self, callback: Callable[[], None]) -> None:
+        """Run `callback` in the loop; the only call that other threads may make."""
+
     def run_waiting(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         """run_in_thread() for what handlers wait for: it never delays the database."""
 

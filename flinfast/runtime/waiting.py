@@ -36,6 +36,12 @@ class CommitPoint(Protocol):
     def resume(self) -> None:
         """Begin again; the handler goes on."""
 
+    def pause(self) -> None:
+        """Others run for a while; the transaction stays open."""
+
+    def unpause(self) -> None:
+        """The handler goes on."""
+
 
 class TooManyWaiting(RuntimeFault):
     """WAITING_MAX handlers are suspended already."""
@@ -193,6 +199,44 @@ class WaitingPool:
         if isinstance(result, BaseException):
             raise result
         return result  # type: ignore[no-any-return]
+
+    def wait_inside(self, start: Callable[[Callable[[Any], None]], None]) -> Any:
+        """Wait within the handler's transaction, for a statement of it.
+
+        Args:
+            start: Given `done`, which may be called from any thread.
+
+        Raises:
+            TimeLimitFault: The handler's time is over; a later `done` has no effect.
+        """
+        task = self._task()
+        if task is None:
+            return _wait_blocking(start)
+        rest_s = task.deadline_s - self._monotonic()
+        if rest_s <= 0:
+            raise TimeLimitFault(self._timeout_s)
+        from_thread = self._scheduler.call_from_thread
+
+        def begin(done: Callable[[Any], None]) -> None:
+            start(lambda result: from_thread(lambda: done(result)))
+
+        point = task.point
+        if point is not None:
+            point.pause()
+        try:
+            result = self._suspend(task, begin, rest_s)
+        finally:
+            if point is not None:
+                point.unpause()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def back_off(self, seconds: float) -> None:
+        """Let others finish before a run is repeated; nothing of it is open."""
+        if self._task() is not None:
+            self.use(None)
+            self.sleep(seconds)
 
     # --- private ----------------------------------------
 

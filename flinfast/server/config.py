@@ -62,7 +62,9 @@ _SIZES: Final = frozenset(
         "ws.compression_threshold",
     }
 )
-_SECRETS: Final = frozenset({"session.secret", "session.previous_secrets"})
+_SECRETS: Final = frozenset(
+    {"session.secret", "session.previous_secrets", "store.database"}  # a URL holds a password
+)
 
 # Least and greatest value of a number; times are seconds. A day bounds every waiting time, so that
 # a typing error cannot switch a limit off.

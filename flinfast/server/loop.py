@@ -66,6 +66,11 @@ class LoopScheduler:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(done, result)
 
+    def call_from_thread(self, callback: Callable[[], None]) -> None:
+        """Run `callback` in the loop; may be called from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(callback)
+
     def close(self) -> None:
         """Start no more work; what runs is not waited for."""
         self._store_pool.shutdown(wait=False, cancel_futures=True)

@@ -51,6 +51,8 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "session.same_site": "The cookie's `SameSite`.",
     "session.cookie": "Name of the cookie; `__Host-` is put in front under TLS.",
     "store.path": "Folder of the database, relative to the project.",
+    "store.database": "`postgres://user:password@host/name`; empty for the embedded database.",
+    "store.connections": "Connections of a process to PostgreSQL, at most.",
     "store.durability": "Whether an acknowledged write survives a power cut (`full`) or a crash.",
     "security.headers": "Send the security headers.",
     "security.hsts": "Send `Strict-Transport-Security` under TLS.",
