@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -132,7 +133,9 @@ def _show_banner(
     """What a person wants to know at a glance, on standard output."""
     dot = "·" if (sys.stdout.encoding or "").lower().startswith("utf") else "-"
     loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
-    data = Path(config.settings.store.path, "flin.db")
+    data = f"SQLite {Path(config.settings.store.path, 'flin.db')}"
+    if config.settings.store.database:
+        data = f"PostgreSQL {urlsplit(config.settings.store.database).hostname or 'local'}"
     lines = [
         f"flinfast {__version__} {dot} {loop} {dot} SQLite {data} {dot} "
         f"{config.settings.mode} {dot} ready in {took_s * 1000:.0f} ms",

@@ -492,6 +492,7 @@ class App:
             specs,
             clock_ms=self._clock_ms,
             scheduler=self._scheduler,
+            pool=self._pool,
         )
 
     def _use(self, compiled: Compiled) -> None:
@@ -535,12 +536,19 @@ class App:
         """Once a second: expired sessions, and what they have to store."""
         if self._is_closed:
             return
+        if self.services.store.waits:
+            with contextlib.suppress(RuntimeFault):  # too many wait: the next sweep does it
+                self._pool.run(self._look_after_sessions)
+        else:
+            self._look_after_sessions()
+        self._timer = self._scheduler.call_later(SWEEP_S, self._sweep)
+
+    def _look_after_sessions(self) -> None:
         try:
             self.services.sessions.sweep()
             self._write_touched()
-        except StoreError as error:
+        except (StoreError, RuntimeFault) as error:
             self.services.log("error", f"sessions could not be stored: {error}", {}, "")
-        self._timer = self._scheduler.call_later(SWEEP_S, self._sweep)
 
     def _write_touched(self) -> None:
         sessions, store = self.services.sessions, self.services.store

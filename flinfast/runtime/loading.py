@@ -417,7 +417,7 @@ class Binder:
             self._fault_reply,
             uses_store=effects.reads or effects.writes,
             writes=effects.writes,
-            waits=effects.waits,
+            waits=effects.waits or self._services.store.waits,
         )
 
     def _guards(

@@ -6,6 +6,7 @@ and nothing else. A run that met a conflict is repeated; a run that waits goes o
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from flinfast.runtime.services import Services
     from flinfast.runtime.waiting import WaitingPool
 
+BACK_OFF_S: Final = 0.002  # of the first repetition after a conflict, doubled each time
 SLOW_MS: Final = 50  # a handler that holds the loop for longer is worth a warning
 CLOSE_FAULT: Final = 1011  # RFC 6455 section 7.4.1: an unexpected condition
 
@@ -101,7 +103,7 @@ class Runner:
         Returns:
             False when it waits; `Hub.handler_done()` is called when it has ended.
         """
-        if not effects.waits:
+        if not (effects.waits or self.services.store.waits):
             self._event(event, closure, args, effects, None)
             return True
         is_late = False
@@ -142,19 +144,17 @@ class Runner:
                 if pool is not None:
                     pool.use(transaction)
                 closure(*args)
+                transaction.commit(self._lost(event, args[0]))
             except BaseException as error:
                 transaction.abandon()
                 if not isinstance(error, Exception):
                     raise
                 if may_retry(error, transaction, attempt):
                     attempt += 1
+                    back_off(pool, attempt)
                     continue
                 self.report(event, args[0], error)
                 return
-            try:
-                transaction.commit(self._lost(event, args[0]))
-            except Exception as error:  # noqa: BLE001 - the write is lost, the server goes on
-                self.report(event, args[0], error)
             return
 
     def _lost(self, event: str, connection: WsContext) -> Callable[[BaseException | None], None]:
@@ -171,6 +171,12 @@ class Runner:
         self.log_fault(fault, error, fields, f"`on {event}`")
         if event == "connect" or isinstance(fault, TimeLimitFault):
             self.services.hub.drop(connection, CLOSE_FAULT, "")
+
+
+def back_off(pool: WaitingPool | None, attempt: int) -> None:
+    """Wait a random moment before a run that met a conflict is repeated, longer each time."""
+    if pool is not None:
+        pool.back_off(random.uniform(0, BACK_OFF_S * 2**attempt))
 
 
 class _RequestRun:
@@ -227,6 +233,7 @@ class _RequestRun:
                     raise
                 if may_retry(error, transaction, attempt):
                     attempt += 1
+                    back_off(pool, attempt)
                     continue
                 self.refuse(error)
             self._warn_when_slow(pool)
