@@ -97,6 +97,8 @@ class SecuritySettings:
 
     headers: bool = True
     hsts: bool = False
+    login_failures: int = 5
+    login_window_s: float = 300.0
     cors_origins: tuple[str, ...] = ()
     content_security_policy: str = (
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "

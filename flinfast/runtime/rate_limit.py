@@ -54,5 +54,9 @@ class RateLimiter:
         calls.append(now)
         return 0
 
+    def forget(self, key: str) -> None:
+        """Count anew from here on."""
+        self._windows.pop(key, None)
+
     def __len__(self) -> int:
         return len(self._windows)

@@ -56,6 +56,8 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "store.durability": "Whether an acknowledged write survives a power cut (`full`) or a crash.",
     "security.headers": "Send the security headers.",
     "security.hsts": "Send `Strict-Transport-Security` under TLS.",
+    "security.login_failures": "Wrong passwords per account before 429; 0 allows any number.",
+    "security.login_window": "Time over which wrong passwords are counted.",
     "security.cors_origins": "Origins that may call routes from other sites.",
     "security.content_security_policy": "Policy sent with HTML.",
     "log.level": "Least severe line that is written.",

@@ -8,6 +8,7 @@ import hashlib
 import hmac as hmac_module
 import re
 import secrets
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from flinfast.errors import RuntimeFault
@@ -15,6 +16,7 @@ from flinfast.runtime.builtins.number import UNITS_MS
 from flinfast.runtime.encode import decode_json, encode_json, to_text
 from flinfast.runtime.kinds import argument_fault, as_map, range_fault
 from flinfast.runtime.registry import Map, Value, builtin
+from flinfast.runtime.response import Stop
 from flinfast.runtime.services import Services
 from flinfast.runtime.token import ISSUER, TOKEN_CHARS_MAX, sign_token, verify_token
 from flinfast.values import Time
@@ -68,11 +70,39 @@ def hash_password(services: Services, password: str) -> str:
 
 @builtin("argon2_verify", "bcrypt_verify", waits=True)
 def verify_password(services: Services, password: Value, hashed: Value) -> bool:
-    """Tell whether `password` is the one that was hashed; false for a malformed hash."""
+    """Tell whether `password` is the one that was hashed; false, at the same cost, for no hash."""
     raw = _password_bytes(password) if type(password) is str else None
-    if raw is None or type(hashed) is not str or not _is_affordable(hashed):
+    if raw is None:
         return False
-    return services.waiter.wait(lambda: _verify(hashed, raw))
+    if type(hashed) is not str or not _is_affordable(hashed):
+        # As long as for an account that exists: the time must not tell which ones do.
+        services.waiter.wait(lambda: _verify(_hash_of_nobody(), raw))
+        return False
+    limits = services.settings.security
+    account = f"verify_password\0{hashed}"
+    if limits.login_failures:
+        from flinfast.runtime.guard import limited  # not at the top: it needs the compiled hub
+
+        # Counted before the check, so that guesses made at once count too.
+        reply = limited(
+            services.limiter,
+            account,
+            limits.login_failures,
+            limits.login_window_s,
+            services.clock_ms(),
+        )
+        if reply is not None:
+            raise Stop(reply)
+    is_right = services.waiter.wait(lambda: _verify(hashed, raw))
+    if is_right:
+        services.limiter.forget(account)
+    return is_right
+
+
+@lru_cache(maxsize=1)
+def _hash_of_nobody() -> str:
+    """A hash that no password is known for, with the parameters of new ones."""
+    return _hasher().hash(secrets.token_bytes(32))
 
 
 def _hasher() -> PasswordHasher:
