@@ -65,6 +65,9 @@ class Connection:
     def opened_ms(self) -> int:
         """Unix time of the handshake, milliseconds."""
     @property
+    def silent_ms(self) -> int:
+        """Milliseconds since the last message, modulo 2**32; -1 when none has come."""
+    @property
     def protocol(self) -> str:
         """Negotiated subprotocol, or ""."""
     @property

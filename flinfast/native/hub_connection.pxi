@@ -16,6 +16,8 @@ cdef class Connection:
     cdef str _close_reason
     cdef int64_t _opened_ms
     cdef uint16_t _close_code
+    cdef bint _has_spoken      # whether a message has come
+    cdef uint32_t _spoken_ms   # the core's time of the last one
     cdef bint _is_paused       # what the transport was told about reading
 
     def __cinit__(self):
@@ -56,6 +58,12 @@ cdef class Connection:
     @property
     def opened_ms(self):
         return self._opened_ms
+
+    @property
+    def silent_ms(self):
+        if not self._has_spoken or self._hub is None:
+            return -1
+        return <uint32_t>(self._hub._core.now_ms - self._spoken_ms)
 
     @property
     def rooms(self):

@@ -373,6 +373,8 @@ cdef class _Turns:
         cdef Message message = self._spare
         cdef bytes payload = None
         cdef bint is_finished
+        connection._has_spoken = True
+        connection._spoken_ms = self._core.now_ms
         if connection._endpoint._on_message is None:
             return True
         if event.rsv1:

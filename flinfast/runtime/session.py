@@ -162,7 +162,7 @@ class SessionManager:
             state = self._read(id, state)
         if state is None:
             return None
-        if self.expires_ms(state) <= now:
+        if self._has_expired(state, now):
             self._end(state)
             return None
         state.seen_ms = max(state.seen_ms, now)
@@ -193,6 +193,22 @@ class SessionManager:
         """Unix time in ms at which a session ends: absolute or idle, whichever is first."""
         absolute = state.created_ms + int(self._settings.max_age_s * 1000)
         return min(absolute, state.seen_ms + int(self._settings.idle_s * 1000))
+
+    def _has_expired(self, state: SessionState, now: int) -> bool:
+        """Whether a session is over. Its connections' messages are looked at only when it seems so.
+
+        A message counts as use of the session, the answers to pings do not: a forgotten page does
+        not keep anybody logged in.
+        """
+        if self.expires_ms(state) > now:
+            return False
+        silences = [c.silent_ms for c in state.connections]
+        used_ms = now - min((ms for ms in silences if ms >= 0), default=now)
+        if used_ms <= state.seen_ms:
+            return True
+        state.seen_ms = used_ms
+        self._touched[state.id] = state
+        return self.expires_ms(state) <= now
 
     # --- changes ----------------------------------------
 
@@ -301,7 +317,7 @@ class SessionManager:
             _, _, state = heapq.heappop(self._due)
             if not state.connections or self._connected.get(state.id) is not state:
                 continue
-            if self.expires_ms(state) <= now:
+            if self._has_expired(state, now):
                 self._end(state)
             else:
                 self._watch(state)

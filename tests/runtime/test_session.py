@@ -594,3 +594,51 @@ def test_keys_of_two_purposes_differ() -> None:
     secrets = Secrets(b"k" * 32, (b"o" * 32,))
     assert len({*secrets.keys("session"), *secrets.keys("token")}) == 4
     assert "k" not in repr(secrets)[8:]
+
+
+class Talker:
+    """A connection, as far as the idle time of its session is concerned."""
+
+    session_index = -1
+
+    def __init__(self) -> None:
+        self.silent_ms = -1
+
+
+def test_messages_keep_a_session_from_being_idle(tmp_path: Path) -> None:
+    """A message counts as use; a connection that says nothing does not; age ends it anyway."""
+    parts = Parts(tmp_path, settings_with(idle_s=100.0, max_age_s=300.0))
+    cookie = parts.log_in(parts.user())
+    state = parts.context(cookie=cookie).session.state
+    assert state is not None
+    talker, silent = Talker(), Talker()
+    parts.sessions.attach(state, talker)  # type: ignore[arg-type]
+    parts.sessions.attach(state, silent)  # type: ignore[arg-type]
+    for _ in range(2):
+        parts.loop.now_ms += 100_000
+        talker.silent_ms = 5_000
+        parts.sessions.sweep()
+        assert parts.dropped == []
+        assert not state.is_ended
+    assert parts.sessions.housekeeping()  # the use is to be stored
+    parts.loop.now_ms += 94_999
+    talker.silent_ms = 99_999
+    parts.sessions.sweep()
+    assert parts.dropped == []
+    parts.loop.now_ms += 5_001
+    talker.silent_ms = 0  # but now it is too old
+    parts.sessions.sweep()
+    assert [code for _, code, _ in parts.dropped] == [4401, 4401]
+    parts.close()
+
+
+def test_silent_connections_do_not_prolong_a_session(tmp_path: Path) -> None:
+    """An open page that nobody uses does not stay logged in."""
+    parts = Parts(tmp_path, settings_with(idle_s=100.0))
+    state = parts.context(cookie=parts.log_in(parts.user())).session.state
+    assert state is not None
+    parts.sessions.attach(state, Talker())  # type: ignore[arg-type]
+    parts.loop.now_ms += 100_000
+    parts.sessions.sweep()
+    assert [code for _, code, _ in parts.dropped] == [4401]
+    parts.close()
