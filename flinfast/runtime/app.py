@@ -219,7 +219,7 @@ class App:
             clock_ms=self._clock_ms,
             find_record=self.find_record,
             drop=self.hub.drop,
-            is_shared=settings.server.workers > 1,
+            is_shared=settings.server.workers > 1 or store.waits,
         )
         self.services = Services(
             hub=self.hub,

@@ -42,6 +42,7 @@ class Transaction:
         "_held",
         "_hub",
         "_is_open",
+        "_is_paused",
         "_parts",
         "_store",
         "_uses_store",
@@ -58,6 +59,7 @@ class Transaction:
         self._uses_store = uses_store or writes
         self._writes = writes
         self._is_open = False
+        self._is_paused = False
         self._held = False  # whether an earlier part of this run had to wait for durability
         self._parts: list[Held] = []  # what was done before statements that had to wait
         self.has_waited = False
@@ -170,11 +172,14 @@ class Transaction:
 
     def pause(self) -> None:
         """Others run while a statement does: set aside what this run has asked for."""
-        self._parts.append(self._hub.hold())
+        self._is_paused = self._hub.in_handler  # not after the end, when the answer is made
+        if self._is_paused:
+            self._parts.append(self._hub.hold())
 
     def unpause(self) -> None:
         """The handler goes on."""
-        self._hub.begin(self._current)
+        if self._is_paused:
+            self._hub.begin(self._current)
 
 
 def may_retry(error: BaseException, transaction: Transaction, attempt: int) -> bool:
