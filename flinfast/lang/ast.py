@@ -425,6 +425,14 @@ class Return(Statement):
     value: Expr | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Expect(Statement):
+    """`expect a == b`, `expect done, "not done yet"` in a test."""
+
+    value: Expr
+    message: Expr | None = None
+
+
 # --- declarations ----------------------------------------
 
 
@@ -481,10 +489,11 @@ class EnumDecl(Item):
 
 @dataclass(frozen=True, slots=True)
 class TypeAlias(Item):
-    """`type Id = int`."""
+    """`type Id = int`, `type Pair<A> = [A]`."""
 
     name: str
     type: TypeRef
+    parameters: tuple[TypeRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

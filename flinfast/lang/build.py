@@ -361,6 +361,18 @@ def guards(entries: list[ast.MapEntry]) -> list[ast.Guard]:
     return found
 
 
+def generic_enum(p: Any, report: Report) -> ast.EnumDecl:
+    """`enum Option<T> { ... }`: parameters would be for payloads, which variants do not have."""
+    report(
+        "FL407",
+        f"enum `{p.TYPE_NAME}` has type parameters",
+        Span(of(p, 2).start, of(p, 4).end),
+        "a variant's value is its name",
+        "leave them out, and keep the data in a field beside the enum",
+    )
+    return ast.EnumDecl(at(p), p.TYPE_NAME, of(p, 1), tuple(p.variants))
+
+
 def route(
     span: Span,
     method: tuple[str, Span],

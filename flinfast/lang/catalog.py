@@ -42,6 +42,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL115": "mixed list and map items",
     "FL116": "expression expected",
     "FL117": "page markup in a server file",
+    "FL118": "amount of money",
     # --- names and guards
     "FL201": "unknown guard",
     "FL202": "unknown name",
@@ -110,6 +111,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL562": "value that a session cannot hold",
     "FL563": "next called twice",
     "FL564": "request that cannot be read",
+    "FL570": "expectation of a test not met",
     # --- project and configuration
     "FL901": "source file too large",
     "FL902": "source file is not UTF-8",

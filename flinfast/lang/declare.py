@@ -7,7 +7,8 @@ kind of file. Bodies are the business of `resolve`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from flinfast.lang import ast
@@ -47,6 +48,7 @@ TYPE_NAMES: Final = {
 _NONE_NAMES: Final = frozenset({"none", "null", "nil"})
 _ARITY: Final = {"list": (0, 1), "map": (0, 2)}
 ANY: Final = TypeInfo("any")
+_NOTHING: Final[Mapping[str, TypeInfo]] = MappingProxyType({})
 SHARED_KINDS: Final = frozenset({"lib", "entities"})  # their functions are visible everywhere
 GUARD_KINDS: Final = frozenset({"guards", "middleware"})  # so are their guard definitions
 
@@ -72,7 +74,8 @@ class Declarations:
                 self._fields_of(symbol, by_path[symbol.source.path])
         for name, (alias, source) in self.table.aliases.items():
             if source.path in by_path:
-                self.type_of(alias.type, source, via=(name,))
+                given = {p.name: ANY for p in alias.parameters}
+                self.type_of(alias.type, source, via=(name,), given=given)
 
     # --- names ----------------------------------------
 
@@ -367,20 +370,30 @@ class Declarations:
 
     # --- types ----------------------------------------
 
-    def type_of(self, ref: ast.TypeRef, source: Source, via: tuple[str, ...] = ()) -> TypeInfo:
+    def type_of(
+        self,
+        ref: ast.TypeRef,
+        source: Source,
+        via: tuple[str, ...] = (),
+        given: Mapping[str, TypeInfo] = _NOTHING,
+    ) -> TypeInfo:
         """Canonical form of a type; reports unknown names.
 
         Args:
             ref: As written.
             source: Its file.
             via: Aliases that led here; one of them again means a type that contains itself.
+            given: Type parameters of the innermost of them.
         """
+        if ref.name in given and not ref.arguments:
+            kind = given[ref.name]
+            return TypeInfo(kind.name, kind.arguments, kind.optional or ref.optional)
         name = ref.name.removeprefix("semantic ").strip()
         if name == "union":
-            return self._union(ref, source, via)
+            return self._union(ref, source, via, given)
         plain = TYPE_NAMES.get(name)
         if plain is not None:
-            arguments = tuple(self.type_of(a, source, via) for a in ref.arguments)
+            arguments = tuple(self.type_of(a, source, via, given) for a in ref.arguments)
             fewest, most = _ARITY.get(plain, (0, 0))
             if name == "tuple":
                 arguments = ()
@@ -394,8 +407,8 @@ class Declarations:
             return TypeInfo("any", (), True)
         if (name in self.table.entities or name in self.table.enums) and not ref.arguments:
             return TypeInfo(name, (), ref.optional)
-        if name in self.table.aliases and not ref.arguments:
-            return self._alias(ref, name, source, via)
+        if name in self.table.aliases:
+            return self._alias(ref, name, source, via, given)
         if self.table.is_complete:
             known = [*TYPE_NAMES, *self.table.entities, *self.table.enums, *self.table.aliases]
             self.report.unknown(
@@ -405,28 +418,55 @@ class Declarations:
                 source,
                 ref.span,
                 known,
-                help="declare it with `entity` or `enum`" if name[:1].isupper() else "",
+                help=_unknown_help(name),
             )
         return ANY
 
-    def _alias(self, ref: ast.TypeRef, name: str, source: Source, via: tuple[str, ...]) -> TypeInfo:
+    def _alias(
+        self,
+        ref: ast.TypeRef,
+        name: str,
+        source: Source,
+        via: tuple[str, ...],
+        given: Mapping[str, TypeInfo],
+    ) -> TypeInfo:
         alias, home = self.table.aliases[name]
+        arguments = [self.type_of(argument, source, via, given) for argument in ref.arguments]
+        wanted = len(alias.parameters)
+        if len(arguments) != wanted:
+            message = f"`{name}` takes {wanted or 'no'} type{'' if wanted == 1 else 's'}"
+            self.report.error("FL401", message, source, ref.span, f"got {len(arguments)}")
+            return ANY
         if name in via:
             if not self._endless & set(via):
                 message = f"type `{name}` contains itself"
                 self.report.error("FL401", message, home, alias.span, "never ends")
             self._endless |= set(via)
             return ANY
-        kind = self.type_of(alias.type, home, (*via, name))
+        inner = {p.name: a for p, a in zip(alias.parameters, arguments, strict=True)}
+        kind = self.type_of(alias.type, home, (*via, name), inner)
         return TypeInfo(kind.name, kind.arguments, kind.optional or ref.optional)
 
-    def _union(self, ref: ast.TypeRef, source: Source, via: tuple[str, ...]) -> TypeInfo:
+    def _union(
+        self,
+        ref: ast.TypeRef,
+        source: Source,
+        via: tuple[str, ...],
+        given: Mapping[str, TypeInfo],
+    ) -> TypeInfo:
         members = [a for a in ref.arguments if a.name not in _NONE_NAMES]
         optional = ref.optional or len(members) < len(ref.arguments)
-        kinds = tuple(self.type_of(member, source, via) for member in members)
+        kinds = tuple(self.type_of(member, source, via, given) for member in members)
         if len(kinds) == 1:
             return TypeInfo(kinds[0].name, kinds[0].arguments, optional or kinds[0].optional)
         return TypeInfo("union", kinds, optional)
+
+
+def _unknown_help(name: str) -> str:
+    """What to do about a type that no file declares, when no name is close."""
+    if name == "money":
+        return "keep the smallest unit, such as cents, in an `int`, and the currency in a `text`"
+    return "declare it with `entity`, `enum` or `type`" if name[:1].isupper() else ""
 
 
 def default_of(entry: ast.Field) -> ast.Expr | None:

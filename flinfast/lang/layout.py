@@ -13,6 +13,7 @@ Rules: brackets arrive balanced (`lang.brackets`), tokens are retyped in place, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -47,11 +48,15 @@ _BODIES: Final = {
     "while": _BLOCK,
     "fn": _BLOCK,
     "block": _BLOCK,
+    "test": _BLOCK,
     "match": _ARMS,
     "ws": _WS,
     "entity": _FIELDS,
     "enum": _VARIANTS,
 }
+_TYPE_ENDS: Final = frozenset({"QUESTION", "GT"})  # `type Id = int?` is complete
+_CURRENCY: Final = re.compile("[A-Z]{3}")
+_AFTER_NAME: Final = frozenset({"DOT", "LBRACE", "LPAREN", "COLON", "ASSIGN"})  # it is one's own
 _JUMPS: Final = frozenset({"RETURN", "BREAK", "CONTINUE"})
 _OWNERS: Final = {
     "FOR": "for",
@@ -79,12 +84,14 @@ class _Frame:
         pending: Constructs that still wait for their `{`, innermost last; "then" waits for `else`.
         starter: Type of the first token of the current statement.
         in_pattern: In match arms: before the arrow.
-        in_default: In fields: after the `=`.
+        in_default: In fields and patterns: after the `=`.
+        in_let: Between `while let` and its `=`.
+        angles: How many `<` were seen that no `>` closed: a comma may stand between types.
     """
 
     __slots__ = (
-        "fresh", "in_default", "in_let", "in_pattern", "kind", "opener", "owner", "pending",
-        "starter",
+        "angles", "fresh", "in_default", "in_let", "in_pattern", "kind", "opener", "owner",
+        "pending", "starter",
     )  # fmt: skip
 
     def __init__(self, kind: str, opener: str, owner: str = "") -> None:
@@ -97,6 +104,7 @@ class _Frame:
         self.in_pattern = kind is _ARMS
         self.in_default = False
         self.in_let = False
+        self.angles = 0
 
 
 class Layout:
@@ -157,7 +165,7 @@ class Layout:
         self.out.append(token)
         self._last = kind
         self._last_end = token.end
-        self._complete = kind in OPERAND_ENDS
+        self._complete = kind in OPERAND_ENDS or (kind in _TYPE_ENDS and frame.starter == "TYPE")
         self._closed = None
 
     def _separate(self, token: Any = None) -> None:
@@ -166,6 +174,7 @@ class Layout:
         frame.fresh = True
         frame.pending.clear()
         frame.in_default = frame.in_let = False
+        frame.angles = 0
         frame.in_pattern = frame.kind is _ARMS
         if token is None:
             token = self._make_token("SEP", "", self._last_end, self._last_end)
@@ -209,8 +218,10 @@ class Layout:
             if kind not in WORDS or self._next() != "COLON":
                 return False
             return self._complete or (not frame.in_default and self._last in ("QUESTION", "GT"))
+        if frame.kind is _ENTRIES and kind in ENTRY_STARTERS:
+            return self._complete and not self._continues(kind)
         if frame.kind is _ENTRIES:
-            return self._complete and kind in ENTRY_STARTERS and not self._continues(kind)
+            return self._complete and kind in WORDS and self._next() == "COLON"  # `in: 1`
         return frame.kind is _VARIANTS and self._complete and kind in WORDS
 
     def _line_separates(self, token: Any, kind: str) -> bool:
@@ -263,7 +274,7 @@ class Layout:
             return False
         if self._complete or self._last in _DIRECT:
             return True
-        return pending[-1] == "fn" and self._last in ("QUESTION", "GT")
+        return pending[-1] in ("fn", "enum") and self._last in _TYPE_ENDS
 
     def _is_markup(self, token: Any) -> bool:
         following = self._text[token.end : token.end + 1]
@@ -343,6 +354,8 @@ class Layout:
             return kind is _WS
         if word in ("test", "type"):
             return kind is _TOP
+        if word in ("expect", "assert"):
+            return any(frame.owner == "test" for frame in self._frames)
         if word == "ws":
             return kind is _TOP or following == "LBRACE"
         return word != "route" or kind is _TOP or following == "TYPE_NAME"
@@ -422,28 +435,45 @@ class Layout:
         ):
             self._open(token, "LPATLIST", _PATTERN_LIST)
         else:
-            self._open(token, "LINDEX" if self._complete else "LBRACKET", _LIST)
+            self._open(token, "LINDEX" if self._is_callable() else "LBRACKET", _LIST)
 
     def _paren(self, token: Any, kind: str) -> None:
         frame = self._frame
         before = self.out[-2].type if len(self.out) > 1 else ""
         if self._last == "FN" or before in ("FN", "GUARD_DEFINITION"):
             self._open(token, "LPARAM", _PARAMS)
-        elif self._complete:
+        elif self._is_callable():
             self._open(token, "LCALL", _PATTERN_LIST if self._is_pattern() else _CALL)
         elif self._after_group() == "FAT_ARROW" and not frame.in_pattern:
             self._open(token, "LPARAM", _PARAMS)
         else:
             self._open(token, "LPAREN", _GROUP)
 
+    def _is_callable(self) -> bool:
+        """Whether `(` or `[` here calls or indexes; after the label of a jump it never does."""
+        return self._complete and self._last != "LABEL"
+
     def _is_pattern(self) -> bool:
-        return self._frame.in_pattern or (
-            self._frame.kind in _PATTERNS and self._last == "TYPE_NAME"
+        frame = self._frame
+        return (
+            frame.in_pattern or frame.in_let or (frame.kind in _PATTERNS and not frame.in_default)
         )
 
     def _plain_text(self, token: Any, kind: str) -> None:
         frame = self._frame
         self._emit(token, "KEY" if frame.fresh and frame.kind in _KEYED_ONLY else kind)
+
+    def _number(self, token: Any, kind: str) -> None:
+        """A number; `450 USD` is reported, and read as the number."""
+        self._emit(token, kind)
+        if self._next() != "TYPE_NAME" or self._next(2) in _AFTER_NAME:
+            return
+        currency = self._tokens[self._index + 1]
+        if _CURRENCY.fullmatch(currency.value) and not self._line_ends(currency):
+            self._index += 1
+            message = f"`{self._text[token.index : currency.end]}` is not a value"
+            help = "keep the smallest unit, such as cents, in an `int`"
+            self._report("FL118", message, currency, "no type for money", help)
 
     def _text_part(self, token: Any, kind: str) -> None:
         self._open(token, kind, _TEXT)
@@ -452,15 +482,19 @@ class Layout:
 
     def _comma(self, token: Any, kind: str) -> None:
         frame = self._frame
-        if self._next() in CLOSERS and self._complete:
+        if self._next() in CLOSERS and (self._complete or self._last in ("QUESTION", "GT")):
             return
-        if frame.kind in _MEMBERS:
+        in_type = frame.angles > 0 and frame.kind is _FIELDS and not frame.in_default
+        if frame.kind in _MEMBERS and not in_type:
             self._separate(token)
         else:
             self._emit(token, kind)
-            frame.fresh = frame.kind not in _STATEMENTS
-            # Outside `for a, b in` a comma is a fault; it does not hide the end of the statement.
-            self._complete = frame.kind in _STATEMENTS and not self._in_header()
+            frame.fresh = frame.kind not in _STATEMENTS and not in_type
+            # Elsewhere in statements a comma is a fault; it does not hide where one ends.
+            self._complete = frame.kind in _STATEMENTS and not (
+                self._in_header() or frame.starter == "EXPECT" or frame.angles
+            )
+            frame.in_default = False
 
     def _semicolon(self, token: Any, kind: str) -> None:
         frame = self._frame
@@ -531,6 +565,12 @@ class Layout:
             self._index = len(self._tokens)
             return
         self._emit(token, kind)
+        self._frame.angles += 1
+
+    def _greater(self, token: Any, kind: str) -> None:
+        self._emit(token, kind)
+        if self._frame.angles:
+            self._frame.angles -= 1
 
 
 _KEYED_ONLY: Final = frozenset({_ENTRIES, _FIELDS})  # nothing but `name: ...` stands in these
@@ -540,6 +580,7 @@ _RULES: Final[dict[str, Callable[[Layout, Any, str], None]]] = {
     **dict.fromkeys(WORDS, Layout._word),
     **dict.fromkeys(CLOSERS, Layout._close),
     "TEXT": Layout._plain_text,
+    "NUMBER": Layout._number,
     "LBRACE": Layout._brace,
     "LBRACKET": Layout._bracket,
     "LPAREN": Layout._paren,
@@ -554,4 +595,5 @@ _RULES: Final[dict[str, Callable[[Layout, Any, str], None]]] = {
     "PLUS_PLUS": Layout._plus_plus,
     "MINUS_MINUS": Layout._minus_minus,
     "LT": Layout._less,
+    "GT": Layout._greater,
 }

@@ -70,7 +70,7 @@ def checked(
     self: Lowering, value: py.expr, kind: str, declared: TypeInfo | None, what: str
 ) -> py.expr:
     """A value of an evident kind, checked against a declared type."""
-    if declared is None or declared.name in ("any", "union") or annotated(declared) == kind != "":
+    if declared is None or declared.name == "any" or annotated(declared) == kind != "":
         return value
     if kind == NONE and declared.optional:
         return value
@@ -79,8 +79,24 @@ def checked(
     if enum is not None:
         variants = self.const(enum.variants)
         return self.call(self.support("check_variant"), value, variants, optional, text)
+    if declared.name == "union":
+        return _checked_union(self, value, kind, declared, text)
     check = self.support_of_ops("type_check")
     return self.call(check, value, self.const(declared.name), optional, text)
+
+
+def _checked_union(
+    self: Lowering, value: py.expr, kind: str, declared: TypeInfo, what: py.expr
+) -> py.expr:
+    names = [member.name for member in declared.arguments]
+    if kind in names or "any" in names:
+        return value
+    enums = [self.file.table.enums[name] for name in names if name in self.file.table.enums]
+    variants = tuple(variant for enum in enums for variant in enum.variants)
+    optional = declared.optional or any(member.optional for member in declared.arguments)
+    check = self.support_of_ops("union_check")
+    constants = [self.const(part) for part in (tuple(names), variants, optional)]
+    return self.call(check, value, *constants, what)
 
 
 def has_value(self: Lowering, node: ast.Block | ast.IfExpr | None) -> bool:

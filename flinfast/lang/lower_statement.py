@@ -278,6 +278,40 @@ def return_(self: Lowering, node: ast.Return, target: Target) -> None:
         return_nothing(self)
 
 
+_COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "not_in"})
+_LITERALS: Final = (ast.Literal, ast.ListLiteral, ast.MapLiteral)  # they show themselves
+_QUOTED_MAX: Final = 80  # characters of source text quoted in the message of an expectation
+
+
+def expect(self: Lowering, node: ast.Expect, target: Target) -> None:
+    """`expect a == b`: the operands of a comparison are shown when it does not hold."""
+    value = node.value
+    names: list[str] = []
+    shown: list[py.expr] = []
+    if isinstance(value, ast.Binary) and value.operator in _COMPARISONS:
+        sides = [s for s in (value.left, value.right) if not isinstance(s, _LITERALS)]
+        for side, made in zip(sides, [self.kept(v) for v in self.operands(sides)], strict=True):
+            if isinstance(made, py.Name):
+                self.given[id(side)] = made.id
+                names.append(_quoted(self, side))
+                shown.append(made)
+    unmet = self.negate(condition(self, value))
+    with self.captured() as body:
+        message = self.const(None) if node.message is None else self.expr(node.message)
+        text = self.const(_quoted(self, value))
+        fail = self.support_of_ops("expectation")
+        parts = [text, message, self.const(tuple(names)), self.row(shown)]
+        self.emit_expr(self.call(fail, *parts))
+    self.emit(py.If(unmet, body, [], **self.place))
+    no_value(self, target)
+
+
+def _quoted(self: Lowering, node: ast.Expr) -> str:
+    """An expression as written, on one line."""
+    text = " ".join(self.file.source.text[node.span.start : node.span.end].split())
+    return text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}..."
+
+
 def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
     """`[a, b] = list`, `{ a, b } = map`."""
     if _is_parallel(node):
@@ -313,4 +347,5 @@ RULES: Final[dict[type, StatementRule]] = {
     ast.Break: jump,
     ast.Continue: jump,
     ast.Return: return_,
+    ast.Expect: expect,
 }

@@ -62,11 +62,11 @@ class FlinParser(Recovery, CachedParser):
     tokens = {
         AND, ARROW, ASSIGN, ASSIGN_OP, AT, BANG, BAR, BINDER, BREAK, CHUNK, COALESCE, COLON, COMMA,
         CONCAT, CONTINUE, DECLARE, DECREMENT, DELETE, DESTROY, DIVIDE, DOT, ELLIPSIS, ELSE,
-        ELSE_BLOCK, ENTITY, ENUM, EQ, FALSE, FAT_ARROW, FIELD_AT, FN, FN_PREFIX, FOR, GE, GT, GUARD,
-        GUARDS, GUARD_DEFINITION, IF, IN, INCREMENT, INTERP_CLOSE, INTERP_OPEN, IS, KEY, LABEL,
-        LBRACE, LBRACKET, LCALL, LDO, LE, LET, LINDEX, LMAP, LPARAM, LPAREN, LPAT, LPATLIST, LT,
-        MATCH, MIDDLEWARE, MINUS, MOD, NAME, NE, NONE, NOT, NOT_IN, NUMBER, ON, OPTIONAL_DOT, OR,
-        PATH, PIPE, PLUS, POWER, QUESTION, RANGE, RBRACE, RBRACKET, RESPONSE, RESTORE, RETURN,
+        ELSE_BLOCK, ENTITY, ENUM, EQ, EXPECT, FALSE, FAT_ARROW, FIELD_AT, FN, FN_PREFIX, FOR, GE,
+        GT, GUARD, GUARDS, GUARD_DEFINITION, IF, IN, INCREMENT, INTERP_CLOSE, INTERP_OPEN, IS, KEY,
+        LABEL, LBRACE, LBRACKET, LCALL, LDO, LE, LET, LINDEX, LMAP, LPARAM, LPAREN, LPAT, LPATLIST,
+        LT, MATCH, MIDDLEWARE, MINUS, MOD, NAME, NE, NONE, NOT, NOT_IN, NUMBER, ON, OPTIONAL_DOT,
+        OR, PATH, PIPE, PLUS, POWER, QUESTION, RANGE, RBRACE, RBRACKET, RESPONSE, RESTORE, RETURN,
         ROUTE, RPAREN, SAVE, SEMANTIC, SEP, TEST, TEXT, TEXT_CLOSE, TEXT_OPEN, THEN, TIMES, TRUE,
         TYPE, TYPE_NAME, VALIDATE, WHILE, WS,
     }  # fmt: skip
@@ -204,6 +204,13 @@ class FlinParser(Recovery, CachedParser):
     def statement(self, p: Any) -> ast.Statement:
         return ast.Return(at(p), p[1] if len(p) > 1 else None)
 
+    @_(
+        "EXPECT expr", "EXPECT expr COMMA expr", "EXPECT LPAREN expr COMMA expr RPAREN",
+    )  # fmt: skip
+    def statement(self, p: Any) -> ast.Statement:
+        parts = [part.value for part in p._slice if part.type == "expr"]
+        return ast.Expect(at(p), *parts)
+
     # --- declarations
 
     @_("ENTITY TYPE_NAME LBRACE fields RBRACE")
@@ -267,6 +274,10 @@ class FlinParser(Recovery, CachedParser):
     def declaration(self, p: Any) -> ast.Item:
         return ast.EnumDecl(at(p), p.TYPE_NAME, of(p, 1), ())
 
+    @_("ENUM TYPE_NAME LT types GT LBRACE variants RBRACE")
+    def declaration(self, p: Any) -> ast.Item:
+        return build.generic_enum(p, self.report)
+
     @_("variant")
     def variants(self, p: Any) -> list[ast.EnumVariant]:
         return build.extend([], p.variant)
@@ -291,9 +302,13 @@ class FlinParser(Recovery, CachedParser):
     def variant(self, p: Any) -> None:
         return None
 
-    @_("TYPE TYPE_NAME ASSIGN type", "TYPE TYPE_NAME LT types GT ASSIGN type")
+    @_("TYPE TYPE_NAME ASSIGN type")
     def declaration(self, p: Any) -> ast.Item:
         return ast.TypeAlias(at(p), p.TYPE_NAME, p.type)
+
+    @_("TYPE TYPE_NAME LT types GT ASSIGN type")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.TypeAlias(at(p), p.TYPE_NAME, p.type, tuple(p.types))
 
     @_("fn_head parameters result block")
     def declaration(self, p: Any) -> ast.Item:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FACTORY: Final = "__flin_factory__"  # the one function of a compiled file's module code
 FAULTS_MAX: Final = 100  # diagnostics of one run; more help nobody
-COMPILER_VERSION: Final = 1  # raise with every change of what is generated: it is in the cache key
+COMPILER_VERSION: Final = 2  # raise with every change of what is generated: it is in the cache key
 
 # (source, kind, names of the path's parameters); kinds as in FileInfo.kind.
 ProjectSource = tuple[Source, str, tuple[str, ...]]
@@ -173,7 +173,21 @@ class EnumInfo:
 
 @dataclass(frozen=True, slots=True)
 class TestInfo:
-    """One `test` block."""
+    """One `test "name" { ... }` block; any file may have some, at file level.
+
+    `bind()[handler.key](ctx)` runs it. It has no request: of the context only what builtins need
+    is used, so a context like that of file-level code will do. It returns nothing when all it
+    expects is so. Otherwise it raises what any handler may raise; a failed `expect` or `assert`
+    raises RuntimeFault with code FL570, whose message says what was expected and what was found,
+    and whose traceback ends in the FLIN line. A test is a transaction like a handler
+    (`handler.effects` says whether it writes or waits); whoever runs it undoes what it wrote.
+    Files of tests alone have the kind "tests": they see what all files see, declare no routes,
+    and their functions are their own.
+
+    Attributes:
+        name: As written; no two tests of a file have the same.
+        handler: Key, line and effects.
+    """
 
     __test__ = False  # pytest: not a test class
 
@@ -187,7 +201,7 @@ class FileInfo:
 
     Attributes:
         path: As in its Source.
-        kind: "route", "middleware", "entities", "lib" or "guards".
+        kind: "route", "middleware", "entities", "lib", "guards" or "tests".
         guards: Guards at file level.
         routes: Its `route` blocks in source order.
         ws: Its `ws` block.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from flinfast.lang import ast, resolve_call, resolve_pattern
+from flinfast.lang import ast, resolve_call, resolve_flow, resolve_pattern
 from flinfast.lang.abi import Builtin
 from flinfast.lang.declare import Declarations, default_of
 from flinfast.lang.program import TypeInfo
@@ -49,6 +49,7 @@ class Resolver:
         kinds: Evident kinds, as far as they are known at this point of the walk.
         declarations: Canonical types and fields.
         root: The function around all lambdas that are being walked.
+        tests: Where each test of the file has its name.
     """
 
     def __init__(self, file: FileNames, report: Report, declarations: Declarations) -> None:
@@ -61,6 +62,7 @@ class Resolver:
         self.root = file.file_scope
         self._loops: list[str | None] = []
         self._results: list[Any] = []
+        self.tests: dict[str, Span] = {}
 
     # --- reporting ----------------------------------------
 
@@ -94,7 +96,7 @@ class Resolver:
             rule = _ITEMS.get(type(item))
             if rule is not None:
                 rule(self, item)
-        self._warn_unused()
+        resolve_flow.warn_unused(self)
 
     def _mark_late(self, statements: Sequence[ast.Statement]) -> None:
         """Mark file-level variables that a function may see before they are assigned."""
@@ -211,23 +213,6 @@ class Resolver:
                 with self.function("default", f"default of {entry.name}", entry):
                     self.visit(default)
 
-    def _test(self, test: ast.TestDecl) -> None:
-        with self.function("test", f"test {test.name}", test):
-            self.visit(test.body)
-
-    def _warn_unused(self) -> None:
-        for variable in self.file.variables:
-            if variable.role not in ("assigned", "let", "const") or variable.reads:
-                continue
-            if not variable.name.startswith("_"):
-                self.warning(
-                    "FL213",
-                    f"variable `{variable.name}` is never read",
-                    variable.span,
-                    "assigned here",
-                    help=f"remove it, or call it `_{variable.name}`",
-                )
-
     # --- walking ----------------------------------------
 
     def visit(self, node: ast.Node) -> None:
@@ -241,17 +226,7 @@ class Resolver:
 
     def _block(self, block: ast.Block) -> None:
         with self.block():
-            self.statements(block)
-
-    def statements(self, block: ast.Block) -> None:
-        """Resolve the statements of a block in the present scope."""
-        ended = False
-        for statement in block.statements:
-            if ended:
-                self.warning("FL214", "this can never run", statement.span, "after the end")
-                ended = False
-            self.visit(statement)
-            ended = isinstance(statement, ast.Return | ast.Break | ast.Continue)
+            resolve_flow.statements(self, block)
 
     def _assign(self, node: ast.Assign) -> None:
         target = node.target
@@ -572,7 +547,7 @@ _ITEMS: Final[dict[type, Callable[[Resolver, Any], None]]] = {
     ast.FunctionDecl: Resolver._function,
     ast.GuardDefinition: Resolver._guard_definition,
     ast.EntityDecl: Resolver._entity,
-    ast.TestDecl: Resolver._test,
+    ast.TestDecl: resolve_flow.test,
 }
 _RULES: Final[dict[type, Callable[[Resolver, Any], None]]] = {
     ast.Block: Resolver._block,

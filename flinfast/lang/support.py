@@ -31,6 +31,7 @@ class Missing:
 
 
 missing: Final = Missing()
+_SHOWN_MAX: Final = 200  # characters of a value in the message of a failed expectation
 INT_SMALL: Final = 1 << 62  # products beyond it are checked against the runtime's limit
 
 _EXACT: Final[dict[str, type]] = {
@@ -142,6 +143,61 @@ def type_check(ops: Operators) -> Callable[[Value, str, bool, str], Value]:
         )
 
     return check
+
+
+def union_check(
+    ops: Operators,
+) -> Callable[[Value, tuple[str, ...], tuple[str, ...], bool, str], Value]:
+    """Check of a value against a declared union."""
+    is_type = ops.is_type
+
+    def check(
+        value: Value, names: tuple[str, ...], variants: tuple[str, ...], optional: bool, what: str
+    ) -> Value:
+        """The value, when it is of one of the types or a variant of one of the enums.
+
+        Raises:
+            RuntimeFault: FL513 when it is neither.
+        """
+        if (value is None and optional) or (type(value) is str and value in variants):
+            return value
+        if any(is_type(value, name) for name in names):
+            return value
+        wanted = " or ".join([*names, "none"] if optional else names)
+        raise RuntimeFault(f"{what}: expected {wanted}, got {_kind(is_type, value)}", code="FL513")
+
+    return check
+
+
+def expectation(
+    ops: Operators,
+) -> Callable[[str, Value, tuple[str, ...], tuple[Value, ...]], None]:
+    """What a test does when something it expects is not so."""
+    to_text = ops.to_text
+
+    def fail(text: str, message: Value, names: tuple[str, ...], values: tuple[Value, ...]) -> None:
+        """End the test.
+
+        Args:
+            text: What was expected, as written.
+            message: What the author says about it, or none.
+            names: Operands whose values are worth showing, as written.
+            values: Their values.
+
+        Raises:
+            RuntimeFault: FL570, always.
+        """
+        shown = [f"`{n}` is {_shown(to_text, v)}" for n, v in zip(names, values, strict=True)]
+        found = f", but {' and '.join(shown)}" if shown else ""
+        said = "" if message is None else f"{to_text(message)}: "
+        raise RuntimeFault(f"{said}expected `{text}`{found}", code="FL570")
+
+    return fail
+
+
+def _shown(to_text: Callable[[Value], str], value: Value) -> str:
+    text = f'"{value}"' if type(value) is str else to_text(value)
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}..."
 
 
 def check_variant(value: Value, variants: tuple[str, ...], optional: bool, what: str) -> Value:

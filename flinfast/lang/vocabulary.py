@@ -50,6 +50,9 @@ WORDS: Final = KEYWORDS | {"NAME", "TYPE_NAME"}
 # where a statement starts.
 _NAMES: Final = _types("NAME TYPE_NAME")
 _BODY: Final = _types("LBRACE")
+_OPERANDS: Final = WORDS - _types("IN AND OR ELSE") | _types(
+    "NUMBER TEXT TEXT_OPEN BANG MINUS LPAREN LBRACKET LBRACE"
+)
 _DECLARABLE: Final = WORDS | {"LBRACE", "LBRACKET"}
 CONTEXTUAL: Final = {
     "route": ("ROUTE", "block", WORDS | {"LBRACE", "TEXT", "PATH"}),
@@ -60,7 +63,9 @@ CONTEXTUAL: Final = {
     "guard_definition": ("GUARD_DEFINITION", "block", WORDS),
     "middleware": ("MIDDLEWARE", "block", _BODY),
     "validate": ("VALIDATE", "entity", _BODY),
-    "test": ("TEST", "block", _types("TEXT")),
+    "test": ("TEST", "test", _types("TEXT")),
+    "expect": ("EXPECT", "", _OPERANDS),
+    "assert": ("EXPECT", "", _OPERANDS),
     "let": ("DECLARE", "", _DECLARABLE),
     "const": ("DECLARE", "", _DECLARABLE),
     "var": ("DECLARE", "", _DECLARABLE),

@@ -1,0 +1,174 @@
+"""Types that programs declare, and `test` blocks."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any
+
+import pytest
+
+from flinfast.errors import RuntimeFault
+from flinfast.lang.program import TypeInfo
+from tests.lang.compiling import bind_one, faults_of, info_of
+from tests.lang.fake_abi import Context
+
+
+def result_of(text: str, *arguments: Any) -> Any:
+    """What the function `f` of a file gives."""
+    _, closures = bind_one(text)
+    return closures["f"](None, *arguments)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "type Id = int?\nfn f(a: Id) { a }",
+        "type Id = int?; fn f(a: Id) { a }",
+        "type Id = int? fn f(a: Id) { a }",
+        "type Id = Other<int>\ntype Other<A> = A?\n\nfn f(a: Id) { a }",
+        "type Id = int |\n    none\nfn f(a: Id) { a }",
+    ],
+)
+def test_alias_ends_with_its_line(text: str) -> None:
+    """A `?` or `>` at the end of an alias does not take the next line along."""
+    assert result_of(text, None) is None
+    assert result_of(text, 3) == 3
+    with pytest.raises(RuntimeFault, match="expected int or none, got text") as caught:
+        result_of(text, "3")
+    assert caught.value.code == "FL513"
+
+
+def test_alias_with_parameters_is_what_it_stands_for() -> None:
+    """Arguments take the place of parameters, also through other aliases."""
+    text = """
+        type Maybe<A> = A?
+        type Table<K, V> = [K: [V]]
+        entity Page { title: Maybe<text>, counts: Table<text, Maybe<int>> open: bool }
+        fn f(page) { found: Table<text, int> = page.counts
+            found }
+    """
+    (entity,) = info_of({"entities/page.flin": text}).entities
+    title, counts, _ = (field.type for field in entity.fields)
+    assert title == TypeInfo("text", (), True)
+    inner = TypeInfo("list", (TypeInfo("int", (), True),))
+    assert counts == TypeInfo("map", (TypeInfo("text"), inner))
+
+
+@pytest.mark.parametrize(
+    ("declared", "fits", "fails"),
+    [
+        ("int | text", [1, "a"], [True, 1.5, None, [1]]),
+        ("number | list", [1, 1.5, [1]], ["a", None]),
+        ("text? | int", ["a", None, 1], [True, {}]),
+        ("int | none", [1, None], ["a"]),
+        ("State | bool", ["Open", True], ["Shut", 1]),
+        ("int | any", [1, "a", None], []),
+    ],
+)
+def test_union_takes_any_of_its_types(declared: str, fits: list[Any], fails: list[Any]) -> None:
+    """Parameters, variables and results are checked against every member."""
+    head = "enum State { Open, Closed }\n"
+    for text in (
+        f"fn f(a: {declared}) {{ a }}",
+        f"fn f(a) {{ x: {declared} = a\n x }}",
+        f"fn f(a) -> {declared} {{ a }}",
+    ):
+        for value in fits:
+            assert result_of(head + text, value) is value
+        for value in fails:
+            with pytest.raises(RuntimeFault, match="expected") as caught:
+                result_of(head + text, value)
+            assert caught.value.code == "FL513"
+
+
+# --- test blocks ----------------------------------------
+
+
+def run_test(body: str) -> str:
+    """The message of a failed test, or ""."""
+    _, closures = bind_one(f'fn twice(n) {{ n * 2 }}\ntest "it" {{ {body} }}')
+    try:
+        closures["test 0"](Context())
+    except RuntimeFault as fault:
+        return f"{fault.code} {fault}"
+    return ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "expect twice(2) == 4",
+        "expect(twice(2) == 4)",
+        "assert twice(2) == 4, none.x",
+        'assert(twice(2) == 4, "twice")',
+        "expect !false\nexpect [1].len assert 2 in [1, 2]",
+        "for n in 1..4 { if n > 1 { expect twice(n) > n } }",
+        "expect match 1 { 1 -> true  _ -> false }",
+        "check = n => { expect n > 0 }  check(1)",
+        "expect -1 < 0",
+        "expect (1 + 1) * 2 == 4",
+        "x = { expect: 1, assert: 2 }  expect x.expect < x.assert",
+    ],
+)
+def test_met_expectation_does_nothing(body: str) -> None:
+    """Every form of `expect` and `assert`, wherever statements stand."""
+    assert run_test(body) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("expect twice(2) == 5", "expected `twice(2) == 5`, but `twice(2)` is 4"),
+        ("n = 2  expect twice(n) < n", "expected `twice(n) < n`, but `twice(n)` is 4 and `n` is 2"),
+        ('expect "a" != "a"', 'expected `"a" != "a"`'),
+        ('t = "b"  expect t == "a", "the {t}"', 'the b: expected `t == "a"`, but `t` is "b"'),
+        ("expect false && none.x", "expected `false && none.x`"),
+        ('assert(1 > 2, "no")', "no: expected `1 > 2`"),
+        ("expect twice(1) ==\n    3", "expected `twice(1) == 3`, but `twice(1)` is 2"),
+        ("expect 3 not in [3]", "expected `3 not in [3]`"),
+    ],
+)
+def test_failed_expectation_says_what_was_found(body: str, message: str) -> None:
+    """The source of the condition, and the values of what is not a literal."""
+    assert run_test(body) == f"FL570 {message}"
+
+
+def test_failed_expectation_shows_the_line_and_cuts_long_values() -> None:
+    """The traceback ends in the test; a value is shown up to a bound."""
+    _, closures = bind_one('test "long" {\n    t = "ab".repeat(1000)\n    expect t == ""\n}')
+    with pytest.raises(RuntimeFault) as caught:
+        closures["test 0"](Context())
+    assert len(str(caught.value)) < 300
+    frames = [
+        frame
+        for frame in traceback.extract_tb(caught.value.__traceback__)
+        if frame.filename.endswith(".flin")
+    ]
+    assert (frames[-1].filename, frames[-1].lineno) == ("app/api/test.flin", 3)
+
+
+def test_operands_of_an_expectation_are_evaluated_once() -> None:
+    """What is shown is what was compared."""
+    body = "log = []  add = n => { log.push(n)  n }  expect add(1) == add(1)  expect log == [1, 1]"
+    assert run_test(body) == ""
+
+
+def test_tests_are_described() -> None:
+    """Names, keys, lines and effects, in every kind of file."""
+    text = (
+        'entity Note { t: text }\ntest "saves" { save Note { t: "a" } }\ntest "adds" { expect 1 }'
+    )
+    for path in ("app/a.flin", "entities/a.flin", "lib/a.flin", "tests/a.flin"):
+        first, second = info_of({path: text}).tests
+        assert (first.name, first.handler.key, first.handler.line) == ("saves", "test 0", 2)
+        assert first.handler.effects.writes
+        assert (second.name, second.handler.key) == ("adds", "test 1")
+        assert not second.handler.effects.writes
+
+
+def test_expectations_belong_to_tests() -> None:
+    """Elsewhere the words are ordinary names, and unknown ones here."""
+    assert result_of("fn f(expect) { assert = expect + 1\n assert }", 1) == 2
+    assert result_of("fn expect(n) { n }\nfn f(n) { expect(n) }", 1) == 1
+    (found,) = faults_of("fn f(n) { expect(n) }")
+    assert found.code == "FL203"
