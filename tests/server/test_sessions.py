@@ -1,0 +1,229 @@
+"""Sessions over real sockets: fixation, revocation of open connections, idle time, origins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.programs import LOGIN
+from tests.server.program import ClosedError, Program, Socket
+
+REVOKED_S = 1.5  # a second for the sweep, the rest for a busy machine
+FILES = {
+    **LOGIN,
+    "app/role.flin": "route POST { session.role = body.role }",
+    "app/visit.flin": "route POST { session.visits = (session.visits || 0) + 1 }",
+    "app/me.flin": "guard auth\n\nroute GET { session.userId }",
+    "app/ws.flin": """
+        guard auth
+
+        ws {
+            on connect { ws_send(ws.connection_id, "welcome") }
+            on message(data) { ws_send(ws.connection_id, data) }
+        }
+    """,
+    "app/open.flin": "ws { on message(data) { ws_send(ws.connection_id, data) } }",
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    with Program(tmp_path_factory.mktemp("sessions"), FILES, log_access="off") as program:
+        yield program
+
+
+def welcomed(socket: Socket) -> Socket:
+    assert socket.receive() == "welcome"
+    return socket
+
+
+def test_a_planted_session_is_worthless(site: Program) -> None:
+    """The id changes at login: who knew it before knows nothing (session fixation)."""
+    victim, attacker = site.client(), site.client()
+    attacker.post("/visit")
+    planted = dict(attacker.cookies)
+    victim.cookies.update(planted)
+    victim.log_in("Victim")
+    assert victim.cookies != planted
+    assert victim.get("/me").status == 200
+    assert attacker.get("/me").status == 401
+
+
+def test_an_old_cookie_is_dead_after_logout(site: Program) -> None:
+    """Also for who kept a copy."""
+    browser, copy = site.client().log_in("Leaver"), site.client()
+    copy.cookies.update(browser.cookies)
+    assert copy.get("/me").status == 200
+    browser.request("DELETE", "/login")
+    assert copy.get("/me").status == 401
+
+
+def test_logout_closes_the_sockets_of_the_session(site: Program) -> None:
+    """All of them with 4401 within a second; those of others stay."""
+    browser, other = site.client().log_in("Out"), site.client().log_in("Stays")
+    with (
+        welcomed(browser.ws("/ws")) as first,
+        welcomed(browser.ws("/ws")) as second,
+        welcomed(other.ws("/ws")) as kept,
+    ):
+        began = time.monotonic()
+        browser.request("DELETE", "/login")
+        assert [first.close_code(), second.close_code()] == [4401, 4401]
+        assert time.monotonic() - began < REVOKED_S
+        kept.send("still here")
+        assert kept.receive() == "still here"
+
+
+def test_another_user_or_role_closes_the_sockets(site: Program) -> None:
+    """What was opened with other rights does not go on with them."""
+    browser = site.client().log_in("Rights")
+    with welcomed(browser.ws("/ws")) as socket:
+        browser.post("/role", {"role": "admin"})
+        assert socket.close_code() == 4401
+    with welcomed(browser.ws("/ws")) as socket:
+        browser.log_in("Somebody else")
+        assert socket.close_code() == 4401
+
+
+def with_session(path: Path, **values: float) -> Program:
+    """A program whose sessions live shorter than settings allow."""
+    program = Program(path, FILES, log_access="off")
+    settings = program.config.settings
+    program.config = replace(
+        program.config, settings=replace(settings, session=replace(settings.session, **values))
+    )
+    return program
+
+
+def test_an_expired_session_loses_its_sockets(tmp_path: Path) -> None:
+    """At the end of its life, within a second, however busy it is; its cookie is dead."""
+    with with_session(tmp_path, max_age_s=2.0) as program:
+        browser = program.client().log_in()
+        began = time.monotonic()
+        with welcomed(browser.ws("/ws")) as socket:
+            code = 0
+            while not code:
+                try:
+                    socket.send("busy")
+                    socket.receive()
+                except ClosedError as closed:
+                    code = closed.code
+                except (ConnectionError, AssertionError):
+                    code = socket.close_code()
+        assert code == 4401
+        assert 1.0 < time.monotonic() - began < 2.0 + REVOKED_S * 2
+        assert browser.get("/me").status == 401
+
+
+def test_a_socket_that_is_used_keeps_its_session(tmp_path: Path) -> None:
+    """Messages count as use, an open connection by itself does not."""
+    with with_session(tmp_path, idle_s=1.5) as program:
+        talker, silent = program.client().log_in("Talker"), program.client().log_in("Silent")
+        with welcomed(talker.ws("/ws")) as used, welcomed(silent.ws("/ws")) as unused:
+            unused.client.link.settimeout(0.2)
+            code, began = 0, time.monotonic()
+            while not code:
+                used.send("ping")
+                assert used.receive() == "ping"
+                try:
+                    unused.frame()
+                except ClosedError as closed:
+                    code = closed.code
+                except TimeoutError:
+                    assert time.monotonic() - began < 10
+            assert code == 4401
+            used.send("after")
+            assert used.receive() == "after"
+        assert talker.get("/me").status == 200
+        assert silent.get("/me").status == 401
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://test", 101),
+        ("http://test:80", 101),
+        ("https://test", 403),
+        ("http://test.evil.example", 403),
+        ("http://eviltest", 403),
+        ("http://sub.test", 403),
+        ("http://test:8080", 403),
+        ("null", 403),
+        ("garbage", 403),
+        ("", 403),
+    ],
+)
+def test_origin_of_an_upgrade_with_a_session(site: Program, origin: str, status: int) -> None:
+    """Another site's page cannot open a socket in the user's name (hijacking)."""
+    browser = site.client()
+    browser.cookies.update(site.client().log_in("Origin").cookies)
+    answer, socket = browser.upgrade("/ws", Origin=origin)
+    with socket:
+        assert answer.status == status
+
+
+def test_no_session_no_origin_rule(site: Program) -> None:
+    """Without the cookie there is nothing to abuse; a path without guards is for everybody."""
+    answer, socket = site.client().upgrade("/open", Origin="http://evil.example")
+    with socket:
+        assert answer.status == 101
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "http://test"}, 200),
+        ({"Sec_Fetch_Site": "same-origin"}, 200),
+        ({"Sec_Fetch_Site": "none"}, 200),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Sec_Fetch_Site": "same-site"}, 403),
+        ({"Sec_Fetch_Site": "cross-site", "Origin": "http://evil.example"}, 403),
+        ({"Origin": "https://test"}, 403),
+        ({"Content_Type": "text/plain", "Origin": "http://evil.example"}, 403),
+        (
+            {
+                "Content_Type": "application/x-www-form-urlencoded",
+                "Origin": "http://evil.example",
+            },
+            403,
+        ),
+    ],
+)
+def test_forged_requests_are_refused(site: Program, fields: dict[str, str], status: int) -> None:
+    """An unsafe request with the session cookie has to come from our own pages."""
+    browser = site.client().log_in("Csrf")
+    assert browser.post("/visit", **fields).status in ((200, 204) if status == 200 else (403,))
+
+
+def test_every_flipped_bit_of_the_cookie_is_refused(site: Program) -> None:
+    """No altered cookie is a session, and none is a fault of the server."""
+    browser = site.client().log_in("Bits")
+    (name, value), *_ = browser.cookies.items()
+    with site.connect() as client:
+        for index in range(len(value)):
+            for bit in (1, 4, 32):
+                flipped = chr(ord(value[index]) ^ bit)
+                altered = value[:index] + flipped + value[index + 1 :]
+                if not flipped.isprintable() or flipped in ' ";,\\':
+                    continue
+                assert client.get("/me", f"Cookie: {name}={altered}").status == 401
+        assert client.get("/me", f"Cookie: {name}={value}").status == 200
+
+
+def test_cookie_is_for_the_server_alone(site: Program) -> None:
+    """HttpOnly, Lax, whole site; nothing but an id and its signature."""
+    answer = site.client().post("/visit")
+    (cookie,) = (value for name, value in answer.pairs if name.lower() == "set-cookie")
+    pair, *attributes = cookie.split("; ")
+    assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= set(attributes)
+    id, _, signature = pair.partition("=")[2].partition(".")
+    assert len(id) >= 22  # 128 bits in base64
+    assert len(signature) == 43  # 256 bits
+    assert answer.headers["cache-control"] == "no-store"
