@@ -60,8 +60,8 @@ def _programs() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         for number, block in enumerate(FLIN_BLOCK.findall(page.read_text(encoding="utf-8")), 1):
-            # Pages about errors show what does not compile; their examples are tested there.
-            if page.name != "errors.md":
+            # Pages about errors and about the language are tested in tests/lang.
+            if page.name != "errors.md" and page.parent.name != "language":
                 found.append((f"{page.relative_to(ROOT).as_posix()}#{number}", block))
     return found
 
