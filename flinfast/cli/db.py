@@ -30,6 +30,7 @@ _ELSEWHERE = {
     "seed": "db_data",
     "export": "db_data",
     "import": "db_data",
+    "copy": "db_data",
 }
 
 project_argument = click.argument("path", type=click.Path(path_type=Path), default=".")

@@ -215,4 +215,28 @@ def _read(store: BaseStore, file: Path) -> Iterable[Item]:
             raise ConfigError(f"{source} is not UTF-8: byte {error.start}") from None
 
 
-COMMANDS = {"seed": seed, "export": export, "import": import_}
+@click.command(
+    "copy",
+    short_help="Copy every record to another database, of either engine.",
+    epilog=example(
+        "flinfast db copy postgres://chat@db.example.com/chat chat",
+        "flinfast db copy backup/ chat",
+    ),
+)
+@click.argument("target")
+@project_argument
+def copy(target: str, path: Path) -> None:
+    """Copy the records and sessions of the project at PATH to TARGET, which must be empty.
+
+    TARGET is a `postgres://` URL or a folder for an embedded database. Ids, times, old versions
+    and deleted records are kept; it is one transaction. Then set `store.database` to TARGET.
+    """
+    from flinfast.store import transfer
+
+    data = load_data(path)
+    with data.opened() as source, data.opened(target) as into, progress("Copying") as advance:
+        count = transfer.copy(source, into, advance)
+    click.echo(f"{count} records")
+
+
+COMMANDS = {"seed": seed, "export": export, "import": import_, "copy": copy}

@@ -18,7 +18,7 @@ from flinfast.errors import ConfigError, RuntimeFault
 from flinfast.lang.program import CompiledFile
 from flinfast.lang.source import SOURCE_BYTES_MAX, Source
 from flinfast.native.hub import Hub
-from flinfast.runtime.database import open_store
+from flinfast.runtime.database import is_postgres, open_store
 from flinfast.runtime.encode import encode_json
 from flinfast.runtime.entity_spec import entity_specs
 from flinfast.runtime.error_page import fault_reply
@@ -73,6 +73,10 @@ class BlockingScheduler:
 
     run_waiting = run_in_thread
 
+    def call_from_thread(self, callback: Callable[[], None]) -> None:
+        """Run `callback` in the next `settle`."""
+        self._ready.append(callback)
+
     def settle(self) -> None:
         """Run what is ready until nothing is left."""
         while self._ready:
@@ -120,16 +124,25 @@ class ProjectData:
         return self._binder.default_of(path, key)
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[BaseStore]:
+    def opened(self, target: str | None = None) -> Iterator[BaseStore]:
         """The store, with changes of the schema made that cannot lose data.
+
+        Args:
+            target: A URL of PostgreSQL, or a folder, instead of what the settings say.
 
         Raises:
             StoreError: It cannot be opened, or its schema needs a decision.
             RuntimeFault: File-level code failed, which includes that of the seed file.
         """
+        settings, folder = self._settings, self.folder
+        if target is not None:
+            is_url = is_postgres(target)
+            chosen = replace(settings.store, database=target if is_url else "")
+            settings = replace(settings, store=chosen)
+            folder = folder if is_url else Path(target)
         store = open_store(
-            self._settings,
-            self.folder,
+            settings,
+            folder,
             self.specs,
             clock_ms=unix_ms,
             scheduler=self._scheduler,
