@@ -11,13 +11,12 @@ else takes the ordinary way, which also judges every head that was not seen befo
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from flinfast.native.handshake import accept_key, split_head
 from flinfast.native.hub import Endpoint, Opening
-from flinfast.server.upgrade import accept_bytes
 
 if TYPE_CHECKING:
     from flinfast.runtime.context import WsContext
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
 
 HEADS_MAX = 256  # remembered; the oldest go first
 HEAD_BYTES_MAX = 4 << 10  # longer ones are rare and not worth their memory
-
-_FIELD: Final = b"\r\nSec-WebSocket-Key: "
-_KEY_SIZE: Final = 24
-_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")  # base64 of exactly 16 bytes
-_END: Final = b"\r\n\r\n"
 
 
 class _Answer(NamedTuple):
@@ -63,15 +57,12 @@ class RepeatedUpgrades:
             data: First bytes of a socket.
             address: Of the peer.
         """
-        at = data.find(_FIELD)
-        if at < 0:
+        parts = split_head(data)
+        if parts is None:
             return None
-        at += len(_FIELD)
-        end = data.find(_END, at)
-        after = at + _KEY_SIZE
-        answer = self._answers.get(data[:at] + data[after : end + len(_END)])
-        key = data[at:after]
-        if answer is None or end < after or _KEY.fullmatch(key) is None:
+        rest, key, early = parts
+        answer = self._answers.get(rest)
+        if answer is None:
             return None
         site = self._site
         if site.is_draining or site.app.epoch != self._epoch:
@@ -88,8 +79,8 @@ class RepeatedUpgrades:
         return Opening(
             context,
             answer.endpoint,
-            answer.before_accept + accept_bytes(key) + answer.after_accept,
-            data[end + len(_END) :],
+            answer.before_accept + accept_key(key) + answer.after_accept,
+            early,
             answer.protocol,
             answer.deflate,
             answer.deflate_output,
@@ -109,21 +100,20 @@ class RepeatedUpgrades:
         site = self._site
         if len(head) > HEAD_BYTES_MAX or site.reads_proxy_headers:
             return  # behind a proxy, the peer's address is not all that tells clients apart
-        at = head.find(_FIELD)
-        after = at + len(_FIELD) + _KEY_SIZE
-        before, found, rest = opening.response.partition(accept.encode("ascii"))
-        if at < 0 or not found or head[after : after + 2] != b"\r\n":
+        parts = split_head(head)
+        before, found, after = opening.response.partition(accept.encode("ascii"))
+        if parts is None or not found:
             return
         if self._epoch != site.app.epoch:
             self._epoch = site.app.epoch
             self._answers.clear()
         if len(self._answers) >= HEADS_MAX:
             del self._answers[next(iter(self._answers))]
-        self._answers[head[: at + len(_FIELD)] + head[after:]] = _Answer(
+        self._answers[parts[0]] = _Answer(
             renew,
             opening.endpoint,
             before,
-            rest,
+            after,
             opening.protocol,
             opening.deflate,
             opening.deflate_output,

@@ -12,13 +12,12 @@ Source: RFC 6455 section 4.2; RFC 7692 section 7.1 for compression.
 from __future__ import annotations
 
 import asyncio
-import binascii
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from flinfast.native.handshake import accept_key
 from flinfast.native.hub import Opening, Stream
 from flinfast.runtime.request import Request, has_token
 from flinfast.runtime.response import Response
@@ -35,7 +34,6 @@ EARLY_BYTES_MAX = 64 << 10  # frames sent before the 101; an honest client sends
 OFFERS_MAX = 16  # extension offers looked at; browsers send one or two
 FLUSH_RETRY_S = 0.005  # earlier pipelined responses are still on their way to the kernel
 
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")  # base64 of exactly 16 bytes
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _WINDOW_BITS: Final = frozenset(map(str, range(8, 16)))
@@ -108,13 +106,7 @@ def check_handshake(head: Head, *, compression: bool) -> Handshake:
 
 def accept_of(key: str) -> str:
     """Sec-WebSocket-Accept for a Sec-WebSocket-Key."""
-    return accept_bytes(key.encode("ascii")).decode("ascii")
-
-
-def accept_bytes(key: bytes) -> bytes:
-    """accept_of() in bytes."""
-    digest = hashlib.sha1(key + _GUID, usedforsecurity=False).digest()
-    return binascii.b2a_base64(digest, newline=False)
+    return accept_key(key.encode("ascii")).decode("ascii")
 
 
 def offered_protocols(head: Head) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from flinfast.runtime.app import Upgrade
+from flinfast.runtime.request import Request
 from flinfast.settings import ServerSettings, SessionSettings, WsSettings
 from flinfast.testing import TestClient, UpgradeRefused
 from tests.runtime.harness import NOW_MS
@@ -428,3 +430,58 @@ def test_reload_keeps_connections_and_swaps_handlers(tmp_path: Path) -> None:
         socket.send_text("x")
         assert socket.is_silent()
         assert refused(client, "/ws") == 404
+
+
+OPEN_WS = "ws {\n    on message(data) { ws_send(ws.connection_id, data) }\n}\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "target", "headers", "is_renewed"),
+    [
+        ({"app/live.flin": OPEN_WS}, "/live", [], True),
+        ({"app/[id]/live.flin": OPEN_WS}, "/7/live", [], True),
+        ({"app/live.flin": OPEN_WS}, "/live", [("cookie", "a=b")], False),
+        ({"app/live.flin": "guard auth\n" + OPEN_WS}, "/live", [], False),
+        (
+            {"app/live.flin": OPEN_WS, "app/_middleware.flin": "middleware {\n    next()\n}\n"},
+            "/live",
+            [],
+            False,
+        ),
+        (
+            {
+                "app/live.flin": "ws {\n    on message(data) {"
+                " ws_send(ws.connection_id, headers.user_agent) }\n}\n"
+            },
+            "/live",
+            [],
+            False,
+        ),
+    ],
+    ids=["open", "with a parameter", "with a cookie", "guarded", "behind middleware", "kept parts"],
+)
+def test_only_what_nothing_can_refuse_is_renewed(
+    load: Load,
+    files: dict[str, str],
+    target: str,
+    headers: list[tuple[str, str]],
+    is_renewed: bool,
+) -> None:
+    """An upgrade that depends on more than route and address is decided each time."""
+    client = load(files)
+    request = Request("GET", target, target, headers=headers, peer="127.0.0.1")
+    match = client.app.match(target)
+    assert match is not None
+    accepted: list[Upgrade] = []
+    client.app.upgrade(match, request, accepted.append, lambda response: None)
+    assert [one.renew is not None for one in accepted] in ([is_renewed], [])
+    assert bool(accepted) or not is_renewed
+    if is_renewed:
+        renew = accepted[0].renew
+        assert renew is not None
+        other = renew("127.0.0.2")
+        assert (other.path, other.params, other.ip) == (
+            target,
+            accepted[0].context.params,
+            "127.0.0.2",
+        )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flinfast.native.hub import Hub, Opening, Stream
+from flinfast.native.hub import Connection, Endpoint, Hub, Opening, Stream
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
@@ -48,6 +48,7 @@ class FakeApp:
         self.closed = False
         self.reloads = 0
         self.epoch = 1
+        self.endpoint = Endpoint(path="/ws-open")
         self.when_closed: Callable[[Any], None] | None = None
         self.upgrade_headers: list[tuple[str, str]] = []
         self.routes: dict[str, Callable[[Request, Callable[[Response], None]], None]] = {
@@ -63,6 +64,7 @@ class FakeApp:
             "/empty": lambda _, respond: respond(Response(204)),
             "/big": lambda _, respond: respond(Response(200, [], b"x" * (4 << 20))),
             "/ws": lambda _, respond: respond(Response(426, [("Upgrade", "websocket")])),
+            "/ws-open": lambda _, respond: respond(Response(426)),
             "/ws-denied": lambda _, respond: respond(Response(404)),
             "/ws-later": lambda _, respond: respond(Response(404)),
             "/ws-never": lambda _, respond: respond(Response(404)),
@@ -100,6 +102,16 @@ class FakeApp:
         )
         if match == "/ws":
             accept(accepted)
+        elif match == "/ws-open":
+            accept(
+                FakeUpgrade(
+                    self.endpoint,
+                    PlainConnection(request.peer),
+                    self.upgrade_headers,
+                    "flin.json.v1",
+                    PlainConnection,
+                )
+            )
         elif match == "/ws-later":
             self.scheduler.call_later(0.02, lambda: accept(accepted))
         elif match == "/ws-denied":
@@ -118,6 +130,15 @@ class FakeApp:
 
     def close(self) -> None:
         self.closed = True
+
+
+class PlainConnection(Connection):
+    """A real one, of an endpoint without handlers."""
+
+    path = "/ws-open"
+
+    def __init__(self, address: str) -> None:
+        self.address = address
 
 
 class FakeConnection:
@@ -146,6 +167,7 @@ class FakeHub:
     def __init__(self) -> None:
         self.real = Hub(repr)  # accepts, and carries HTTP
         self.opened: list[Opened] = []
+        self.repeated: list[Opening] = []
         self.fed = bytearray()
         self.events: list[str] = []
 
@@ -159,7 +181,13 @@ class FakeHub:
         self.events.append("detach")
 
     def listen(self, fd: int, on_first: Any, on_fault: Any) -> None:
-        self.real.listen(fd, on_first, on_fault)
+        def first(data: bytes, address: str) -> Any:
+            answer = on_first(data, address)
+            if isinstance(answer, Opening):
+                self.repeated.append(answer)
+            return answer
+
+        self.real.listen(fd, first, on_fault)
 
     def unlisten(self, fd: int) -> None:
         self.real.unlisten(fd)

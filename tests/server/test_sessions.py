@@ -227,3 +227,18 @@ def test_cookie_is_for_the_server_alone(site: Program) -> None:
     assert len(id) >= 22  # 128 bits in base64
     assert len(signature) == 43  # 256 bits
     assert answer.headers["cache-control"] == "no-store"
+
+
+def test_connections_of_a_session_are_limited(tmp_path: Path) -> None:
+    """At the limit 429; after one has gone there is room again; other sessions are not affected."""
+    with Program(tmp_path, FILES, ws_connections_per_session="2") as program:
+        browser, other = program.client().log_in("Many"), program.client().log_in("Other")
+        with welcomed(browser.ws("/ws")), welcomed(browser.ws("/ws")):
+            answer, refused = browser.upgrade("/ws")
+            with refused:
+                assert answer.status == 429
+            with welcomed(other.ws("/ws")):
+                pass
+        program.wait_for(lambda: program.app.hub.connection_count == 0)
+        with welcomed(browser.ws("/ws")):
+            pass
