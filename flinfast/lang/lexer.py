@@ -32,17 +32,19 @@ _NUMBER: Final = re.compile(
     r"|[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]+)?"
 )
 _LABEL: Final = re.compile(r"'([^\W\d]\w*)(?!['\w])")
-_LABELLED_LOOP: Final = re.compile(r"'[^\W\d]\w*\s*:\s*(?:for|while)\b")
-_AFTER_JUMP: Final = re.compile(r"\b(?:break|continue)\s+\Z")
+_GAP: Final = r"(?:\s|/\*(?s:.)*?\*/|//[^\n]*\n)*"  # between two tokens
+_LABELLED_LOOP: Final = re.compile(rf"'[^\W\d]\w*{_GAP}:{_GAP}(?:for|while)\b")
 _SINGLE_QUOTED: Final = re.compile(r"'((?:[^'\\\n\x00-\x08\x0b-\x1f]|\\(?:u\{[^}'\n]*\}|[^\n]))*)'")
 _ESCAPE: Final = re.compile(r"\\(?:u\{[^}'\"\n]*\}|[^\n])")
-_ROUTE_HEAD: Final = re.compile(r"\broute\s+[A-Za-z]+\s+\Z")
 _ROUTE_PATH: Final = re.compile(r"/[^\s{]*")
 _DIRECTION: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]+")
 _SAME_CHARACTERS: Final = re.compile(r"(.)\1*", re.DOTALL)
 _EXPONENT: Final = re.compile(r"[+-][0-9]+")
-_LOOK_BACK: Final = 64  # characters before a token that decide what it is
 _BEFORE_VALUE: Final = frozenset("([,=:?+-*/%<>&|!")
+_STEPS: Final = frozenset({"PLUS_PLUS", "MINUS_MINUS"})  # `x++` may end a statement
+_LOOK_BACK: Final = 64  # tokens of a `type` that may come before a label
+_TYPE_ENDS: Final = frozenset({"QUESTION", "GT"})
+_JUMPS: Final = frozenset({"BREAK", "CONTINUE"})
 _QUOTED_MAX: Final = 24  # characters of source text quoted in a message
 _ADVICE: Final = {
     "&": "`&&` is logical and",
@@ -77,13 +79,14 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
+        self.read: list[Any] = []  # the tokens so far
         self.modes: list[tuple[str, int, int]] = []  # open texts: quote, offset, outer brace depth
         self.depth = 0  # open braces since the innermost interpolation began
 
     def run(self) -> list[Any]:
         """All tokens of the source, none of one too large; faults are left in `diagnostics`."""
         text = self.source.text
-        tokens: list[Any] = []
+        tokens = self.read
         append = tokens.append
         for token in self.tokenize(text):
             append(token)
@@ -142,10 +145,29 @@ class _Reader:
 
     def is_label(self, index: int) -> bool:
         """Whether `'name` here is a label: before a loop that starts a statement, after a jump."""
-        before = self.text[max(0, index - _LOOK_BACK) : index]
+        before = self.read[-1] if self.read else None
         if _LABELLED_LOOP.match(self.text, index):
-            return before.rstrip()[-1:] not in _BEFORE_VALUE or not before.strip()
-        return _AFTER_JUMP.search(before) is not None
+            if before is None or before.type in _STEPS:
+                return True
+            return self.text[before.end - 1] not in _BEFORE_VALUE or self._ends_alias()
+        return before is not None and before.type in _JUMPS
+
+    def _ends_alias(self) -> bool:
+        """Whether the last token ends the line of a `type Id = int?`."""
+        tokens = self.read[-_LOOK_BACK:]
+        if tokens[-1].type not in _TYPE_ENDS:
+            return False
+        for before, after in zip(tokens[-2::-1], tokens[:0:-1], strict=False):
+            if "\n" in self.text[before.end : after.index]:
+                return bool(after.value == "type")
+        return bool(tokens[0].value == "type")
+
+    def is_path(self, index: int) -> bool:
+        """Whether a `/` here starts the path of a route: `route GET /`."""
+        if len(self.read) < 2 or self.read[-1].end == index:
+            return False
+        word, method = self.read[-2:]
+        return word.value == "route" and method.type in ("NAME", "TYPE_NAME")
 
     def bad(self, token: Any) -> None:
         """A character with no meaning; a run of the same one is one fault."""
@@ -300,7 +322,7 @@ class FlinLexer(_Reader, Lexer):
 
     @_(r"/(?!=)")
     def DIVIDE(self, t: Any) -> Any:
-        if _ROUTE_HEAD.search(self.text, max(0, t.index - _LOOK_BACK), t.index):
+        if self.is_path(t.index):
             t.type = "PATH"
             t.value = _ROUTE_PATH.match(self.text, t.index)[0]
             t.end = self.index = t.index + len(t.value)
