@@ -33,6 +33,7 @@ FOLDER = Path(__file__).parent / "cases" / "clauses"
 _HEAD = re.compile(r"^// --- (\d+\.\d+ [^|]+?) \| (.+)$", re.MULTILINE)
 _REQUEST = re.compile(r"^// > ([A-Z]+) (\S+) ?(.*)$|^// < (\d{3}) ?(.*)$", re.MULTILINE)
 _CLAUSE = re.compile(r"^// clause: (.+)$", re.MULTILINE)
+TIMEOUT_S = 60.0  # hashing a password takes long on a busy machine
 NOW_MS = 1_800_000_000_000  # 2027-01-15T08:00:00Z, a Friday
 
 
@@ -105,7 +106,7 @@ def _run_app(case: Case, folder: Path) -> None:
     with TestClient(folder, clock_ms=lambda: NOW_MS) as client:
         answer: TestResponse | None = None
         if not steps:
-            answer = client.get("/")
+            answer = client.get("/", timeout_s=TIMEOUT_S)
             assert expected.faults or answer.status < 400, [line.text for line in client.log]
         for step in steps:
             if step[1]:
@@ -127,9 +128,9 @@ def _run_app(case: Case, folder: Path) -> None:
 def _send(client: TestClient, method: str, target: str, body: str) -> TestResponse:
     if body.startswith("form "):
         pairs = parse_qsl(body.removeprefix("form "), keep_blank_values=True)
-        return client.request(method, target, form=dict(pairs))
+        return client.request(method, target, form=dict(pairs), timeout_s=TIMEOUT_S)
     headers = {"content-type": "application/json"} if body else {}
-    return client.request(method, target, body=body.encode(), headers=headers)
+    return client.request(method, target, body=body.encode(), headers=headers, timeout_s=TIMEOUT_S)
 
 
 def _fits(wanted: Any, found: Any) -> bool:
