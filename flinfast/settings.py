@@ -58,6 +58,7 @@ class WsSettings:
     queue_hard: int = 1 << 20
     queue_total: int = 256 << 20
     rooms_max: int = 1000
+    connections_per_session: int = 100
     allowed_origins: tuple[str, ...] = ()
     implicit_rooms: bool = True
     compression: bool = False

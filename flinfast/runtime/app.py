@@ -357,9 +357,19 @@ class App:
             return
 
         def accepted(context: RequestContext, reply: Reply) -> None:
+            if self.has_too_many(context):
+                reject(self.error_response(429, "Too many connections", request))
+                return
             accept(self._upgrade(match, context, reply))
 
         self.runner.request(entry.plan, request, match.params, reject, accepted)
+
+    def has_too_many(self, context: RequestContext) -> bool:
+        """Whether the session of a request has as many connections as one may have."""
+        state = context.session.state
+        return (
+            state is not None and len(state.connections) >= self.settings.ws.connections_per_session
+        )
 
     def _open_upgrade(self, match: Match, request: Request) -> Upgrade:
         """An upgrade that nothing can refuse and that comes without a session."""

@@ -39,6 +39,7 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "ws.queue_hard": "Queued output above which a peer is closed with 1013.",
     "ws.queue_total": "Memory of all queued output; beyond it the furthest behind are closed.",
     "ws.rooms_max": "Rooms of one connection.",
+    "ws.connections_per_session": "Open sockets and event streams of one session; beyond it 429.",
     "ws.allowed_origins": "Other origins whose pages may open sockets with a session cookie.",
     "ws.implicit_rooms": "Endpoints that never join are members of what they broadcast to.",
     "ws.compression": "Accept permessage-deflate.",

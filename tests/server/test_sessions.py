@@ -26,6 +26,7 @@ FILES = {
             on message(data) { ws_send(ws.connection_id, data) }
         }
     """,
+    "app/events.flin": 'guard auth\n\nroute GET { event_stream("all") }',
     "app/open.flin": "ws { on message(data) { ws_send(ws.connection_id, data) } }",
 }
 
@@ -236,6 +237,9 @@ def test_connections_of_a_session_are_limited(tmp_path: Path) -> None:
         with welcomed(browser.ws("/ws")), welcomed(browser.ws("/ws")):
             answer, refused = browser.upgrade("/ws")
             with refused:
+                assert answer.status == 429
+            answer, stream = browser.events("/events")
+            with stream:
                 assert answer.status == 429
             with welcomed(other.ws("/ws")):
                 pass

@@ -8,7 +8,7 @@ from flinfast.errors import RuntimeFault
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import argument_fault, range_fault
 from flinfast.runtime.registry import Items, Value, builtin
-from flinfast.runtime.response import Reply
+from flinfast.runtime.response import Reply, Stop, error_reply
 from flinfast.values import Time
 
 _NAMES: Final = frozenset({str, int, float, bool, Time})  # what can name a room
@@ -34,5 +34,9 @@ def event_stream(context: Any, room: Value, first: Items | None = None) -> Reply
     values = first or []
     if len(values) > FIRST_MAX:
         raise range_fault("event_stream", 2, f"at most {FIRST_MAX} values", len(values))
+    state = context.session.state
+    limit = context.services.settings.ws.connections_per_session
+    if state is not None and len(state.connections) >= limit:
+        raise Stop(error_reply(429, "Too many connections"))
     names = dict.fromkeys(to_text(name) for name in rooms)
     return Reply(200, EventStream(context, tuple(names), tuple(values)))
