@@ -22,8 +22,8 @@ from flinfast.lang.symbol import (
     FunctionSymbol,
     ProjectTable,
     Variable,
+    all_code,
     code_nodes,
-    walk,
 )
 from flinfast.lang.types import MAP, Kinds, entity_of
 
@@ -104,7 +104,7 @@ class EffectAnalysis:
     def _all_lambdas(self, reader: Kinds) -> _Node:
         """What a call of an unknown function of the file can come to."""
         found = _Node(NOTHING, [])
-        for node in walk(reader.file.tree):
+        for node in all_code(reader.file):
             if isinstance(node, ast.Lambda):
                 scanned = self._scan(reader, node, dynamic=False)
                 found.effects |= scanned.effects

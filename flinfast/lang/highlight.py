@@ -100,7 +100,8 @@ def _kind_of(kind: str, refined: str, word: str, before: str, following: str) ->
     if kind in _STRINGS:
         return "key" if refined == "KEY" else "escape" if word[0] == "\\" else "string"
     for kinds, name in _BY_TYPE:
-        if refined in kinds or kind in kinds:
+        # A keyword after a `.` is a name; a bracket stays one, whatever it opens.
+        if refined in kinds or (kind in kinds and not word[0].isalpha()):
             return name
     if kind == "NUMBER":
         return "number"

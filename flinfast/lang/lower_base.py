@@ -336,10 +336,12 @@ class Lowering:
     def in_order(self, makers: Sequence[Callable[[], py.expr]]) -> list[py.expr]:
         """Run makers of expressions so that what they make is evaluated from left to right."""
         found: list[tuple[list[py.stmt], py.expr]] = []
+        outer = self.body
         for make in makers:
-            with self.captured() as statements:
-                value = make()
-            found.append((statements, value))
+            statements: list[py.stmt] = []
+            self.body = statements
+            found.append((statements, make()))
+        self.body = outer
         last = max((place for place, (made, _) in enumerate(found) if made), default=-1)
         values: list[py.expr] = []
         for place, (statements, value) in enumerate(found):

@@ -12,7 +12,7 @@ from flinfast.lang.lower_base import CONTEXT, MESSAGE, RETURN, Frame, Lowering, 
 from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
-from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable, code_nodes
+from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable, all_code
 from flinfast.lang.types import ANY, annotated
 
 _PYTHON_TYPES: Final = {
@@ -105,7 +105,7 @@ def function(self: Lowering, symbol: FunctionSymbol) -> list[py.stmt]:
 def find_asked(self: Lowering) -> set[Variable]:
     """Variables of unknown kind whose only value is asked for members in several places."""
     counts: dict[Variable, int] = {}
-    for node in code_nodes(self.file, self.file.tree):
+    for node in all_code(self.file):
         if not isinstance(node, ast.Member | ast.Index):
             continue
         symbol = self.file.symbols.get(id(node.target))
@@ -121,7 +121,7 @@ def find_asked(self: Lowering) -> set[Variable]:
 def find_cores(self: Lowering) -> set[FunctionSymbol]:
     """Functions of the file for which some call needs no check of its arguments."""
     found: set[FunctionSymbol] = set()
-    for node in code_nodes(self.file, self.file.tree):
+    for node in all_code(self.file):
         if isinstance(node, ast.Call):
             symbol = self.file.symbols.get(id(node.callee))
             if isinstance(symbol, FunctionSymbol) and needs_no_check(self, symbol, node):

@@ -283,6 +283,7 @@ class FileNames:
         fields: Field nodes -> their canonical form.
         roots: Every scope that is not a lambda.
         made: Nodes made here, kept so that ids stay valid.
+        code: See `all_code`.
     """
 
     source: Source
@@ -305,6 +306,7 @@ class FileNames:
     fields: dict[int, FieldInfo] = field(default_factory=dict)
     roots: list[FunctionScope] = field(default_factory=list)
     made: list[ast.Node] = field(default_factory=list)
+    code: list[ast.Node] = field(default_factory=list)
 
 
 # Node type -> (fields that hold one node or nothing, fields that hold several), by annotation.
@@ -355,11 +357,18 @@ def code_nodes(file: FileNames, root: ast.Node) -> Iterator[ast.Node]:
     pending = [root]
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.Pipe) and id(node) in file.pipes:
+        if type(node) is ast.Pipe and id(node) in file.pipes:
             pending.append(file.pipes[id(node)])
         else:
             yield node
             pending.extend(children(node))
+
+
+def all_code(file: FileNames) -> list[ast.Node]:
+    """All nodes of a resolved file, found once."""
+    if not file.code:
+        file.code = list(code_nodes(file, file.tree))
+    return file.code
 
 
 def depth(node: ast.Node) -> int:
