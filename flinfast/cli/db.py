@@ -14,13 +14,13 @@ import click
 
 from flinfast.cli.report import EXIT_FAULTS
 from flinfast.cli.usage import example
-from flinfast.errors import ConfigError
+from flinfast.errors import ConfigError, StoreError
 from flinfast.server import config as settings
 
 if TYPE_CHECKING:
     from flinfast.runtime.data import ProjectData
+    from flinfast.store.engine import SchemaDatabase
     from flinfast.store.migrate import Plan
-    from flinfast.store.sqlite import Database
 
 # Name -> module under flinfast.cli that holds a command of that name.
 _ELSEWHERE = {
@@ -109,8 +109,9 @@ def migrate(
 ) -> None:
     """Change the database of the project at PATH so that it fits its entities.
 
-    Shows the plan and asks. A backup is taken first; the change is one transaction. No server may
-    be running. Servers make changes that lose nothing by themselves when they start.
+    Shows the plan and asks. A backup is taken first (of PostgreSQL, take one with pg_dump); the
+    change is one transaction. No server may be running. Servers make changes that lose nothing by
+    themselves when they start.
     """
     from flinfast.store import migrate as migration
 
@@ -124,7 +125,7 @@ def migrate(
         return
     _confirm("Change the database?", yes=yes)
     with _exclusive(data) as database:
-        if not is_new(data):
+        if not (data.url or is_new(data)):
             _keep_copy(data)
         migration.migrate(database, data.specs, renames=named, drops=drops)
     click.echo("done")
@@ -149,6 +150,12 @@ def database_file(data: ProjectData) -> Path:
     """The file of the embedded database."""
     from flinfast.store.sqlite import FILE_NAME
 
+    if data.url:
+        raise ConfigError(
+            "the database is PostgreSQL, this is for the embedded one",
+            path="store.database",
+            hint="use pg_dump, pg_restore and psql",
+        )
     return data.folder / FILE_NAME
 
 
@@ -159,6 +166,9 @@ def plan_of(
     from flinfast.store import migrate as migration
     from flinfast.store.sqlite import FILE_NAME, Database
 
+    if data.url:
+        with data.postgres() as postgres:
+            return migration.plan(postgres, data.specs, renames=renames, drops=drops)
     if not is_new(data):
         database = Database(database_file(data))
         try:
@@ -207,10 +217,19 @@ def _confirm(question: str, *, yes: bool) -> None:
 
 
 @contextmanager
-def _exclusive(data: ProjectData) -> Iterator[Database]:
+def _exclusive(data: ProjectData) -> Iterator[SchemaDatabase]:
     from flinfast.store.presence import alone
     from flinfast.store.sqlite import Database
 
+    if data.url:
+        with data.postgres() as postgres:
+            if postgres.servers():
+                raise StoreError(
+                    f"a server uses the database {postgres.label}: "
+                    "stop it before changing its schema"
+                )
+            yield postgres
+        return
     with alone(data.folder, "changing its schema"):
         database = Database(database_file(data))
         try:

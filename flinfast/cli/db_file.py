@@ -52,6 +52,7 @@ def restore(file: Path, path: Path) -> None:
     from flinfast.store.sqlite import copied
 
     data = load_data(path)
+    database_file(data)  # an embedded one
     with copied(file) as database:
         found = migration.plan(database, data.specs)
     if found.decisions:

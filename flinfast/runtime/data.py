@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flinfast.errors import ConfigError, RuntimeFault
 from flinfast.lang.program import CompiledFile
 from flinfast.lang.source import SOURCE_BYTES_MAX, Source
 from flinfast.native.hub import Hub
-from flinfast.runtime.database import is_postgres, open_store
+from flinfast.runtime.database import is_postgres, open_store, postgres_schema
 from flinfast.runtime.encode import encode_json
 from flinfast.runtime.entity_spec import entity_specs
 from flinfast.runtime.error_page import fault_reply
@@ -32,6 +32,9 @@ from flinfast.runtime.waiting import WaitingPool
 from flinfast.settings import Settings
 from flinfast.store.base import BaseStore
 from flinfast.store.schema import EntitySpec
+
+if TYPE_CHECKING:
+    from flinfast.store.postgres.database import PostgresDatabase
 
 T = TypeVar("T")
 
@@ -153,6 +156,17 @@ class ProjectData:
             self._scheduler.settle()
         finally:
             store.close()
+
+    @property
+    def url(self) -> str:
+        """URL of its PostgreSQL database, "" when it is embedded."""
+        return self._settings.store.database
+
+    @contextlib.contextmanager
+    def postgres(self) -> Iterator[PostgresDatabase]:
+        """Its PostgreSQL database, to look at tables and change them; raises StoreError."""
+        with postgres_schema(self._settings) as database:
+            yield database
 
     def run(self, store: BaseStore) -> None:
         """Bind the files, which runs their file-level code, all in one transaction."""

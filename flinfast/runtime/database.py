@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from flinfast.errors import ConfigError
 from flinfast.runtime.services import Scheduler
@@ -12,6 +15,12 @@ from flinfast.settings import Settings
 from flinfast.store.base import BaseStore
 from flinfast.store.schema import EntitySpec
 from flinfast.store.store import Store
+
+if TYPE_CHECKING:
+    from flinfast.store.postgres.database import PostgresDatabase
+
+# Rewriting a large table takes long, and a command waits for nobody.
+SCHEMA_STATEMENT_S: Final = 3600.0
 
 
 def open_store(
@@ -54,26 +63,55 @@ def is_postgres(url: str) -> bool:
     return url.startswith(("postgres://", "postgresql://"))
 
 
-def _open_postgres(
-    settings: Settings,
-    specs: Sequence[EntitySpec],
-    clock_ms: Callable[[], int],
-    pool: WaitingPool | None,
-) -> BaseStore:
-    if not is_postgres(settings.store.database):
+@contextlib.contextmanager
+def postgres_schema(settings: Settings) -> Iterator[PostgresDatabase]:
+    """A connection for commands that look at or change tables.
+
+    Raises:
+        ConfigError: See `open_store`.
+        StoreError: It cannot be reached.
+    """
+    _check_postgres(settings.store.database)
+    from flinfast.store.postgres.database import PostgresDatabase
+
+    database = PostgresDatabase(
+        settings.store.database,
+        connections=2,
+        synchronous=True,
+        statement_s=SCHEMA_STATEMENT_S,
+    )
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _check_postgres(url: str) -> None:
+    if not is_postgres(url):
         raise ConfigError(
             "expected a URL such as `postgres://user:password@host/name`",
             path="store.database",
         )
     try:
-        from flinfast.store.postgres import PostgresStore
-        from flinfast.store.postgres.bridge import block
+        import_module("flinfast.store.postgres")
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"PostgreSQL needs the package {error.name}",
             path="store.database",
             hint='install it with `pip install "flinfast[postgres]"`',
         ) from None
+
+
+def _open_postgres(
+    settings: Settings,
+    specs: Sequence[EntitySpec],
+    clock_ms: Callable[[], int],
+    pool: WaitingPool | None,
+) -> BaseStore:
+    _check_postgres(settings.store.database)
+    from flinfast.store.postgres import PostgresStore
+    from flinfast.store.postgres.bridge import block
+
     return PostgresStore(
         settings.store.database,
         specs,

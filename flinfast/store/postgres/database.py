@@ -352,6 +352,15 @@ class PostgresDatabase:
                 f"this one knows {FORMAT_VERSION}): upgrade flinfast"
             )
 
+    def servers(self) -> int:
+        """Connections of other processes of ours to the same database."""
+        (count,) = self.query(
+            "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = 'flinfast' AND pid <> pg_backend_pid()"
+        )[0]
+        own = self._pool.get_size()
+        return max(0, int(count) + 1 - int(own))
+
     def indexes(self) -> list[tuple[str, str]]:
         """Names of indexes that were made by statements, with their tables."""
         rows = self.query(
