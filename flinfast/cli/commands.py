@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Explain a diagnostic code, such as FL201."),
     "db": ("db", "Migrate, back up, restore, export and import the database."),
     "config": ("config", "Show settings and where each value comes from."),
+    "completion": ("completion", "Print a script that makes a shell complete commands."),
 }
 
 HELP = "FLIN for Python people: HTTP routes and WebSocket endpoints in one file."

@@ -6,12 +6,23 @@ import json
 from dataclasses import asdict
 
 import click
+from click.shell_completion import CompletionItem
 
 from flinfast.cli.usage import example
 
 
+def _names(
+    _context: click.Context, _parameter: click.Parameter, start: str
+) -> list[CompletionItem]:
+    """What a shell offers after `flinfast docs`."""
+    from flinfast.manual import book
+
+    found = {entry.name: entry.summary for entry in book.entries() if entry.name.startswith(start)}
+    return [CompletionItem(name, help=text) for name, text in sorted(found.items())]
+
+
 @click.command("docs", epilog=example("flinfast docs broadcast", "flinfast docs"))
-@click.argument("name", default="")
+@click.argument("name", default="", shell_complete=_names)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(name: str, as_json: bool) -> None:
     """Print what NAME means: a function, keyword, guard, setting, modifier, type or code.

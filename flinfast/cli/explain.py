@@ -6,14 +6,26 @@ import re
 from importlib.resources import files
 
 import click
+from click.shell_completion import CompletionItem
 
 from flinfast.cli.usage import example
 from flinfast.lang.catalog import CATALOG
 from flinfast.lang.diagnostic import suggest
 
 
+def _codes(
+    _context: click.Context, _parameter: click.Parameter, start: str
+) -> list[CompletionItem]:
+    """What a shell offers after `flinfast explain`."""
+    return [
+        CompletionItem(code, help=title)
+        for code, title in CATALOG.items()
+        if code.startswith(start.upper())
+    ]
+
+
 @click.command("explain", epilog=example("flinfast explain FL201"))
-@click.argument("code")
+@click.argument("code", shell_complete=_codes)
 def command(code: str) -> None:
     """Explain a diagnostic CODE: what it means, why it is an error, how to fix it."""
     name = code.upper()
