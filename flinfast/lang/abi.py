@@ -160,6 +160,8 @@ class Builtin:
         writes: Whether it changes stored data.
         reads: Whether it reads stored data.
         joins: Whether it makes the file's rooms explicit (`ws_join`).
+        sends: Whether it is called for what it sends; as the last statement of a route it is no
+            answer, though it gives a number.
         result: Name of the FLIN type of the result, or "any".
     """
 
@@ -172,4 +174,5 @@ class Builtin:
     writes: bool = False
     reads: bool = False
     joins: bool = False
+    sends: bool = False
     result: str = "any"

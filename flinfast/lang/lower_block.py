@@ -8,6 +8,7 @@ from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_base import DISCARD, Lowering, Target
 from flinfast.lang.program import TypeInfo
+from flinfast.lang.symbol import ContextSymbol
 from flinfast.lang.types import NONE, annotated
 
 
@@ -109,6 +110,14 @@ def has_value(self: Lowering, node: ast.Block | ast.IfExpr | None) -> bool:
     return isinstance(last, ast.ExprStatement) and expr_has_value(self, last.value)
 
 
+def _ends_session(self: Lowering, callee: ast.Member) -> bool:
+    """`session.destroy()` and `session.clear()`, which give nothing."""
+    if callee.name not in ("destroy", "clear") or not isinstance(callee.target, ast.Name):
+        return False
+    symbol = self.file.symbols.get(id(callee.target))
+    return isinstance(symbol, ContextSymbol) and symbol.name == "session"
+
+
 def expr_has_value(self: Lowering, node: ast.Expr) -> bool:
     """Whether an expression statement at the end of a route handler is an answer."""
     if isinstance(node, ast.IfExpr):
@@ -124,5 +133,7 @@ def expr_has_value(self: Lowering, node: ast.Expr) -> bool:
         )
     if isinstance(node, ast.Call) and isinstance(node.callee, ast.Name):
         symbol = self.file.symbols.get(id(node.callee))
-        return not (isinstance(symbol, Builtin) and symbol.result == "none")
+        return not (isinstance(symbol, Builtin) and (symbol.result == "none" or symbol.sends))
+    if isinstance(node, ast.Call) and isinstance(node.callee, ast.Member):
+        return not _ends_session(self, node.callee)
     return not isinstance(node, ast.SaveExpr)

@@ -226,16 +226,16 @@ VALUES: dict[str, tuple[tuple[Any, ...], Any]] = {
 }
 
 SERVER: dict[str, tuple[tuple[Any, ...], Any]] = {
-    "broadcast": (("room", {"a": 1}), 1),
-    "broadcast_all": (({"a": 1},), 1),
-    "broadcast_others": (("room", {"a": 1}), 1),
+    "broadcast": (("room", {"a": 1}, True), 1),
+    "broadcast_all": (({"a": 1}, True), 1),
+    "broadcast_others": (("room", {"a": 1}, True), 1),
     "ws_clients": (("room",), []),
     "ws_close": ((4000, "bye"), None),
     "ws_count": (("room",), 0),
     "ws_join": (("room",), True),
     "ws_leave": (("room",), False),
     "ws_rooms": ((), []),
-    "ws_send": (("room", "x"), 1),
+    "ws_send": (("room", "x", True), 1),
     "delete_cookie": (("a", {"path": "/"}), None),
     "set_cookie": (("a", "b", {"max_age": 60}), None),
     "error": ((404, "none", {"a": 1}), is_reply),
@@ -289,8 +289,9 @@ WRONG: dict[str, tuple[tuple[int, Any], ...]] = {
     "apply_patch": ((2, 5),),
     "avg": ((2, 5),),
     "base64_encode": ((1, 5),),
-    "broadcast": ((1, None),),
-    "broadcast_others": ((1, []),),
+    "broadcast": ((1, None), (3, 1)),
+    "broadcast_all": ((2, 1),),
+    "broadcast_others": ((1, []), (3, 1)),
     "create_token": ((2, {"claims": 5}),),
     "event_stream": ((1, None), (1, [None])),
     "group_by": ((2, 5),),
@@ -314,7 +315,7 @@ WRONG: dict[str, tuple[tuple[int, Any], ...]] = {
     "ws_count": ((1, []),),
     "ws_join": ((1, {}),),
     "ws_leave": ((1, {}),),
-    "ws_send": ((1, None),),
+    "ws_send": ((1, None), (3, 1)),
 }
 
 # Parameters of these builtins that take any value, by position.
@@ -392,8 +393,13 @@ def wrong_calls(
     return found
 
 
-def context_of(name: str) -> Any:
+def context_of(name: str, services: Any) -> Any:
     """A context in which the builtin works: of a connection, or of a request in a middleware."""
     if name.startswith(("ws_", "broadcast")):
         return FakeConnection()
-    return SimpleNamespace(response=ResponseState(is_secure=False), next_reply=lambda: None)
+    return SimpleNamespace(
+        response=ResponseState(is_secure=False),
+        next_reply=lambda: None,
+        session=SimpleNamespace(state=None, csrf_token=lambda: "token"),
+        services=services,
+    )

@@ -59,7 +59,11 @@ def call(key: str, services: Services, args: tuple[Any, ...], *, name: str = "")
     variant, _ = VARIANTS[key]
     function = REGISTRY[name or variant.name].bind(services)
     given = copy.deepcopy(list(args)) if variant.mutates else args
-    return function(context_of(variant.name), *given) if variant.context else function(*given)
+    return (
+        function(context_of(variant.name, services), *given)
+        if variant.context
+        else function(*given)
+    )
 
 
 def test_every_builtin_has_a_call() -> None:
@@ -112,7 +116,7 @@ def test_wrong_kind_is_a_fault_that_names_it(
         call(key, services, args)
     assert caught.value.code == "FL504", caught.value
     text = str(caught.value)
-    assert re.match(rf"`{name}` argument {position}: expected .+, got .+", text), text
+    assert re.match(rf"`{name}` argument ({position}|`\w+`): expected .+, got .+", text), text
     assert text.endswith(f", got {kind}") or not kind, text
 
 
@@ -141,7 +145,7 @@ def test_too_many_arguments_are_a_fault(key: str, services: Services) -> None:
     function = REGISTRY[variant.name].bind(services)
     first = CALLS[key][0] or (1,)
     args = (*first, *[1] * (variant.maximum + 1 - len(first)))
-    passed = (context_of(variant.name), *args) if variant.context else args
+    passed = (context_of(variant.name, services), *args) if variant.context else args
     with pytest.raises(RuntimeFault, match=f"cannot call `{variant.name}") as caught:
         call_checked(variant.name, function, passed, {})
     assert caught.value.code == "FL509"

@@ -19,7 +19,7 @@ _CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *ra
 _NAMES: Final = frozenset({int, float, bool, Time})  # scalars that become room names as text
 
 
-@builtin(parameters=("room", "data", "volatile?"), result="int")
+@builtin(parameters=("room", "data", "volatile?"), sends=True, result="int")
 def broadcast(services: Services) -> Callable[..., int]:
     """Send `data` to every member of `room`; give their number.
 
@@ -34,7 +34,7 @@ def broadcast(services: Services) -> Callable[..., int]:
     return broadcast
 
 
-@builtin(parameters=("data", "volatile?"), result="int")
+@builtin(parameters=("data", "volatile?"), sends=True, result="int")
 def broadcast_all(services: Services) -> Callable[..., int]:
     """Send `data` to every open connection; give their number."""
     send = services.hub.broadcast_all
@@ -45,7 +45,9 @@ def broadcast_all(services: Services) -> Callable[..., int]:
     return broadcast_all
 
 
-@builtin(parameters=("room", "data", "volatile?"), context=True, ws_only=True, result="int")
+@builtin(
+    parameters=("room", "data", "volatile?"), context=True, ws_only=True, sends=True, result="int"
+)
 def broadcast_others(services: Services) -> Callable[..., int]:
     """Send `data` to the other members of `room`; give their number."""
     send = services.hub.broadcast_others
@@ -58,7 +60,7 @@ def broadcast_others(services: Services) -> Callable[..., int]:
     return broadcast_others
 
 
-@builtin(parameters=("target", "data", "volatile?"), result="int")
+@builtin(parameters=("target", "data", "volatile?"), sends=True, result="int")
 def ws_send(services: Services) -> Callable[..., int]:
     """Send `data` to a connection, else to the members of a room; give the number of recipients."""
     send = services.hub.send
