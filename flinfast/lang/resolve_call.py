@@ -281,12 +281,16 @@ def _field_argument(self: Resolver, value: ast.Expr, entity: str) -> None:
 
 
 def _check_hidden(self: Resolver, value: ast.Expr, entity: str) -> None:
-    """Warn where a field hides a variable that was meant: `where(body == body.text)`."""
+    """Warn where a field hides a variable that was meant: `where(body == body.text)`.
+
+    `where(name == name)` is true of every row that has a name.
+    """
     pending: list[ast.Expr] = [value]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Binary):
             pending += [node.left, node.right]
+            _check_twice(self, node, entity)
         elif isinstance(node, ast.Unary):
             pending.append(node.operand)
         elif isinstance(node, ast.Member) and isinstance(node.target, ast.Name):
@@ -301,6 +305,20 @@ def _check_hidden(self: Resolver, value: ast.Expr, entity: str) -> None:
                     "hides the name outside",
                     help="copy the outer value to a variable with another name first",
                 )
+
+
+def _check_twice(self: Resolver, node: ast.Binary, entity: str) -> None:
+    left, right = node.left, node.right
+    if not isinstance(left, ast.Name) or not isinstance(right, ast.Name):
+        return
+    if left.name == right.name and left.name in self.table.entities[entity].field_names:
+        self.warning(
+            "FL217",
+            f"`{left.name}` is compared with itself: both are the field of `{entity}`",
+            node.span,
+            "the same on both sides",
+            help="give the outer value another name",
+        )
 
 
 def _arguments(self: Resolver, arguments: Sequence[ast.Argument]) -> None:
