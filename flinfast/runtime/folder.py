@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from flinfast.errors import RuntimeFault
+from flinfast.runtime.file_log import RUNNING, part_name
 
 T = TypeVar("T")
 
@@ -72,16 +73,22 @@ class Folder:
         names = self._names(function, folder)
         self._check(function, folder, (*names, "new"), write=True)
         name = secrets.token_hex(NAME_RANDOM_BYTES) + extension
+        log = RUNNING.get()
+        stored = name if log is None else part_name(name)
         with self._failures(function, folder), self._opened(names, create=True) as parent:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE_FLAGS
-            file = os.open(name, flags, 0o640, dir_fd=parent)
+            file = os.open(stored, flags, 0o640, dir_fd=parent)
             try:
                 _write_all(file, data)
+                if log is not None:
+                    os.fsync(file)  # a durable row may name it
             except OSError:
-                os.unlink(name, dir_fd=parent)
+                os.unlink(stored, dir_fd=parent)
                 raise
             finally:
                 os.close(file)
+        if log is not None:
+            log.save((*names, name), self._folder)
         return "/".join((*names, name))
 
     def read(self, function: str, path: str) -> bytes | None:
@@ -110,10 +117,13 @@ class Folder:
 
     def delete(self, function: str, path: str) -> bool:
         """Remove a regular file; whether there was one. Faults as `read`."""
+        log = RUNNING.get()
 
         def remove(name: str, parent: int) -> bool:
             found = _is_regular(name, parent)
-            if found:
+            if found and log is not None:
+                log.delete(self._names(function, path), self._folder)
+            elif found:
                 os.unlink(name, dir_fd=parent)
             return found
 
@@ -165,12 +175,19 @@ class Folder:
         if not names:
             raise _escape(function, path, "is a folder")
         self._check(function, path, names, write=write)
+        log = RUNNING.get()
+        if log is not None and log.is_deleted(names):
+            return missing
+        is_part = log is not None and log.is_saved(names)
         with self._failures(function, path):
             try:
                 with self._opened(names[:-1], create=False) as parent:
-                    return action(names[-1], parent)
+                    return action(part_name(names[-1]) if is_part else names[-1], parent)
             except FileNotFoundError:
                 return missing
+
+    def _folder(self, names: tuple[str, ...]) -> contextlib.AbstractContextManager[int]:
+        return self._opened(names, create=False)
 
     @contextlib.contextmanager
     def _opened(self, names: tuple[str, ...], *, create: bool) -> Iterator[int]:

@@ -16,7 +16,8 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flinfast.errors import ConflictFault, StoreError
+from flinfast.errors import ConflictFault, DurabilityError, RuntimeFault, StoreError
+from flinfast.runtime.file_log import RUNNING, FileLog
 
 if TYPE_CHECKING:
     from flinfast.native.hub import Connection, Held, Hub
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 RETRIES_MAX = 5  # runs after the first one that met a conflict
 
 Done = Callable[[BaseException | None], None]
+
+_NO_FILES = FileLog()  # of runs that change none
 
 
 class Transaction:
@@ -39,6 +42,7 @@ class Transaction:
 
     __slots__ = (
         "_current",
+        "_files",
         "_held",
         "_hub",
         "_is_open",
@@ -61,6 +65,7 @@ class Transaction:
         self._is_open = False
         self._is_paused = False
         self._held = False  # whether an earlier part of this run had to wait for durability
+        self._files = _NO_FILES
         self._parts: list[Held] = []  # what was done before statements that had to wait
         self.has_waited = False
 
@@ -79,6 +84,9 @@ class Transaction:
                 self._store.rollback()
             raise
         self._is_open = True
+        if self._uses_store:
+            self._files = FileLog()
+            RUNNING.set(self._files)
 
     def adopt(self) -> None:
         """The hub's log is open already; this transaction ends it."""
@@ -108,10 +116,17 @@ class Transaction:
         Raises:
             StoreError: What it wrote is lost; the transaction is over.
         """
+        files = self._end_files()
+        try:
+            files.publish()
+        except RuntimeFault:
+            self.abandon()
+            raise
         self._is_open = False
         try:
             must_wait = self._store.commit() if self._uses_store else False
         except BaseException:
+            files.retract()
             self._hub.rollback()
             self._discard_parts()
             raise
@@ -121,8 +136,9 @@ class Transaction:
             self._parts = []
             if committed is not None:
                 committed()
-            self._store.after_durable(self._releaser(held, done))
+            self._store.after_durable(self._releaser(held, files, done))
             return
+        files.settle()
         self._hub.commit()
         if committed is not None:
             committed()
@@ -134,10 +150,21 @@ class Transaction:
             self._hub.discard(part)
         self._parts = []
 
-    def _releaser(self, held: list[Held], done: Done | None) -> Done:
+    def _end_files(self) -> FileLog:
+        """The run is over as far as files are concerned; what it did to them."""
+        files, self._files = self._files, _NO_FILES
+        if files is not _NO_FILES:
+            RUNNING.set(None)
+        return files
+
+    def _releaser(self, held: list[Held], files: FileLog, done: Done | None) -> Done:
         hub = self._hub
 
         def durable(error: BaseException | None) -> None:
+            if error is None:
+                files.settle()
+            elif not isinstance(error, DurabilityError):
+                files.retract()  # after a failed sync the rows may be there all the same
             for part in held:
                 if error is None:
                     hub.release(part)
@@ -153,6 +180,7 @@ class Transaction:
         if not self._is_open:
             return
         self._is_open = False
+        self._end_files().retract()
         self._hub.rollback()
         self._discard_parts()
         if self._uses_store:

@@ -23,13 +23,13 @@ _ACTIVE: Final = frozenset(
 )
 
 
-@builtin()
+@builtin(reads=True)  # so that its handler is a transaction; so for the two others
 def save_binary(services: Services, data: bytes, folder: str) -> str:
     """Save bytes under a new name in `folder` and give the path, relative to the project root."""
     return _folder(services).save("save_binary", data, folder, _UNKNOWN)
 
 
-@builtin()
+@builtin(reads=True)
 def save_file(services: Services, file: Value, folder: str) -> str:
     """Save an uploaded file under a new name in `folder` and give its path."""
     if not isinstance(file, UploadedFile):
@@ -61,7 +61,7 @@ def read_binary(services: Services, path: str) -> Value:
     return _folder(services).read("read_binary", path)
 
 
-@builtin()
+@builtin(reads=True)
 def delete_file(services: Services, path: str) -> bool:
     """Delete a file below the project root; tell whether there was one."""
     return _folder(services).delete("delete_file", path)
