@@ -21,6 +21,8 @@ SEGMENTS_MAX = 128  # deeper paths are answered 404 without a search
 _PARAMETER = re.compile(r"\[(\.\.\.)?([A-Za-z_][A-Za-z0-9_]*)\]\Z")
 _GROUP = re.compile(r"\([^()]+\)\Z")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Paths whose segments read the same decoded: no escape, no dot, nothing that could be refused.
+_SIMPLE = re.compile(r"[/A-Za-z0-9_~!$&'()*+,;=:@-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -237,6 +239,8 @@ def split_path(path: str) -> list[str]:
     segments = path.split("/")[1:]
     if segments and not segments[-1]:
         segments.pop()
+    if _SIMPLE.fullmatch(path):
+        return segments
     return [_decode(segment) for segment in segments]
 
 

@@ -129,7 +129,7 @@ def test_logout_ends_the_stream(site: Program) -> None:
     with client:
         assert answer.status == 200
         client.read_until(OPENING)
-        assert browser.request("DELETE", "/login").status == 200
+        assert browser.request("DELETE", "/login").status == 204
         assert client.is_closed()
 
 
