@@ -13,9 +13,13 @@
 #include "flin_room.h"
 
 /* Bytes after which a batch starts a new buffer: bounds what one slow peer can pin. */
+#ifndef FLIN_BATCH_BUFFER_MAX
 #define FLIN_BATCH_BUFFER_MAX (64u << 10)
+#endif
 /* Payloads from this size on get a buffer of their own, shared by reference. */
+#ifndef FLIN_LARGE_PAYLOAD_MIN
 #define FLIN_LARGE_PAYLOAD_MIN (16u << 10)
+#endif
 /* Spare batches kept: rooms that are busy in one turn. */
 #define FLIN_SPARE_BATCH_MAX 256u
 

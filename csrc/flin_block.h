@@ -15,7 +15,9 @@
 #include <stdint.h>
 
 /* Bytes from which a block is mapped. */
+#ifndef FLIN_BLOCK_MAP_MIN
 #define FLIN_BLOCK_MAP_MIN (128u << 10)
+#endif
 /* Kept for reuse, bytes: a handful of messages of the default limit. */
 #define FLIN_BLOCK_KEEP_MAX (8u << 20)
 /* Blocks kept at most, and the largest kind that is. */

@@ -16,7 +16,9 @@
 #include <stdint.h>
 
 /* One pooled allocation, bytes, header included: a turn's replies to one connection. */
+#ifndef FLIN_BUFFER_SMALL_SIZE
 #define FLIN_BUFFER_SMALL_SIZE 2048u
+#endif
 /* Small buffers kept for reuse: 512 x 2 KiB = 1 MiB, one wake's worth of busy connections. */
 #define FLIN_BUFFER_POOL_MAX 512u
 /* Largest buffer: offsets are 32 bits wide. */

@@ -23,7 +23,9 @@ typedef struct flin_log flin_log;
 typedef struct flin_conn flin_conn;
 
 /* Connections per chunk of the slab: 256 x 256 bytes = 64 KiB. */
+#ifndef FLIN_CHUNK_COUNT
 #define FLIN_CHUNK_COUNT 256u
+#endif
 /* Chunks, so connections: 2^24. More than a process can have descriptors for. */
 #define FLIN_CHUNK_MAX 65536u
 #define FLIN_SLOT_NONE UINT32_MAX

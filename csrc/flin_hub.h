@@ -20,7 +20,9 @@
 #include "flin_room.h"
 
 /* Received at once into the shared buffer, bytes; a transport may hand over larger pieces. */
+#ifndef FLIN_RECEIVE_SIZE
 #define FLIN_RECEIVE_SIZE (256u << 10)
+#endif
 
 /** What the core asks of the application; none may be NULL. */
 typedef struct {

@@ -38,7 +38,9 @@
 #include "flin_utf8.h"
 
 /* Smallest message buffer, bytes: one small message, so that dribbled input reallocates rarely. */
+#ifndef FLIN_MESSAGE_ALLOC_MIN
 #define FLIN_MESSAGE_ALLOC_MIN 1024u
+#endif
 /* Empty fragments in one message before FLIN_ERR_FRAGMENT_COUNT: they hold no bytes, so the byte
  * limit cannot see them. Fragments that carry bytes are not counted (Autobahn 9.3, 9.4). */
 #define FLIN_MESSAGE_EMPTY_FRAGMENTS_MAX 1024u

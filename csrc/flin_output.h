@@ -17,11 +17,15 @@
 
 #include "flin_conn.h"
 
+#ifndef FLIN_SEGMENT_MAX
 #define FLIN_SEGMENT_MAX 256u
+#endif
 /* Segments offered to one system call. */
 #define FLIN_OUTPUT_VECTOR_MAX 64u
 /* A private buffer after the first: replies of one turn that outgrew a small buffer. */
+#ifndef FLIN_PRIVATE_SIZE
 #define FLIN_PRIVATE_SIZE (16u << 10)
+#endif
 
 /** Put a connection on the dirty list: it has something to flush. */
 void flin_output_mark_dirty(flin_hub *hub, flin_conn *conn);

@@ -8,7 +8,9 @@
 #include "flin_memory.h"
 #include "flin_test_stream.h"
 
+#ifndef PEER_MAX
 #define PEER_MAX 64u
+#endif
 
 /* The far end of one connection, and what its application saw. */
 typedef struct {

@@ -13,15 +13,17 @@
 
 #include "flin_test_hub.h"
 
-#define MODEL_ROOMS 5u
+#ifndef MODEL_PEERS /* a fuzzer defines a smaller world */
 #define MODEL_PEERS 12u
-#define MODEL_ENDPOINTS 2u
 #define MODEL_EXPECTED_MAX 4096u
 #define MODEL_EFFECTS_MAX 12u
-#define MODEL_HELD_MAX 6u
+#define MODEL_LOGS 24u
+#endif
+#define MODEL_ROOMS 5u
+#define MODEL_ENDPOINTS 2u
 #define MODEL_ID_SIZE 4u
 /* Bytes; small, so that peers are often slow. */
-#define MODEL_QUEUE_SOFT 2000u
+#define MODEL_QUEUE_SOFT (FLIN_LARGE_PAYLOAD_MIN / 8)
 #define MODEL_BUFFERS_MAX 4096u
 
 typedef struct {
@@ -61,7 +63,7 @@ typedef struct {
     test_hub test;
     flin_endpoint endpoints[MODEL_ENDPOINTS];
     model_peer peers[MODEL_PEERS];
-    model_log logs[MODEL_HELD_MAX * 4];
+    model_log logs[MODEL_LOGS];
     uint64_t serial, order;
     uint32_t message;
     bool may_fail; /* allocations fail now and then */
@@ -79,7 +81,14 @@ static inline const char *model_room_name(unsigned room) {
 /* --- messages: an id, then filling that depends on it ------------------------------------------ */
 
 static inline size_t model_message_size(uint32_t message) {
-    static const size_t SIZES[8] = {5, 6, 60, 130, 900, 4000, 15996, 70000};
+    static const size_t SIZES[8] = {5,
+                                    6,
+                                    60,
+                                    130,
+                                    FLIN_LARGE_PAYLOAD_MIN - 1,
+                                    FLIN_LARGE_PAYLOAD_MIN / 4,
+                                    FLIN_LARGE_PAYLOAD_MIN,
+                                    FLIN_BATCH_BUFFER_MAX + 1000};
     return SIZES[(message >> 1) % 4 == 3 ? (message >> 3) % 8 : message % 3];
 }
 
@@ -90,13 +99,13 @@ static inline void model_message_write(uint32_t message, uint8_t *out, size_t si
 
 /* What a peer's bytes must be so far: every whole frame is the next expected one. */
 static inline unsigned model_check_received(model *m, unsigned index) {
+    static uint8_t body[FLIN_BATCH_BUFFER_MAX + 1000];
     const test_bytes *received = &m->test.peers[index].received;
     const model_peer *peer = &m->peers[index];
     size_t at = 0;
     unsigned count = 0;
     while (at + 2 <= received->size) {
         uint8_t header[FLIN_FRAME_SERVER_HEADER_MAX];
-        uint8_t *body = NULL;
         uint32_t message;
         size_t size, header_size;
         bool is_twin;
@@ -110,16 +119,12 @@ static inline unsigned model_check_received(model *m, unsigned index) {
         size = model_message_size(message) - (is_twin ? 1 : 0);
         header_size = flin_frame_header_encode(header, FLIN_OPCODE_BINARY, true, is_twin, size);
         if (received->size - at < header_size + size) return count;
-        body = malloc(size);
-        if (!body) abort();
         model_message_write(message, body, size);
         if (memcmp(received->data + at, header, header_size) != 0 ||
             memcmp(received->data + at + header_size, body, size) != 0) {
             flin_test_fail(__FILE__, __LINE__, "not the next expected message");
-            free(body);
             return count;
         }
-        free(body);
         at += header_size + size;
         count++;
     }
@@ -188,11 +193,11 @@ static inline void model_apply(model *m, const model_log *log) {
 static inline void model_drain(model *m) {
     for (;;) {
         model_log *first = NULL;
-        for (unsigned i = 0; i < MODEL_HELD_MAX * 4; i++) {
+        for (unsigned i = 0; i < MODEL_LOGS; i++) {
             model_log *log = &m->logs[i];
             bool is_blocked = false;
             if (log->order == 0 || !log->is_settled) continue;
-            for (unsigned j = 0; j < MODEL_HELD_MAX * 4; j++) {
+            for (unsigned j = 0; j < MODEL_LOGS; j++) {
                 const model_log *other = &m->logs[j];
                 is_blocked |= other->order != 0 && other->order < log->order &&
                               log->current != MODEL_PEERS && other->current == log->current &&
@@ -207,7 +212,7 @@ static inline void model_drain(model *m) {
 }
 
 static inline bool model_is_blocked(const model *m, unsigned current) {
-    for (unsigned i = 0; i < MODEL_HELD_MAX * 4; i++) {
+    for (unsigned i = 0; i < MODEL_LOGS; i++) {
         const model_log *log = &m->logs[i];
         if (log->order != 0 && log->current == current && current != MODEL_PEERS &&
             log->serial == m->peers[current].serial) {
@@ -331,7 +336,7 @@ static inline void model_effect_step(model *m, model_log *log) {
 }
 
 static inline model_log *model_free_log(model *m) {
-    for (unsigned i = 0; i < MODEL_HELD_MAX * 4; i++) {
+    for (unsigned i = 0; i < MODEL_LOGS; i++) {
         if (m->logs[i].order == 0) return &m->logs[i];
     }
     return NULL;
@@ -391,9 +396,9 @@ static inline void model_handler(model *m) {
 
 static inline void model_settle_held(model *m) {
     unsigned which = model_byte(m), seen = 0, held = 0;
-    for (unsigned i = 0; i < MODEL_HELD_MAX * 4; i++) held += m->logs[i].log != NULL;
+    for (unsigned i = 0; i < MODEL_LOGS; i++) held += m->logs[i].log != NULL;
     if (held == 0) return;
-    for (unsigned i = 0; i < MODEL_HELD_MAX * 4; i++) {
+    for (unsigned i = 0; i < MODEL_LOGS; i++) {
         model_log *log = &m->logs[i];
         flin_log *handle = log->log;
         if (handle == NULL || seen++ != (which >> 1) % held) continue;
@@ -453,9 +458,9 @@ static inline void model_check_accounting(const model *m) {
     uint32_t slow = 0;
     bool has_logs = false; /* they refer to buffers too, out of sight */
     found.count = 0;
-    for (uint32_t slot = 0; slot < hub->slab.chunk_count * FLIN_CHUNK_COUNT; slot++) {
-        const flin_conn *conn = flin_slab_at(&hub->slab, slot);
-        if (conn->state == FLIN_CONN_FREE) continue;
+    for (unsigned i = 0; i < MODEL_PEERS; i++) {
+        const flin_conn *conn = m->test.peers[i].conn;
+        if (conn == NULL) continue;
         model_check_conn(conn, &found);
         backlog += conn->backlog;
         slow += (conn->flags & FLIN_CONN_SLOW) != 0;
@@ -466,7 +471,7 @@ static inline void model_check_accounting(const model *m) {
             model_count_buffer(&found, batch->streams[i].buffer);
         }
     }
-    for (unsigned i = 0; i < MODEL_HELD_MAX * 4; i++) has_logs |= m->logs[i].log != NULL;
+    for (unsigned i = 0; i < MODEL_LOGS; i++) has_logs |= m->logs[i].log != NULL;
     for (unsigned i = 0; i < found.count; i++) {
         retained += found.buffers[i]->capacity;
         if (!has_logs) FLIN_CHECK_EQ(found.refs[i], found.buffers[i]->refs);
@@ -572,7 +577,7 @@ static inline void model_step(model *m) {
 static inline void model_finish(model *m) {
     flin_memory_countdown = -1;
     m->at = m->size; /* from here on every choice is 0 */
-    for (unsigned i = 0; i < MODEL_HELD_MAX * 4; i++) model_settle_held(m);
+    for (unsigned i = 0; i < MODEL_LOGS; i++) model_settle_held(m);
     test_settle(&m->test);
     for (unsigned i = 0; i < MODEL_PEERS; i++) {
         if (m->test.peers[i].conn == NULL) continue;

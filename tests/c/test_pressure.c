@@ -4,7 +4,6 @@
  */
 #include "flin_test_hub.h"
 
-
 static test_hub test;
 static char text_70k[70001]; /* one message above the soft mark */
 
