@@ -40,6 +40,12 @@ def core(session: nox.Session) -> None:
 
 
 @nox.session
+def tsan(session: nox.Session) -> None:
+    """C unit tests under ThreadSanitizer: hubs of several threads, one hub that changes them."""
+    session.run("make", "-C", "csrc", "tsan", external=True)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Each fuzz harness for a bounded time: `nox -s fuzz -- 60` gives each 60 seconds."""
     seconds = session.posargs[0] if session.posargs else "30"

@@ -8,11 +8,6 @@
 #include "flin_memory.h"
 #include "flin_reactor.h"
 
-static uint64_t id_of(const flin_channel_table *table, const flin_channel *channel) {
-    return FLIN_CHANNEL_TAG | (uint64_t)channel->generation << 32 |
-           (uint32_t)(channel - table->items);
-}
-
 flin_channel *flin_channel_find(const flin_hub *hub, uint64_t id) {
     uint32_t slot = (uint32_t)id;
     flin_channel *channel;
@@ -28,6 +23,11 @@ flin_channel *flin_channel_find(const flin_hub *hub, uint64_t id) {
 #include <sys/socket.h>
 
 #define CAPACITY_MIN 64u
+
+static uint64_t id_of(const flin_channel_table *table, const flin_channel *channel) {
+    return FLIN_CHANNEL_TAG | (uint64_t)channel->generation << 32 |
+           (uint32_t)(channel - table->items);
+}
 
 static bool grow(flin_channel_table *table) {
     uint32_t capacity = table->capacity == 0 ? CAPACITY_MIN : table->capacity * 2;

@@ -1,7 +1,7 @@
 #include "flin_memory.h"
 
 #ifndef NDEBUG
-long flin_memory_countdown = -1;
+_Thread_local long flin_memory_countdown = -1;
 
 bool flin_memory_must_fail(void) {
     if (flin_memory_countdown < 0) return false;

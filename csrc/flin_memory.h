@@ -12,8 +12,8 @@
 #ifdef NDEBUG
 static inline bool flin_memory_must_fail(void) { return false; }
 #else
-/** Debug builds: allocations to let through before one fails; negative switches it off. */
-extern long flin_memory_countdown;
+/** Debug builds, per thread: allocations to let through before one fails; negative switches it off. */
+extern _Thread_local long flin_memory_countdown;
 bool flin_memory_must_fail(void);
 #endif
 

@@ -99,7 +99,7 @@ static inline void model_message_write(uint32_t message, uint8_t *out, size_t si
 
 /* What a peer's bytes must be so far: every whole frame is the next expected one. */
 static inline unsigned model_check_received(model *m, unsigned index) {
-    static uint8_t body[FLIN_BATCH_BUFFER_MAX + 1000];
+    static _Thread_local uint8_t body[FLIN_BATCH_BUFFER_MAX + 1000];
     const test_bytes *received = &m->test.peers[index].received;
     const model_peer *peer = &m->peers[index];
     size_t at = 0;
@@ -451,7 +451,7 @@ static inline void model_check_conn(const flin_conn *conn, model_buffers *found)
 
 /* Bytes refused, bytes held, references and slow connections, counted by hand. */
 static inline void model_check_accounting(const model *m) {
-    static model_buffers found;
+    static _Thread_local model_buffers found;
     const flin_hub *hub = &m->test.hub;
     uint64_t backlog = 0;
     size_t retained = 0;

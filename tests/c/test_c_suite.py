@@ -67,6 +67,34 @@ def test_c_program_on_the_path_of_an_older_cpu_has_no_failure(name: str, variant
     assert ", 0 failures" in run(program)
 
 
+# What depends on how bytes reach a socket.
+PLANE_TESTS = ("batch", "channel", "heartbeat", "hub", "hub_model", "pressure", "reactor", "room")
+
+
+@pytest.mark.parametrize("name", PLANE_TESTS)
+def test_c_program_on_a_system_without_epoll_has_no_failure(name: str) -> None:
+    """Transports work alone; what needs epoll is refused with ENOSYS."""
+    program = build(f"build/cc-noepoll/test/test_{name}", "VARIANT=noepoll")
+    assert ", 0 failures" in run(program)
+
+
+def test_the_model_of_the_hub_holds_with_tiny_sizes() -> None:
+    """Every limit of buffers, batches and segments is met all the time."""
+    program = build("build/cc-small/test/test_hub_model", "VARIANT=small")
+    assert ", 0 failures" in run(program)
+
+
+@pytest.mark.parametrize("name", ["thread", "hub_model"])
+def test_c_program_has_no_data_race(name: str) -> None:
+    """ThreadSanitizer sees none between hubs of several threads, nor in one that changes them."""
+    probe = ["cc", "-fsanitize=thread", "-x", "c", "-", "-o", "/dev/null"]
+    can_link = subprocess.run(probe, input=b"int main(void){}", capture_output=True, check=False)
+    if can_link.returncode != 0:
+        pytest.skip("the C compiler has no ThreadSanitizer")
+    program = build(f"build/cc-tsan/test/test_{name}", "VARIANT=tsan")
+    assert ", 0 failures" in run(program)
+
+
 @pytest.mark.parametrize("name", FUZZERS)
 def test_fuzz_harness_finds_nothing_in_the_kept_corpus(name: str) -> None:
     """Inputs that once found a fault, and seeds of every kind of frame, find none now."""

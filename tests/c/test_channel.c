@@ -1,5 +1,7 @@
 /* Listeners and accepted sockets: first bytes, upgrades, ends, exhaustion, stale ids. */
-#if defined(__linux__)
+#include "flin_reactor.h"
+
+#if FLIN_HAS_EPOLL
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -332,5 +334,28 @@ int main(void) {
 }
 
 #else
-int main(void) { return 0; }
+
+#include <errno.h>
+
+#include "flin_test_hub.h"
+
+/* Systems without epoll: listening is refused, and what asks about channels finds none. */
+static void listening_is_refused(void) {
+    static test_hub test;
+    test_hub_start(&test);
+    errno = 0;
+    FLIN_CHECK_EQ(flin_channel_listen(&test.hub, 0, &test.hub.channels.callbacks), -1);
+    FLIN_CHECK_EQ(errno, ENOSYS);
+    FLIN_CHECK(flin_channel_find(&test.hub, FLIN_CHANNEL_TAG) == NULL);
+    flin_channel_unlisten(&test.hub, 0);
+    flin_channel_sweep(&test.hub, 1);
+    flin_channel_close_fresh(&test.hub);
+    test_hub_end(&test);
+}
+
+int main(void) {
+    FLIN_RUN(listening_is_refused);
+    return flin_test_end();
+}
+
 #endif

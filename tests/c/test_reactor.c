@@ -1,5 +1,7 @@
 /* The reactor on real sockets: reading, short writes, ends of every kind, fairness, storms. */
-#if defined(__linux__)
+#include "flin_reactor.h"
+
+#if FLIN_HAS_EPOLL
 
 #include <errno.h>
 #include <fcntl.h>
@@ -335,6 +337,36 @@ int main(void) {
 
 #else
 
-int main(void) { return 0; }
+#include <errno.h>
+
+#include "flin_test_hub.h"
+
+static test_hub test;
+
+/* Systems without epoll: nothing opens by descriptor, and what a hub calls anyway does nothing. */
+static void descriptors_are_refused_and_transports_work(void) {
+    test_hub_start(&test);
+    FLIN_CHECK_EQ(flin_reactor_start(&test.hub), -1);
+    FLIN_CHECK_EQ(errno, ENOSYS);
+    errno = 0;
+    FLIN_CHECK(flin_reactor_open(&test.hub, &test.endpoint, NULL, FLIN_COMPRESSION_NONE, 0) ==
+               NULL);
+    FLIN_CHECK_EQ(errno, ENOSYS);
+    FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), 0);
+    FLIN_CHECK(!flin_reactor_has_more(&test.hub));
+    FLIN_CHECK(flin_clock_ns() > 0);
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    test_send(&test, peer, "through a transport");
+    flin_reactor_write_reply(&test.hub, peer->conn);
+    test_settle(&test);
+    CHECK_RECEIVED(peer, "through a transport|");
+    flin_reactor_free(&test.hub);
+    test_hub_end(&test);
+}
+
+int main(void) {
+    FLIN_RUN(descriptors_are_refused_and_transports_work);
+    return flin_test_end();
+}
 
 #endif
