@@ -7,42 +7,55 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.store.count_child import open_counters
+from tests.store.store_loop import ENGINES
 
 CHILD = Path(__file__).with_name("count_child.py")
 ROOT = Path(__file__).parents[2]
-PROCESSES = 3
-TIMES = 150
+TIMES = 240  # in all
 
 
-def test_counters_of_several_processes_add_up(tmp_path: Path) -> None:
-    """Read, add, save in three processes at once: the sum is the number of handlers."""
-    store, _ = open_counters(tmp_path)
+@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_counters_of_several_processes_add_up(
+    engine: str, processes: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Read, add, save in several processes at once: the sum is the number of handlers."""
+    is_remote = engine == "postgres"
+    place = request.getfixturevalue("postgres_url") if is_remote else str(tmp_path)
+    store, _ = open_counters(place)
     with store.transaction():
         for name in "abc":
             store.save(store.handle("Counter").construct({"name": name, "n": 0}))
     children = [
         subprocess.Popen(
-            [sys.executable, str(CHILD), str(tmp_path), str(TIMES)],
+            [sys.executable, str(CHILD), place, str(TIMES // processes)],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(PROCESSES)
+        for _ in range(processes)
     ]
     errors = [child.communicate(timeout=90)[1] for child in children]
-    assert errors == [""] * PROCESSES
-    assert store.handle("Counter").flin_call("sum", ("n",), {}) == PROCESSES * TIMES
+    assert errors == [""] * processes
+    assert store.handle("Counter").flin_call("sum", ("n",), {}) == TIMES
     versions = store.handle("Counter").flin_call("sum", ("version",), {})
-    assert versions == PROCESSES * TIMES + 3
+    assert versions == TIMES + 3
     store.close()
 
 
-def test_start_of_several_processes_at_once(tmp_path: Path) -> None:
-    """Processes that start together on a new folder agree on one schema."""
+@pytest.mark.parametrize("engine", ENGINES)
+def test_start_of_several_processes_at_once(
+    engine: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Processes that start together on a new database agree on one schema."""
+    is_remote = engine == "postgres"
+    place = request.getfixturevalue("postgres_url") if is_remote else str(tmp_path / "db")
     children = [
         subprocess.Popen(
-            [sys.executable, str(CHILD), str(tmp_path / "db"), "0"],
+            [sys.executable, str(CHILD), place, "0"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stderr=subprocess.PIPE,
             text=True,

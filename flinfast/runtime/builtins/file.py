@@ -1,7 +1,7 @@
 """File builtins (FLIN reference 8.6): everything stays below the application root.
 
-Writes are not part of the handler's transaction: a file saved by a handler that fails later stays
-on disk. A path that leads outside is fault FL540.
+Files are part of the handler's transaction: one that fails leaves no file and deletes none. A path
+that leads outside is fault FL540.
 """
 
 from __future__ import annotations
