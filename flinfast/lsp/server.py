@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from lsprotocol import types as lsp
 from pygls import uris
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
 from flinfast import __version__
@@ -28,12 +29,14 @@ from flinfast.lang.parser import parse
 from flinfast.lang.source import Source, Span
 from flinfast.lsp import convert
 from flinfast.lsp.action import fixes_of
+from flinfast.lsp.colour import LEGEND, semantic_tokens
 from flinfast.lsp.completion import complete
 from flinfast.lsp.names import ProjectNames
 from flinfast.lsp.outline import outline, project_symbols
 from flinfast.lsp.position import UTF16, TextIndex
 from flinfast.lsp.signature import signatures_at
 from flinfast.lsp.subject import Subject, subject_at
+from flinfast.lsp.uses import RenameError, Use, check_rename, uses_of
 from flinfast.lsp.workspace import Checked, Document, Workspace
 
 DELAY_S: Final = 0.2  # from the last change to the check of the project
@@ -84,6 +87,11 @@ class FlinServer:
         on(lsp.TEXT_DOCUMENT_DOCUMENT_SYMBOL, self._document_symbols)
         on(lsp.WORKSPACE_SYMBOL, self._workspace_symbols)
         on(lsp.TEXT_DOCUMENT_FORMATTING, self._formatting)
+        on(lsp.TEXT_DOCUMENT_REFERENCES, self._references)
+        on(lsp.TEXT_DOCUMENT_DOCUMENT_HIGHLIGHT, self._highlights)
+        on(lsp.TEXT_DOCUMENT_PREPARE_RENAME, self._prepare_rename)
+        on(lsp.TEXT_DOCUMENT_RENAME, self._rename, lsp.RenameOptions(prepare_provider=True))
+        on(lsp.TEXT_DOCUMENT_SEMANTIC_TOKENS_FULL, self._colours, LEGEND)
         on(
             lsp.TEXT_DOCUMENT_COMPLETION,
             self._completion,
@@ -107,6 +115,8 @@ class FlinServer:
         def guarded(params: Any) -> Any:
             try:
                 return handler(params)
+            except JsonRpcException:  # an answer: the request itself is wrong
+                raise
             except ConfigError as error:
                 log.warning("%s: %s", method, error)
             except Exception:
@@ -298,6 +308,60 @@ class FlinServer:
             self._location(root / source.path, source.text, span)
             for source, span in subject.targets
         ]
+
+    def _uses(self, params: Any, only: str = "") -> tuple[Subject | None, ProjectNames, list[Use]]:
+        subject, _, names = self._subject(params)
+        if subject is None or subject.symbol is None:
+            return None, names, []
+        return subject, names, uses_of(names, subject.symbol, only)
+
+    def _references(self, params: lsp.ReferenceParams) -> list[lsp.Location] | None:
+        _, names, uses = self._uses(params)
+        declared = params.context.include_declaration
+        root = names.project.root
+        return [
+            self._location(root / use.source.path, use.source.text, use.span)
+            for use in uses
+            if declared or not use.is_write
+        ] or None
+
+    def _highlights(self, params: lsp.DocumentHighlightParams) -> list[lsp.DocumentHighlight]:
+        _, relative, index, _ = self._at(params)
+        _, _, uses = self._uses(params, relative)
+        kinds = (lsp.DocumentHighlightKind.Read, lsp.DocumentHighlightKind.Write)
+        return [lsp.DocumentHighlight(index.range(u.span), kinds[u.is_write]) for u in uses]
+
+    def _prepare_rename(self, params: lsp.PrepareRenameParams) -> lsp.Range | None:
+        subject, names, uses = self._uses(params)
+        index = self._at(params)[2]
+        if subject is None or not uses:
+            return None
+        self._check_rename(names, subject, uses, "flin_new_name")
+        return index.range(subject.span)
+
+    def _rename(self, params: lsp.RenameParams) -> lsp.WorkspaceEdit | None:
+        subject, names, uses = self._uses(params)
+        if subject is None or not uses:
+            return None
+        self._check_rename(names, subject, uses, params.new_name)
+        changes: dict[str, list[lsp.TextEdit]] = {}
+        for use in uses:
+            text = f"{use.key}: {params.new_name}" if use.key else params.new_name
+            path = names.project.root / use.source.path
+            edit = lsp.TextEdit(self._index(use.source.text).range(use.span), text)
+            changes.setdefault(self._uri(path), []).append(edit)
+        return lsp.WorkspaceEdit(changes)
+
+    @staticmethod
+    def _check_rename(names: ProjectNames, subject: Subject, uses: list[Use], new: str) -> None:
+        try:
+            check_rename(names, subject.symbol, uses, new)
+        except RenameError as error:
+            raise JsonRpcInvalidParams(str(error)) from None
+
+    def _colours(self, params: lsp.SemanticTokensParams) -> lsp.SemanticTokens:
+        text = self.workspace.text(path_of(params.text_document.uri))
+        return lsp.SemanticTokens(semantic_tokens(self._index(text)))
 
     def _completion(self, params: lsp.CompletionParams) -> lsp.CompletionList:
         names, relative, index, offset = self._at(params)

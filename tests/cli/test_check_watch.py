@@ -18,7 +18,7 @@ import pytest
 from flinfast.cli.commands import main
 from flinfast.cli.watch import look_at, wait_for_change
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 @pytest.fixture

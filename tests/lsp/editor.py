@@ -14,7 +14,7 @@ from pygls import uris
 from pygls.lsp.client import LanguageClient
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 30
+DEADLINE_S = 60
 PROJECT = {
     "app/_middleware.flin": 'middleware {\n    next()\n    response.headers["X-App"] = "tea"\n}\n',
     "app/api/tickets/[id].flin": (
