@@ -32,7 +32,7 @@ EVERYWHERE = {"errors", "values", "settings"}
 # Dependency -> the only modules that may import it.
 OWNERS: dict[str, tuple[str, ...]] = {
     "uvloop": ("server/server.py", "server/loop.py"),
-    "httptools": ("server/http_protocol.py",),
+    "httptools": ("server/head_reader.py",),
     "sly": ("lang/lexer.py", "lang/parser.py", "lang/tables.py"),
     "apsw": ("store/",),
     "greenlet": ("runtime/handler.py", "runtime/waiting.py"),

@@ -41,8 +41,8 @@ from flinfast.runtime.origin import SAFE_METHODS, is_allowed, may_change
 from flinfast.runtime.project import line_reader, load_project
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Reply, Response
-from flinfast.runtime.router import Router
-from flinfast.runtime.runner import Respond, Runner
+from flinfast.runtime.router import BadPath, Router
+from flinfast.runtime.runner import Respond, Runner, Straight
 from flinfast.runtime.secret import load_secrets
 from flinfast.runtime.services import Log, Scheduler, Services, Timer
 from flinfast.runtime.session import CLOSE_CODE, CLOSE_REASON, SessionManager
@@ -302,6 +302,19 @@ class App:
             respond(self.error_response(403, "Cross-origin request refused", request))
             return
         self.runner.request(plan, request, match.params, respond)
+
+    def straight(self, request: Request) -> Straight | None:
+        """The way to answer requests equal to one, while this program runs.
+
+        None when its handler reads or writes stored data, waits, or has anything before it.
+        """
+        match: Match | None = None
+        with contextlib.suppress(BadPath):
+            match = self.match(request.path)
+        plan = None if match is None else match.route.plans.get(request.method)
+        if match is None or plan is None or not plan.is_plain:
+            return None
+        return self.runner.straight(plan, match.route.names, match.values)
 
     def _stand_in(self, route: Route, request: Request, respond: Respond) -> Plan | None:
         """The way of a method that no block names; None when `respond` was called."""

@@ -74,20 +74,23 @@ class Plan:
         for verdict in self.guards:
             refusal = verdict(context)
             if refusal is not None:
-                return _finish(context, refusal)
+                return finish(context, refusal)
         if self.validator is not None:
             body, errors = self.validator.check(context.body, is_form=context.is_form)
             if errors:
                 reply = standard_reply(400, "Validation failed", {"fields": errors})
-                return _finish(context, reply)
+                return finish(context, reply)
             context.body = body
         if self.handler is None:
-            return _finish(context, self.answer())
+            return finish(context, self.answer())
+        return finish(context, self.value(context))
+
+    def value(self, context: RequestContext) -> Any:
+        """What the handler gives."""
         try:
-            value = self.handler(context)
+            return self.handler(context)  # type: ignore[misc]  # callers know that there is one
         except Stop as stop:
-            value = stop.reply
-        return _finish(context, value)
+            return stop.reply
 
     def _step(self, context: RequestContext, index: int) -> Reply:
         """One middleware, and through its `next()` everything inside it."""
@@ -134,7 +137,7 @@ class Plan:
             return context.response.adopt(self.fault_reply(fault))
 
 
-def _finish(context: RequestContext, value: Any) -> Reply:
+def finish(context: RequestContext, value: Any) -> Reply:
     """What a step returned, with what was set on `response`."""
     state = context.opened_response
     return to_reply(value) if state is None else state.finish(value)

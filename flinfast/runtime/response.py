@@ -39,7 +39,7 @@ _STREAM_FIELDS = (
     ("Cache-Control", "no-store"),
     ("X-Accel-Buffering", "no"),
 )
-_JSON_KINDS = frozenset({dict, list, str, int, float, bool, type(None)})
+JSON_KINDS = frozenset({dict, list, str, int, float, bool, type(None)})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -503,6 +503,11 @@ def to_reply(value: Any) -> Reply:
     return Reply(200, value)
 
 
+def json_response(body: bytes) -> Response:
+    """The answer to a handler's plain value, which is of one of JSON_KINDS."""
+    return Response(200, [_JSON_FIELD], body)
+
+
 def to_response(reply: Reply, encode: Encode) -> Response:
     """A Reply as bytes.
 
@@ -511,7 +516,7 @@ def to_response(reply: Reply, encode: Encode) -> Response:
         encode: FLIN value to JSON bytes; raises RuntimeFault for what has no JSON form.
     """
     body, status = reply.body, reply.status
-    if reply.is_bare and type(body) in _JSON_KINDS and status != 204 and status != 304:
+    if reply.is_bare and type(body) in JSON_KINDS and status != 204 and status != 304:
         return Response(status, [_JSON_FIELD], encode(body))
     headers = list(reply.headers.fields())
     headers.extend(("Set-Cookie", line) for line in reply.cookies)

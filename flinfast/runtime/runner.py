@@ -17,9 +17,9 @@ from flinfast.runtime.encode import encode_json
 from flinfast.runtime.error_page import plain_response, reply_to_response
 from flinfast.runtime.fault import TimeLimitFault, UnavailableFault, place_text, to_fault
 from flinfast.runtime.handler import Transaction, may_retry
-from flinfast.runtime.middleware import SWITCHING, Plan
+from flinfast.runtime.middleware import SWITCHING, Plan, finish
 from flinfast.runtime.request import Request
-from flinfast.runtime.response import Reply, Response
+from flinfast.runtime.response import JSON_KINDS, Reply, Response, Stop
 from flinfast.runtime.session_value import SessionChange
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
     from flinfast.runtime.waiting import WaitingPool
 
 BACK_OFF_S: Final = 0.002  # of the first repetition after a conflict, doubled each time
-SLOW_MS: Final = 50  # a handler that holds the loop for longer is worth a warning
+SLOW_S: Final = 0.05  # a handler that holds the loop for longer is worth a warning
 CLOSE_FAULT: Final = 1011  # RFC 6455 section 7.4.1: an unexpected condition
 
 Respond = Callable[[Response], None]
 Accept = Callable[[RequestContext, Reply], None]
+# Gives the JSON of a plain answer (200, no fields of its own), or makes a Respond and calls that.
+Straight = Callable[[Request, Callable[[], Respond]], bytes | None]
 
 
 class Runner:
@@ -79,6 +81,51 @@ class Runner:
             self._pool.run(lambda: run.go(self._pool))
         except RuntimeFault as fault:
             run.refuse(fault)
+
+    def straight(self, plan: Plan, names: tuple[str, ...], values: tuple[str, ...]) -> Straight:
+        """What request() does for a plain plan, with everything bound that does not change.
+
+        Args:
+            plan: The way to a handler and nothing else.
+            names: Path parameters.
+            values: Their values.
+        """
+        services, hub, handler = self.services, self.services.hub, plan.handler
+        begin, commit, clock = hub.begin, hub.commit, time.perf_counter
+        if handler is None:
+            raise ValueError("expected a plan with a handler")
+
+        def straight(raw: Request, make_respond: Callable[[], Respond]) -> bytes | None:
+            params = dict(zip(names, values, strict=True)) if names else {}
+            context = RequestContext(services, raw, params)
+            started = clock()
+            begin(None)
+            try:
+                value = handler(context)
+                if type(value) in JSON_KINDS and (
+                    context.opened_response is None is context.opened_session
+                ):
+                    body = encode_json(value)
+                    commit()
+                    if clock() - started > SLOW_S:
+                        self.warn_when_slow(raw, started)
+                    return body
+                error: BaseException | None = None
+            except BaseException as raised:  # noqa: BLE001 - judged by finish_straight()
+                value, error = None, raised
+            run = _RequestRun(self, plan, raw, params, make_respond(), None)
+            run.finish_straight(context, value, error)
+            return None
+
+        return straight
+
+    def warn_when_slow(self, raw: Request, started: float) -> None:
+        """One line when a request held the loop for too long."""
+        taken_ms = (time.perf_counter() - started) * 1000
+        if taken_ms > SLOW_S * 1000:
+            fields = {"ms": round(taken_ms), "request": raw.id}
+            text = f"{raw.method} {raw.path} held the loop for {taken_ms:.0f} ms"
+            self.services.log("warn", text, fields, "")
 
     def log_fault(
         self, fault: RuntimeFault, cause: BaseException, fields: dict[str, Any], what: str
@@ -236,23 +283,40 @@ class _RequestRun:
                     back_off(pool, attempt)
                     continue
                 self.refuse(error)
-            self._warn_when_slow(pool)
+            if pool is None:
+                self._runner.warn_when_slow(self._raw, self._started)
             return
 
     def go_straight(self) -> None:
         """go() for a plan that is nothing but a handler without stored data."""
         services = self._runner.services
-        hub = services.hub
         context = RequestContext(services, self._raw, self._params)
-        hub.begin(None)
+        services.hub.begin(None)
+        value, error = None, None
         try:
-            reply = self._plan.run(context)
+            value = self._plan.value(context)
+        except BaseException as raised:  # noqa: BLE001 - judged by finish_straight()
+            error = raised
+        self.finish_straight(context, value, error)
+
+    def finish_straight(
+        self, context: RequestContext, value: Any, error: BaseException | None
+    ) -> None:
+        """Answer with what the handler of a plain plan gave or raised; the hub's log is open."""
+        services = self._runner.services
+        hub = services.hub
+        try:
+            if isinstance(error, Stop):
+                value = error.reply
+            elif error is not None:
+                raise error
+            reply = finish(context, value)
             response = reply_to_response(reply, self._raw, encode_json)
-        except BaseException as error:
+        except BaseException as fault:
             hub.rollback()
-            if not isinstance(error, Exception):
+            if not isinstance(fault, Exception):
                 raise
-            self.refuse(error)
+            self.refuse(fault)
             return
         if context.opened_session is None:
             hub.commit()
@@ -261,7 +325,7 @@ class _RequestRun:
             transaction = Transaction(hub, services.store, None, uses_store=False, writes=False)
             transaction.adopt()
             self._commit_or_refuse(transaction, context, self._finisher(context, reply))
-        self._warn_when_slow(None)
+        self._runner.warn_when_slow(self._raw, self._started)
 
     def _commit_or_refuse(
         self, transaction: Transaction, context: RequestContext, finish: Callable[[str], None]
@@ -371,13 +435,6 @@ class _RequestRun:
             raw = self._raw
             fields = {"method": raw.method, "path": raw.path, "request": raw.id}
             self._runner.log_fault(fault, cause, fields, f"{raw.method} {raw.path}")
-
-    def _warn_when_slow(self, pool: WaitingPool | None) -> None:
-        taken_ms = (time.perf_counter() - self._started) * 1000
-        if pool is None and taken_ms > SLOW_MS:
-            fields = {"ms": round(taken_ms), "request": self._raw.id}
-            text = f"{self._raw.method} {self._raw.path} held the loop for {taken_ms:.0f} ms"
-            self._runner.services.log("warn", text, fields, "")
 
 
 def _move(context: RequestContext, change: SessionChange) -> None:

@@ -2,7 +2,7 @@
 
 Requests of a connection are answered one at a time. What a peer sends ahead (pipelining) waits in
 the connection's buffer, which is bounded because reading pauses, so answers cannot change places
-and a peer that never reads stops being read. Heads are checked by `head.py`, then parsed by
+and a peer that never reads stops being read. Heads are checked by `head.py` and parsed by
 httptools; bodies are cut off by length or decoded by `body.py`.
 
 There is no timer per connection: `deadline` is compared with the site's coarse clock by its sweep.
@@ -14,15 +14,15 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, cast
-
-import httptools
+from typing import TYPE_CHECKING, Any, cast
 
 from flinfast.runtime.request import Request
-from flinfast.runtime.response import Response
+from flinfast.runtime.response import Response, json_response
 from flinfast.server.events import OPENING, EventTransport
-from flinfast.server.head import Head, RequestError, check_head, interpret
+from flinfast.server.head import Head, RequestError
+from flinfast.server.repeated_request import RepeatedRequest
 from flinfast.server.request_reader import RequestReader
 from flinfast.server.response_head import CONTINUE, UnsafeFieldError
 from flinfast.server.static import OpenFile, answer, open_regular
@@ -45,80 +45,6 @@ HANDLER_GRACE_S = 5.0  # runtime ends a handler at handler_timeout_s; this is th
 
 READING, HANDLING, STREAMING, UPGRADING, LINGERING, CLOSED, EVENTS = range(7)
 
-# Most field names are one of these, so lower-casing and decoding is a lookup.
-# fmt: off
-_COMMON_NAMES: Final = (
-    "Host", "User-Agent", "Accept", "Accept-Encoding", "Accept-Language", "Authorization",
-    "Cache-Control", "Connection", "Content-Length", "Content-Type", "Cookie", "If-None-Match",
-    "Origin", "Pragma", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site",
-    "Sec-WebSocket-Extensions", "Sec-WebSocket-Key", "Sec-WebSocket-Protocol",
-    "Sec-WebSocket-Version", "Transfer-Encoding", "Upgrade", "X-Forwarded-For",
-    "X-Forwarded-Proto", "X-Request-Id",
-)
-# fmt: on
-_NAMES: Final[dict[bytes, str]] = {
-    spelling.encode(): name.lower() for name in _COMMON_NAMES for spelling in (name, name.lower())
-}
-
-
-class HeadReader:
-    """Parses complete heads; one for all connections of a site, since heads come whole.
-
-    A parser is used again only after a head that certainly left it between two requests; anything
-    else (a body to come, `Connection: close`, a fault) would leak into another connection.
-    """
-
-    def __init__(self, *, header_count_max: int) -> None:
-        self._header_count_max = header_count_max
-        self._headers: list[tuple[str, str]] = []
-        self._target = b""
-        self._is_complete = False
-        self._parser: httptools.HttpRequestParser | None = None
-
-    def read(self, raw: bytes) -> Head:
-        """The meaning of a head that ends with its empty line.
-
-        Raises:
-            RequestError: It breaks a rule.
-        """
-        check_head(raw, header_count_max=self._header_count_max)
-        self._headers = []
-        self._is_complete = False
-        parser = self._parser or httptools.HttpRequestParser(self)
-        self._parser = None
-        try:
-            parser.feed_data(raw)
-        except httptools.HttpParserUpgrade:
-            pass  # how the parser says that an Upgrade field was there; what follows is ours
-        except httptools.HttpParserError as error:
-            raise RequestError("malformed request head") from error
-        head = interpret(
-            parser.get_method().decode("ascii"),
-            self._target.decode("latin-1"),
-            parser.get_http_version(),
-            self._headers,
-        )
-        if self._is_complete and head.keep_alive and head.version == "1.1":
-            self._parser = parser
-        return head
-
-    # httptools calls these; they store and return.
-
-    def on_url(self, url: bytes) -> None:
-        """The request target."""
-        self._target = url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One field line."""
-        known = _NAMES.get(name)
-        if known is None:
-            known = name.decode("latin-1").lower()
-        self._headers.append((known, value.decode("latin-1").strip(" \t")))
-
-    def on_message_complete(self) -> None:
-        """The head stands alone: no body is expected."""
-        self._is_complete = True
-
 
 class HttpConnection(asyncio.Protocol):
     """One accepted connection until it closes or becomes a WebSocket.
@@ -138,6 +64,7 @@ class HttpConnection(asyncio.Protocol):
         "_is_tls",
         "_peer",
         "_reader",
+        "_repeated",
         "_request",
         "_serial",
         "_site",
@@ -155,6 +82,7 @@ class HttpConnection(asyncio.Protocol):
         self._request: Request | None = None
         self._serial = 0
         self._started = 0.0
+        self._repeated: RepeatedRequest | None = None
         self._file: OpenFile | None = None
         self._events: EventTransport | None = None
         self._is_advancing = False
@@ -185,6 +113,18 @@ class HttpConnection(asyncio.Protocol):
         if self._state >= LINGERING:
             return
         buffer = self._reader.buffer
+        repeated = self._repeated
+        if (
+            repeated is not None
+            and data == repeated.raw
+            and self._state == READING
+            and not buffer
+            and not self._is_blocked
+            and not self._site.is_draining
+            and self._site.app.epoch == repeated.epoch
+        ):
+            self._answer_again(repeated)
+            return
         buffer += data
         if self._state == READING:
             self._advance()
@@ -373,7 +313,7 @@ class HttpConnection(asyncio.Protocol):
         site, head = self._site, cast(Head, self._reader.head)
         self._state = HANDLING
         self._serial += 1
-        self.deadline = site.now + site.settings.server.handler_timeout_s + HANDLER_GRACE_S
+        respond = self._responder()
         if site.log.has_access_lines:
             self._started = time.perf_counter()
         peer, scheme = self._peer, "https" if self._is_tls else "http"
@@ -391,11 +331,45 @@ class HttpConnection(asyncio.Protocol):
             cast(Any, scheme),
             site.next_request_id(),
         )
-        respond = partial(self.respond, self._serial)
+        if self._reader.is_repeated:
+            raw = self._reader.raw_head
+            self._repeated = RepeatedRequest.of(site, raw, head, request)
         if head.is_websocket:
             PendingUpgrade(self, self._serial, head, request).begin(site)
         else:
             site.dispatch(head, request, respond)
+
+    def _answer_again(self, repeated: RepeatedRequest) -> None:
+        """_dispatch() for a request that is known already."""
+        site = self._site
+        self._state = HANDLING
+        self._serial += 1
+        if site.log.has_access_lines:
+            self._started = time.perf_counter()
+        request = self._request = repeated.request
+        request.id = site.next_request_id()
+        try:
+            body = repeated.run(request, self._responder)
+            if body is None:
+                return
+            size = len(body)
+            if site.compresses(size):
+                self._responder()(json_response(body))
+                return
+            self.transport.write(site.heads.json_head(size) + body)
+            self._log(200, size)
+            self._request = None
+            self._state = READING
+            self.deadline = site.now + site.settings.server.keep_alive_s
+        except Exception as error:  # noqa: BLE001 - one connection's fault must not end the server
+            self._site.report("a request failed in the server", error)
+            self._refuse(RequestError("Internal Server Error", status=500))
+
+    def _responder(self) -> Callable[..., None]:
+        """What takes the response to the pending request, in time."""
+        site = self._site
+        self.deadline = site.now + site.settings.server.handler_timeout_s + HANDLER_GRACE_S
+        return partial(self.respond, self._serial)
 
     # --- responses ----------------------------------------
 
@@ -566,7 +540,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _log(self, status: int, size: int) -> None:
         site = self._site
-        site.count_response(status)
+        site.statuses[status // 100] += 1
         if not site.log.has_access_lines:
             return
         request = self._request

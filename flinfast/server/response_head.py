@@ -10,7 +10,7 @@ import time
 from http import HTTPStatus
 from typing import Final
 
-from flinfast.runtime.response import Response
+from flinfast.runtime.response import Response, json_response
 from flinfast.server.head import METHODS, Head
 from flinfast.server.http_date import http_date
 from flinfast.settings import SecuritySettings
@@ -60,6 +60,7 @@ class ResponseHeads:
         self._origins = frozenset(security.cors_origins)
         self._cache: dict[tuple[object, ...], str] = {}
         self._second = 0
+        self._json_start = b""
         self._date = ""
 
     def render(
@@ -85,6 +86,7 @@ class ResponseHeads:
         now = int(time.time())
         if now != self._second:
             self._second = now
+            self._json_start = b""
             self._date = f"Date: {http_date(now)}\r\n"
         status = response.status
         block = self._block(response)
@@ -103,6 +105,21 @@ class ResponseHeads:
             return text.encode("latin-1")
         except UnicodeEncodeError as error:
             raise UnsafeFieldError("expected latin-1 response fields") from error
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether heads do not depend on the request (no origins are configured)."""
+        return not self._origins
+
+    def json_head(self, size: int) -> bytes:
+        """render() of a plain JSON answer with a body of so many bytes, over a kept connection."""
+        now = int(time.time())
+        if now != self._second or not self._json_start:
+            self._second = now
+            self._date = f"Date: {http_date(now)}\r\n"
+            block = self._block(json_response(b""))
+            self._json_start = f"{block}{self._date}Content-Length: ".encode("latin-1")
+        return b"%b%d\r\n\r\n" % (self._json_start, size)
 
     def _block(self, response: Response) -> str:
         """Status line and fields; kept for the few combinations that repeat."""

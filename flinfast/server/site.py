@@ -23,7 +23,8 @@ from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
 from flinfast.server.compress import compress, is_fresh
 from flinfast.server.head import METHODS, Head
-from flinfast.server.http_protocol import HeadReader, HttpConnection
+from flinfast.server.head_reader import HeadReader
+from flinfast.server.http_protocol import HttpConnection
 from flinfast.server.log import Log
 from flinfast.server.probes import PREFIX, Probes
 from flinfast.server.repeated_upgrade import RepeatedUpgrades
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from flinfast.native.hub import Hub, Opening
     from flinfast.runtime.app import Upgrade
     from flinfast.runtime.context import WsContext
+    from flinfast.runtime.runner import Straight
 
 SWEEP_INTERVAL_S = 1.0  # resolution of all HTTP deadlines; shorter ones sharpen it
 SWEEP_INTERVAL_MIN_S = 0.02
@@ -69,6 +71,9 @@ class Application(Protocol):
 
     def handle(self, match: Any, request: Request, respond: Callable[[Response], None]) -> None:
         """Answer a request, now or later."""
+
+    def straight(self, request: Request) -> Straight | None:
+        """The way to answer requests equal to one while the epoch lasts, None without one."""
 
     def upgrade(
         self,
@@ -253,6 +258,10 @@ class Site:
 
     # --- responses ----------------------------------------
 
+    def compresses(self, size: int) -> bool:
+        """Whether a body of so many bytes may be compressed."""
+        return size >= self._compression_threshold
+
     def error(self, status: int, message: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
         """A JSON error for a request that never reached the program."""
         key = (status, message)
@@ -266,7 +275,7 @@ class Site:
         """A program's response in the form that this client wants: not modified, or compressed."""
         if "if-none-match" in head.fields and is_fresh(head, response):
             return Response(304, response.headers)
-        if len(response.body) >= self._compression_threshold:
+        if self.compresses(len(response.body)):
             compress(head, response, threshold=self._compression_threshold)
         return response
 

@@ -119,6 +119,9 @@ class FakeApp:
         elif match != "/ws-never":
             reject(Response(404))
 
+    def straight(self, request: Request) -> None:
+        """Every request takes the ordinary way."""
+
     def not_found(self, request: Request) -> Response:
         return Response(404, JSON, b'{"error":"Not Found","status":404}')
 
@@ -165,7 +168,7 @@ class FakeHub:
     room_count = 0
 
     def __init__(self) -> None:
-        self.real = Hub(repr)  # accepts, and carries HTTP
+        self.real = Hub(lambda value: repr(value).encode())  # accepts, and carries HTTP
         self.opened: list[Opened] = []
         self.repeated: list[Opening] = []
         self.fed = bytearray()
@@ -177,7 +180,7 @@ class FakeHub:
 
     def detach_loop(self) -> None:
         self.real.detach_loop()
-        self.real = Hub(repr)  # with the old one its epoll set goes
+        self.real = Hub(lambda value: repr(value).encode())  # with the old one its epoll set goes
         self.events.append("detach")
 
     def listen(self, fd: int, on_first: Any, on_fault: Any) -> None:

@@ -14,7 +14,7 @@ import h11
 import pytest
 
 from flinfast.server.head import Head, RequestError
-from flinfast.server.http_protocol import HeadReader
+from flinfast.server.head_reader import HeadReader
 from flinfast.server.request_reader import RequestReader
 from flinfast.settings import ServerSettings
 from tests.server.test_requests_table import ROWS

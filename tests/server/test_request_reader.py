@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flinfast.server.body import FRAMING_BYTES_MIN, OVERHEAD_BYTES_MAX, ChunkedBody
 from flinfast.server.head import Head, RequestError
-from flinfast.server.http_protocol import HeadReader
+from flinfast.server.head_reader import HeadReader
 from flinfast.server.request_reader import BODY_PROGRESS_BYTES, RequestReader
 from flinfast.settings import ServerSettings
 from tests.server.test_requests_table import ROWS

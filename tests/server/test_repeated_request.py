@@ -1,0 +1,202 @@
+"""Equal requests get equal answers, whether or not they were recognised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flinfast.runtime.app import App
+from flinfast.server.log import Log
+from flinfast.server.loop import LoopScheduler
+from tests.server.running import Answer, Client, Running
+
+HANDLERS = {
+    "map": '{ message: "Hello", n: 1 }',
+    "text": '"plain"',
+    "number": "1.5",
+    "list": "[1, [2], none]",
+    "none": "none",
+    "nothing": '_x = "assigned only"',
+    "stop": 'if true { return { early: true } }\n"late"',
+    "status": "response.status = 201\n{ a: 1 }",
+    "field": 'response.headers["X-A"] = "b"\n{ a: 1 }',
+    "html": 'response.html("<b>x</b>")',
+    "error": 'error(418, "teapot")',
+    "fault": "1 / 0",
+    "redirect": 'redirect("/map")',
+    "query": '{ a: query.a, all: query.all("a") }',
+    "headers": "{ agent: headers.user_agent, ip: request.ip, path: request.path }",
+    "mutated": "params.x = 1\n{ params: params }",
+    "large": '{ text: "long enough to be compressed ".repeat(200) }',
+    "token": "csrf_token().length > 10",
+}
+
+# They may ask for the user or the session, which are stored data.
+LOOKED_AT = {"headers", "token"}
+
+
+class RunningProgram(Running):
+    """The same with a real program."""
+
+    program: App
+
+    def _load(self, scheduler: LoopScheduler, log: Log) -> Any:
+        self.program = App.load(self.root, self.config.settings, scheduler=scheduler, log=log)
+        return self.program, self.program.hub
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Callable[..., RunningProgram]]:
+    """Starts servers over `app/NAME.flin` handlers."""
+    running: list[RunningProgram] = []
+
+    def begin(handlers: dict[str, str], **settings: str) -> RunningProgram:
+        root = tmp_path / f"site{len(running)}"
+        for name, body in handlers.items():
+            path = root / "app" / f"{name}.flin"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"route GET {{\n{body}\n}}\n")
+        environ = {f"FLIN_{name.upper()}": value for name, value in settings.items()}
+        one = RunningProgram(root, environ)
+        running.append(one)
+        one.start()
+        return one
+
+    yield begin
+    for one in running:
+        one.stop()
+
+
+def essence(answer: Answer) -> tuple[int, list[tuple[str, str]], bytes]:
+    """An answer without what differs by the second and by the client."""
+    fields = [pair for pair in answer.pairs if pair[0] not in ("Date", "Set-Cookie")]
+    return answer.status, fields, answer.body
+
+
+def ask(client: Client, path: str, *fields: str) -> Answer:
+    return client.get(path, "User-Agent: test", *fields)
+
+
+def is_known(running: Running) -> bool:
+    """Whether the one open connection's last request has been recognised."""
+    assert running.server.site is not None
+    (connection,) = running.server.site.connections
+    return connection._repeated is not None
+
+
+@pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json"])
+def test_tenth_equal_request_is_answered_like_the_first(
+    program: Callable[..., RunningProgram], accept: str
+) -> None:
+    """Values of every kind, statuses, fields, errors, pages and bodies worth compressing."""
+    running = program(HANDLERS)
+    for name in HANDLERS:
+        target = f"/{name}?a=1&a=%C3%A9"
+        more = (f"Accept: {accept}", "Accept-Encoding: gzip")
+        with running.connect() as client:
+            answers = [essence(ask(client, target, *more)) for _ in range(10)]
+            assert is_known(running) or name in LOOKED_AT, name
+        with running.connect() as client:
+            assert essence(ask(client, target, *more)) == answers[0]
+        assert answers == [answers[0]] * 10, name
+
+
+def test_each_request_has_an_id_of_its_own(program: Callable[..., RunningProgram]) -> None:
+    """As without recognition."""
+    running = program({"id": "request.id"})
+    with running.connect() as client:
+        ids = [ask(client, "/id").body for _ in range(8)]
+    assert len(set(ids)) == 8
+
+
+def test_parameters_are_fresh_each_time(program: Callable[..., RunningProgram]) -> None:
+    """What a handler changes in them is gone with it."""
+    running = program(
+        {"items/[id]": "before = params.extra\nparams.extra = 1\n[params.id, before]"}
+    )
+    with running.connect() as client:
+        assert {ask(client, "/items/7").body for _ in range(5)} == {b'["7",null]'}
+        assert is_known(running)
+        assert ask(client, "/items/8").body == b'["8",null]'
+
+
+def test_sends_of_a_handler_leave_each_time(program: Callable[..., RunningProgram]) -> None:
+    """Its effects are those of any handler; a failing one has none."""
+    running = program({"shout": 'broadcast("room", "hi")\n{ ok: true }'})
+    with running.connect() as client:
+        assert [ask(client, "/shout").status for _ in range(5)] == [200] * 5
+    assert not running.program.hub.in_handler
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['If-None-Match: "x"', "Origin: http://test", "Range: bytes=0-1", "Connection: close"],
+)
+def test_conditional_requests_are_looked_at_each_time(
+    program: Callable[..., RunningProgram], more: str
+) -> None:
+    """They are never taken for known."""
+    running = program({"a": "{ ok: 1 }"})
+    with running.connect() as client:
+        assert ask(client, "/a", more).status == 200
+        if "close" in more:
+            assert client.is_closed()
+            return
+        assert ask(client, "/a", more).status == 200
+        assert not is_known(running)
+
+
+def test_body_after_a_known_head_is_no_request(program: Callable[..., RunningProgram]) -> None:
+    """A GET with a body is read whole each time."""
+    running = program({"a": "{ ok: 1 }"})
+    with running.connect() as client:
+        for _ in range(4):
+            client.send(b"GET /a HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc")
+            assert client.read_response().body == b'{"ok":1}'
+        assert not is_known(running)
+
+
+def test_pieces_and_pipelines_of_a_known_request(program: Callable[..., RunningProgram]) -> None:
+    """Half a head, two at once, and one with a byte changed."""
+    running = program({"a": "{ ok: 1 }", "b": "{ ok: 2 }"})
+    raw = b"GET /a HTTP/1.1\r\nHost: test\r\n\r\n"
+    with running.connect() as client:
+        for _ in range(3):
+            client.send(raw)
+            assert client.read_response().body == b'{"ok":1}'
+        assert is_known(running)
+        for cut in range(1, len(raw)):
+            client.send(raw[:cut])
+            client.send(raw[cut:])
+            assert client.read_response().body == b'{"ok":1}'
+        client.send(raw * 3)
+        assert [client.read_response().body for _ in range(3)] == [b'{"ok":1}'] * 3
+        client.send(raw.replace(b"/a", b"/b"))
+        assert client.read_response().body == b'{"ok":2}'
+
+
+def test_reloaded_program_answers_known_requests(program: Callable[..., RunningProgram]) -> None:
+    """What was known of the program before is void."""
+    running = program({"a": "{ ok: 1 }"})
+    with running.connect() as client:
+        assert [ask(client, "/a").body for _ in range(3)] == [b'{"ok":1}'] * 3
+        (running.root / "app" / "a.flin").write_text("route GET {\n{ ok: 2 }\n}\n")
+        epoch = running.program.epoch
+        running.loop.call_soon_threadsafe(running.program.reload)
+        running.wait_for(lambda: running.program.epoch > epoch)
+        assert [ask(client, "/a").body for _ in range(3)] == [b'{"ok":2}'] * 3
+
+
+def test_access_log_names_known_requests(program: Callable[..., RunningProgram]) -> None:
+    """One line each, with an id each."""
+    running = program({"a": "{ ok: 1 }"})
+    with running.connect() as client:
+        for _ in range(5):
+            ask(client, "/a")
+    running.stop()
+    lines = [line for line in running.log_text().splitlines() if "/a" in line and "200" in line]
+    assert len(lines) == 5
+    assert len(set(lines)) == 5
