@@ -277,16 +277,24 @@ cdef class Hub(_Streams):
 
     def room_size(self, str room not None):
         cdef flin_room *found = self._find_room(room)
-        return 0 if found is NULL else found.count
+        return 0 if found is NULL else self._count(found)
 
     def room_connection_ids(self, str room not None):
         cdef flin_room *found = self._find_room(room)
+        cdef flin_conn *current = self._core.log.current
+        cdef flin_conn *conn
         cdef uint32_t i
+        cdef bint is_settled = (current is NULL or current.state != FLIN_CONN_OPEN
+                                or not flin_log_has_pending(&self._core, current))
         ids = []
-        if found is not NULL:
-            for i in range(found.count):
-                conn = flin_slab_at(&self._core.slab, found.members[i].slot)
+        if found is NULL:
+            return ids
+        for i in range(found.count):
+            conn = flin_slab_at(&self._core.slab, found.members[i].slot)
+            if is_settled or conn is not current:
                 ids.append((<Connection>conn.user).connection_id)
+        if not is_settled and flin_log_is_member(&self._core, current, found):
+            ids.append((<Connection>current.user).connection_id)
         return ids
 
     def stats(self):

@@ -306,11 +306,15 @@ def test_counts_say_how_many_will_receive(rig: Rig) -> None:
         assert hub.join(a, "new")
         assert a.rooms == ["room", "new"]
         assert hub.broadcast("new", "9") == 1
+        assert hub.room_size("new") == 1
+        assert hub.room_connection_ids("new") == [a.connection_id]
         assert hub.broadcast_others("new", "10") == 0
         assert hub.leave(a, "room")
         assert not hub.leave(a, "room")
         assert not hub.leave(a, "unknown")
         assert hub.broadcast("room", "11") == 2
+        assert hub.room_size("room") == 2
+        assert a.connection_id not in hub.room_connection_ids("room")
         assert hub.broadcast_others("room", "12") == 2
     assert peers[0].texts() == ["1", "3", "5", "7", "8", "9"]
     assert peers[1].texts() == ["1", "2", "3", "5", "11", "12"]
