@@ -311,13 +311,26 @@ def _check_twice(self: Resolver, node: ast.Binary, entity: str) -> None:
     left, right = node.left, node.right
     if not isinstance(left, ast.Name) or not isinstance(right, ast.Name):
         return
-    if left.name == right.name and left.name in self.table.entities[entity].field_names:
+    names = self.table.entities[entity].field_names
+    if left.name not in names or right.name not in names:
+        return
+    find = self.names.find_variable
+    hidden = next((s for s in (right, left) if isinstance(find(s.name), Variable)), None)
+    if left.name == right.name:
         self.warning(
             "FL217",
             f"`{left.name}` is compared with itself: both are the field of `{entity}`",
             node.span,
             "the same on both sides",
             help="give the outer value another name",
+        )
+    elif hidden is not None:
+        self.warning(
+            "FL217",
+            f"`{hidden.name}` means the field of `{entity}` here",
+            hidden.span,
+            "hides the variable outside",
+            help="give the variable another name, or use a lambda",
         )
 
 
