@@ -22,6 +22,7 @@ from flinfast.lang.program import (
     EntityInfo,
     FileInfo,
     GuardInfo,
+    KeptState,
     ProjectSource,
     RouteInfo,
     WsInfo,
@@ -141,12 +142,16 @@ class RouteRow:
     guards: str
 
 
-def compile_files(project: Project, cache: Path | None = None) -> Compiled:
+def compile_files(
+    project: Project, cache: Path | None = None, kept: KeptState | None = None
+) -> Compiled:
     """Check and compile every file of a project.
 
     Args:
         project: The project.
         cache: Folder where the compiled program is kept for the next start, None to keep nothing.
+        kept: What this process keeps from one call to the next, see `compile_project`; only
+            without a cache.
 
     Raises:
         CompileError: With the diagnostics of all files, their names and paths included.
@@ -157,7 +162,7 @@ def compile_files(project: Project, cache: Path | None = None) -> Compiled:
         for file in project.files
     ]
     try:
-        program = _compile(sources, cache)
+        program = _compile(sources, cache, kept)
     except CompileError as error:
         raise CompileError([*faults, *error.diagnostics]) from None
     faults += _operand_faults(project, program)
@@ -168,9 +173,11 @@ def compile_files(project: Project, cache: Path | None = None) -> Compiled:
     return Compiled(project, program, by_path, enums)
 
 
-def _compile(sources: list[ProjectSource], cache: Path | None) -> CompiledProgram:
+def _compile(
+    sources: list[ProjectSource], cache: Path | None, kept: KeptState | None
+) -> CompiledProgram:
     if cache is None:
-        return compile_project(sources, builtins=specs(), guards=BUILTIN_GUARDS)
+        return compile_project(sources, builtins=specs(), guards=BUILTIN_GUARDS, kept=kept)
     return compile_cached(sources, builtins=specs(), guards=BUILTIN_GUARDS, folder=cache)
 
 
