@@ -105,6 +105,9 @@ class EventTransport:
 
     # --- what the HTTP connection tells ----------------------------------------
 
+    def received(self, data: bytes) -> None:
+        """Whatever a client of a stream sends is dropped."""
+
     def writable(self) -> None:
         """The client has caught up."""
         self._hub.writable(self._connection)

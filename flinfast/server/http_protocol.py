@@ -31,6 +31,7 @@ from flinfast.server.upgrade import PendingUpgrade
 if TYPE_CHECKING:
     from flinfast.native.hub import Stream
     from flinfast.runtime.event_stream import EventStream
+    from flinfast.server.packed import PackedTransport
     from flinfast.server.site import Site
 
 PIPELINE_BYTES_MAX = 64 << 10  # bytes kept while a response is pending; then reading pauses
@@ -43,7 +44,7 @@ STALL_S = 30.0  # a peer that takes nothing of a response for so long is gone
 LINGER_S = 2.0  # how long input is read and dropped so that the peer can read its error
 HANDLER_GRACE_S = 5.0  # runtime ends a handler at handler_timeout_s; this is the net below it
 
-READING, HANDLING, STREAMING, UPGRADING, LINGERING, CLOSED, EVENTS = range(7)
+READING, HANDLING, STREAMING, UPGRADING, LINGERING, CLOSED, HOSTING = range(7)
 
 
 class HttpConnection(asyncio.Protocol):
@@ -55,8 +56,8 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_events",
         "_file",
+        "_guest",
         "_is_advancing",
         "_is_blocked",
         "_is_half_closed",
@@ -84,7 +85,7 @@ class HttpConnection(asyncio.Protocol):
         self._started = 0.0
         self._repeated: RepeatedRequest | None = None
         self._file: OpenFile | None = None
-        self._events: EventTransport | None = None
+        self._guest: EventTransport | PackedTransport | None = None
         self._is_advancing = False
         self._is_blocked = False
         self._waits_for_reader = 0
@@ -111,6 +112,8 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer."""
         if self._state >= LINGERING:
+            if self._guest is not None:
+                self._guest.received(data)
             return
         buffer = self._reader.buffer
         repeated = self._repeated
@@ -146,8 +149,8 @@ class HttpConnection(asyncio.Protocol):
         if self._file is not None:
             self._file.close()
             self._file = None
-        if self._events is not None:
-            self._events.lost()
+        if self._guest is not None:
+            self._guest.lost()
 
     def pause_writing(self) -> None:
         """The peer reads too slowly: start no further response."""
@@ -159,8 +162,8 @@ class HttpConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The peer has caught up."""
         self._is_blocked = False
-        if self._events is not None:
-            self._events.writable()
+        if self._guest is not None:
+            self._guest.writable()
         elif self._state == STREAMING:
             self._pump()
         elif self._state == READING:
@@ -248,6 +251,22 @@ class HttpConnection(asyncio.Protocol):
         self._serial += 1
         self._reader.clear()
         self._site.connections.discard(self)
+        return tail
+
+    def host(self, guest: PackedTransport) -> bytes:
+        """Hand on what comes to a guest, which speaks with the hub and writes to the transport.
+
+        Returns:
+            Bytes received after the request.
+        """
+        tail = bytes(self._reader.buffer)
+        self._log(101, 0)
+        self._state = HOSTING
+        self._serial += 1
+        self._reader.clear()
+        self.deadline = math.inf
+        self._guest = guest
+        self._set_reading(True)
         return tail
 
     @property
@@ -425,15 +444,16 @@ class HttpConnection(asyncio.Protocol):
             self.transport.write(raw)
             self._finish(False)
             return
-        self._state = EVENTS
+        self._state = HOSTING
         self._request = None
         self._reader.clear()
         self.deadline = math.inf
         self._set_reading(True)  # to notice when the client goes
         endpoint, connection = stream.open()
         self.transport.write(raw + OPENING)
-        self._events = EventTransport(self.transport, site.hub, connection, site.call_soon)
-        site.hub.open_transport(connection, endpoint, self._events, response=b"")
+        guest = EventTransport(self.transport, site.hub, connection, site.call_soon)
+        self._guest = guest
+        site.hub.open_transport(connection, endpoint, guest, response=b"")
 
     def _opened(self, response: Response) -> tuple[Response, OpenFile | None]:
         """The response with its file opened; a handler's status other than 200 is kept."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from flinfast.native.handshake import accept_key
@@ -22,6 +22,7 @@ from flinfast.native.hub import Opening, Stream
 from flinfast.runtime.request import Request, has_token
 from flinfast.runtime.response import Response
 from flinfast.server.head import Head, RequestError
+from flinfast.server.packed import JSON_PROTOCOL, PROTOCOL, PackedTransport
 from flinfast.server.stream_adapter import StreamAdapter
 
 if TYPE_CHECKING:
@@ -220,6 +221,13 @@ class PendingUpgrade:
         """The program said no: an ordinary response, after which HTTP goes on."""
         self._connection.respond(self._serial, response)
 
+    def _chosen(self, upgrade: Upgrade) -> str:
+        """The program's subprotocol if it was offered, else the first offered one of ours."""
+        offered = self._handshake.protocols
+        if upgrade.protocol in offered:
+            return upgrade.protocol
+        return next((name for name in offered if name in (PROTOCOL, JSON_PROTOCOL)), "")
+
     def accept(self, upgrade: Upgrade) -> None:
         """Every guard has passed: open the connection."""
         connection, transport = self._connection, self._connection.transport
@@ -232,16 +240,19 @@ class PendingUpgrade:
             # A response to an earlier pipelined request has to leave before the 101 does.
             self._site.call_later(FLUSH_RETRY_S, lambda: self.accept(upgrade))
             return
-        protocol = upgrade.protocol if upgrade.protocol in self._handshake.protocols else ""
+        handshake, protocol = self._handshake, self._chosen(upgrade)
+        if protocol == PROTOCOL:
+            handshake = replace(handshake, deflate="")  # compressed frames cannot be converted
         try:
-            response = switching_response(
-                self._handshake, protocol=protocol, headers=upgrade.headers
-            )
+            response = switching_response(handshake, protocol=protocol, headers=upgrade.headers)
         except ValueError as error:
             self._site.log.error("an upgrade was not answered", reason=str(error))
             self.reject(self._site.error(500, "Internal Server Error"))
             return
-        answer = self._handshake.deflate
+        if protocol == PROTOCOL:
+            _open_packed(self._site, connection, upgrade, response)
+            return
+        answer = handshake.deflate
         opening = Opening(
             upgrade.context,
             upgrade.endpoint,
@@ -259,6 +270,25 @@ class PendingUpgrade:
             _open_stream(self._site, transport, opening)
         else:
             _open_transport(self._site, transport, opening)
+
+
+def _open_packed(site: Site, connection: HttpConnection, upgrade: Upgrade, response: bytes) -> None:
+    """Put a translator between the hub and the socket."""
+    transport = connection.transport
+    guest = PackedTransport(
+        transport, site.hub, upgrade.context, message_bytes_max=site.settings.ws.max_message
+    )
+    transport.write(response)
+    early = connection.host(guest)
+    site.hub.open_transport(
+        upgrade.context,
+        upgrade.endpoint,
+        guest,
+        response=b"",
+        protocol=PROTOCOL,
+    )
+    if early:
+        guest.received(early)
 
 
 def _open_stream(site: Site, stream: Stream, opening: Opening) -> None:

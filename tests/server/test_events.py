@@ -106,7 +106,7 @@ def test_what_a_client_missed_comes_first(site: Program) -> None:
     """Rows after Last-Event-ID, then what is broadcast; ids are those of the rows."""
     browser = site.client()
     for title in ("one", "two"):
-        assert browser.post("/news", {"title": title}).status == 200
+        assert browser.post("/news", {"title": title}).status == 204
     with opened(site, "/news", Last_Event_ID="1") as client:
         missed = client.read_until(b"\n\n")
         assert missed.startswith(b"id: 2\ndata: {")
