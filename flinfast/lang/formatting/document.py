@@ -227,12 +227,13 @@ class Printer:
                 room -= len(item)
             elif kind is Line:
                 if item.hard or not flat:
-                    return True
+                    return tail is None or not flat
                 room -= len(item.flat)
             elif kind is Concat:
                 stack += [(flat, part) for part in reversed(item.parts)]
             elif kind is Group:
-                stack.append((flat and not item.breaks and item is not tail, item.content))
+                is_flat = item is not tail if tail else flat and not item.breaks
+                stack.append((is_flat, item.content))
             elif kind is Inline:
                 at = item.text.find("\n")
                 if at >= 0:

@@ -19,6 +19,7 @@ from flinfast.lang.formatting.document import (
 )
 from flinfast.lang.formatting.spacing import is_apart, is_spaced
 from flinfast.lang.formatting.tree import Branch, Leaf, Part, split
+from flinfast.lang.vocabulary import CONTEXTUAL
 
 _BRACES: Final = frozenset({"LBRACE", "LDO"})
 # Brackets with a space inside when on one line.
@@ -35,6 +36,7 @@ _HUGGED: Final = frozenset(
     ]
 )
 _JOINING: Final = frozenset({"is", "then"})  # on a new line, these continue the one before
+_LEADING: Final = frozenset(CONTEXTUAL) | {"response"}  # these take what the next line starts with
 _CLOSERS: Final = frozenset({"RPAREN", "RBRACKET"})
 
 Item = tuple[list[Part], str]  # as `split` gives them
@@ -203,15 +205,26 @@ class Groups:
         takes_commas = kind != "" and kind not in _BRACES
         blanks = kind == "" or kind in _KEPT
         line = lines[0]
+        before: Leaf | None = None
         for (item, separator), gap, body in zip(items, gaps, bodies, strict=True):
-            if docs and takes_commas:
-                docs.append(",")
-            elif separator == ";" and item[0].first.text in _JOINING:
-                docs.append(";")
+            if before is not None:
+                line = lines[1]
+                if takes_commas:
+                    docs.append(",")
+                elif separator in (",", ";") and _is_read_on(before, item[0].first):
+                    docs.append(separator)
+                    line = lines[1] if lines[1].hard else Line()
             docs += new_line(gap, line, at_start=not docs, blanks=blanks)
             docs.append(body)
-            line = lines[1]
+            before = item[-1].last
         return docs
+
+
+def _is_read_on(before: Leaf, after: Leaf) -> bool:
+    """Whether a line end alone would not separate two statements: `route` `Ticket`, `x` `is`."""
+    if after.kind == "NAME" and after.text in _JOINING:
+        return True
+    return before.kind == "NAME" and before.text in _LEADING
 
 
 def tail_of(part: Part) -> Group | None:
