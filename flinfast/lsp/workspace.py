@@ -8,6 +8,7 @@ from typing import Final
 
 from flinfast.errors import CompileError, ConfigError
 from flinfast.lang.diagnostic import Diagnostic
+from flinfast.lang.program import KeptState
 from flinfast.lang.source import Source
 from flinfast.lsp.names import Parsed, ProjectNames
 from flinfast.runtime.loading import compile_files
@@ -60,6 +61,7 @@ class Workspace:
         self.documents: dict[Path, Document] = {}
         self._parsed: dict[Path, Parsed] = {}
         self._names: dict[Path, ProjectNames] = {}
+        self._compiled: dict[Path, KeptState] = {}  # touched by `check` only
 
     def put(self, path: Path, document: Document) -> None:
         """A document was opened or changed."""
@@ -114,7 +116,9 @@ class Workspace:
         return self._parsed.setdefault(root, {})
 
     def check(self, path: Path, documents: dict[Path, Document]) -> Checked:
-        """Compile the project of a file; safe to run in a thread of its own.
+        """Compile the project of a file; safe to run in a thread of its own, one at a time.
+
+        Files that did not change since the last check are not compiled again.
 
         Args:
             path: The file.
@@ -126,7 +130,8 @@ class Workspace:
         unsaved = {each: document.text for each, document in documents.items()}
         project = self._project(path, unsaved)
         try:
-            diagnostics = compile_files(project).program.diagnostics
+            kept = self._compiled.setdefault(self.root_of(path), {})
+            diagnostics = compile_files(project, kept=kept).program.diagnostics
         except CompileError as error:
             diagnostics = tuple(error.diagnostics)
         return Checked(project, diagnostics, {p: d.version for p, d in documents.items()})
