@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
-from flinfast.store.dialect import SQLITE
 from flinfast.store.predicate import (
     SHAPES,
     Bind,
@@ -75,15 +74,18 @@ class Template:
     def __init__(self, table: Table, tree: Tree) -> None:
         self._table = table
         self._conjuncts = tuple(_conjuncts(tree))
-        self._binds_all_text = table.dialect.name == SQLITE.name
+        self._can_bind = table.dialect.can_bind
         self._forms: dict[tuple[Any, ...], Compiled] = {}
         _check_fields(table, tree)
 
     def compile(self, params: Params) -> Compiled:
         """SQL for parameters of these kinds."""
         key = tuple([shape_of(value) for value in params])
-        if "text" in key and not self._binds_all_text:
-            key = tuple(map(self._shape, params, key))
+        if "text" in key:
+            for value in params:
+                if type(value) is str and not self._can_bind(value):
+                    key = tuple(map(self._shape, params, key))
+                    break
         form = self._forms.get(key)
         if form is None:
             if len(self._forms) >= FORMS_MAX:
@@ -92,7 +94,7 @@ class Template:
         return form
 
     def _shape(self, value: Value, shape: Any) -> Any:
-        unfit = shape == "text" and not self._table.dialect.can_bind(value)
+        unfit = shape == "text" and not self._can_bind(value)
         return "unfit" if unfit else shape
 
     def _compile(self, shapes: tuple[Any, ...]) -> Compiled:

@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from flinfast.store.schema import Table
 
 
+def is_valid(text: str) -> bool:
+    """Whether a text has a UTF-8 form: it holds no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Number(NamedTuple):
     """How a column is compared with a number.
 
@@ -123,7 +132,7 @@ class Dialect:
 
     def can_bind(self, text: str) -> bool:
         """Whether a text can be given to the engine; otherwise Python evaluates the condition."""
-        return True
+        return text.isascii() or is_valid(text)
 
     def number(self, op: str, *, is_integer: bool, shape: str) -> Number | None:
         """How a column of numbers is compared with a number; None: as it stands.

@@ -105,13 +105,7 @@ class PostgresDialect(Dialect):
 
     def can_bind(self, text: str) -> bool:
         """Text holds no U+0000 and no lone surrogate."""
-        if "\0" in text:
-            return False
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False
-        return True
+        return "\0" not in text and super().can_bind(text)
 
     def number(self, op: str, *, is_integer: bool, shape: str) -> Number | None:
         """A parameter takes the column's type, so the value must be exact in it."""
