@@ -15,7 +15,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from flinfast.native.handshake import accept_key
 from flinfast.native.hub import Opening, Stream
@@ -274,7 +274,7 @@ class PendingUpgrade:
 
 def _open_packed(site: Site, connection: HttpConnection, upgrade: Upgrade, response: bytes) -> None:
     """Put a translator between the hub and the socket."""
-    transport = connection.transport
+    transport = cast("asyncio.Transport", connection.transport)  # or a Stream, which is alike
     guest = PackedTransport(
         transport, site.hub, upgrade.context, message_bytes_max=site.settings.ws.max_message
     )
