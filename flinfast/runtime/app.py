@@ -11,15 +11,14 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from flinfast.errors import FlinError, RuntimeFault, StoreError
 from flinfast.lang.diagnostic import Diagnostic
-from flinfast.lang.program import Effects, EntityInfo
+from flinfast.lang.program import EntityInfo
 from flinfast.native.hub import Endpoint, Hub
-from flinfast.runtime.context import RequestContext, WsContext, WsSite
+from flinfast.runtime.context import RequestContext, WsContext
 from flinfast.runtime.cookie import parse_cookies
 from flinfast.runtime.database import open_store
 from flinfast.runtime.encode import encode_json
@@ -32,7 +31,6 @@ from flinfast.runtime.loading import (
     Compiled,
     Route,
     RouteRow,
-    WsEntry,
     build_router,
     compile_files,
 )
@@ -47,15 +45,12 @@ from flinfast.runtime.secret import load_secrets
 from flinfast.runtime.services import Log, Scheduler, Services, Timer
 from flinfast.runtime.session import CLOSE_CODE, CLOSE_REASON, SessionManager
 from flinfast.runtime.waiting import WaitingPool
+from flinfast.runtime.ws_service import WsService
 from flinfast.settings import Settings
 from flinfast.store.base import BaseStore
 from flinfast.store.presence import Presence
 
 SWEEP_S: Final = 1.0  # how soon connections of an expired session are closed
-EVENTS: Final = ("connect", "message", "close")
-CLOSE_GONE: Final = 1001  # RFC 6455 section 7.4.1: the endpoint goes away
-
-NO_EFFECTS: Final = Effects()
 
 
 class Match:
@@ -97,74 +92,6 @@ class Upgrade:
     headers: list[tuple[str, str]]
     protocol: str = ""
     renew: Callable[[str], WsContext] | None = None
-
-
-class _WsService:
-    """The `ws` block of one path while the program runs; it outlives reloads.
-
-    Attributes:
-        endpoint: What the hub knows of it.
-        site: What its connections share.
-    """
-
-    __slots__ = ("_app", "_effects", "endpoint", "site")
-
-    def __init__(self, app: App, route: Route, entry: WsEntry) -> None:
-        self._app = app
-        self._effects = entry.effects
-        self.site = WsSite(str(route.pattern), route.pattern.names, entry.keeps, app.find_record)
-        limits = app.settings.ws
-        self.endpoint = Endpoint(
-            path=str(route.pattern),
-            **self._handlers(entry),
-            runner=self._run,
-            report=app.runner.report,
-            implicit_room=entry.is_implicit,
-            message_bytes_max=limits.max_message,
-            queue_bytes_soft=limits.queue_soft,
-            queue_bytes_hard=limits.queue_hard,
-            stall_s=limits.stall_s,
-            deflate=limits.compression,
-            deflate_threshold=limits.compression_threshold,
-        )
-
-    def swap(self, route: Route, entry: WsEntry) -> None:
-        """Use the handlers of a reloaded program from the next event on."""
-        self._effects = entry.effects
-        self.site.keeps = entry.keeps
-        self.site.names = route.pattern.names
-        self.endpoint.swap(**self._handlers(entry), implicit_room=entry.is_implicit)
-
-    def retire(self) -> None:
-        """The block is gone: its connections stay open and nothing handles their messages."""
-        self._effects = {}
-        self.endpoint.swap(
-            on_connect=None,
-            on_message=None,
-            on_close=partial(self._app.closed, None),
-            direct=("close",),
-            implicit_room=False,
-        )
-
-    def _handlers(self, entry: WsEntry) -> dict[str, Any]:
-        direct = [
-            event for event in EVENTS if not _needs_runner(entry.effects.get(event, NO_EFFECTS))
-        ]
-        return {
-            "on_connect": partial(self._app.opened, entry.connect),
-            "on_message": entry.message,
-            "on_close": partial(self._app.closed, entry.close),
-            "direct": direct,
-        }
-
-    def _run(self, event: str, closure: Callable[..., object], args: tuple[object, ...]) -> bool:
-        effects = self._effects.get(event, NO_EFFECTS)
-        return self._app.runner.event(event, closure, args, effects)
-
-
-def _needs_runner(effects: Effects) -> bool:
-    """Whether the hub may not call a handler by itself."""
-    return effects.writes or effects.waits or effects.reads
 
 
 class App:
@@ -235,7 +162,7 @@ class App:
         )
         self.runner = Runner(self.services, self._pool)
         self.services.streams = EventStreams(self)
-        self._sites: dict[tuple[str, ...], _WsService] = {}
+        self._sites: dict[tuple[str, ...], WsService] = {}
         self._is_closed = False
         self.epoch = 0
         self.when_closed: Callable[[WsContext], None] | None = None
@@ -548,7 +475,7 @@ class App:
                 continue
             known = self._sites.get(shape)
             if known is None:
-                self._sites[shape] = _WsService(self, route, route.ws)
+                self._sites[shape] = WsService(self, route, route.ws)
             else:
                 known.swap(route, route.ws)
         for shape, service in self._sites.items():
