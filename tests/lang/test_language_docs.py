@@ -15,6 +15,7 @@ import pytest
 
 from flinfast.errors import CompileError
 from flinfast.lang import ast
+from flinfast.lang.diagnostic import render
 from flinfast.lang.modifier import MODIFIERS, canonical
 from flinfast.lang.parser import parse
 from flinfast.lang.program import compile_project
@@ -167,3 +168,65 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     text = (DOCS / "language" / "index.md").read_text(encoding="utf-8")
     names = {path.name for path in (DOCS / "language").glob("*.md")} - {"index.md"}
     assert {name for name in names if f"]({name})" not in text} == set()
+
+
+def test_the_tutorial_works_step_by_step(tmp_path: Path) -> None:
+    """Its files, written one after the other, do what the text between them says."""
+    steps = [example for example in EXAMPLES if example.page == "tutorial.md"]
+    assert [step.path for step in steps] == [
+        "app/api/menu.flin",
+        *["app/api/tea.flin"] * 3,
+        "app/api/login.flin",
+        "app/api/tea.flin",
+    ]
+    (tmp_path / "app" / "api").mkdir(parents=True)
+
+    def take(number: int) -> TestClient:
+        step = steps[number]
+        (tmp_path / step.path).write_text(step.text, encoding="utf-8")
+        return TestClient(tmp_path)
+
+    with take(0) as client:
+        assert client.get("/api/menu?q=n").json() == ["green", "mint"]
+    with take(1) as client, client.websocket("/api/tea") as a, client.websocket("/api/tea") as b:
+        assert a.receive_json()["hello"] != b.receive_json()["hello"]
+        a.send_json({"text": "hello"})
+        assert a.receive_json()["text"] == b.receive_json()["text"] == "hello"
+    with take(2) as client, client.websocket("/api/tea") as a:
+        a.send_json({"text": "kept"})
+        assert a.receive_json()["text"] == "kept"
+        a.send_json({})
+        assert a.is_silent()
+        assert [row["text"] for row in client.get("/api/tea").json()] == ["kept"]
+        assert any("text" in line.text for line in client.log if line.level != "info")
+    with take(3) as client, client.websocket("/api/tea") as a:
+        a.send_json({})
+        assert a.receive_json() == {"error": {"text": "is required"}}
+    take(4).close()
+    with take(5) as client:
+        assert client.get("/api/tea").status == 401
+        assert client.post("/api/login", json={"name": "Ada"}).json() == {"name": "Ada"}
+        with client.websocket("/api/tea") as a:
+            assert a.receive_json() == {"joined": "Ada"}
+            a.send_json({"text": "mine"})
+            assert a.receive_json()["author"] == "Ada"
+        rows = client.get("/api/tea").json()
+        assert [(row["author"], row["text"]) for row in rows] == [("Ada", "mine"), (None, "kept")]
+
+
+def test_the_tutorials_diagnostic_is_what_check_prints() -> None:
+    """The slip of step 6, in the file of step 5, rendered."""
+    page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    shown = re.search(r"^```text\n(error.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    step = [example for example in EXAMPLES if example.page == "tutorial.md"][-1]
+    before, _, after = step.text.rpartition("broadcast")
+    source = Source(step.path, f"{before}brodcast{after}".split("\n", 1)[1])
+    with pytest.raises(CompileError) as caught:
+        compile_project(
+            [(source, "route", ())],
+            builtins={key: entry.spec for key, entry in REGISTRY.items()},
+            guards=BUILTIN_GUARDS,
+        )
+    (error,) = [d for d in caught.value.diagnostics if d.severity == "error"]
+    assert render([error], color=False) == shown[1]
