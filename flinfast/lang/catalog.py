@@ -61,6 +61,9 @@ CATALOG: Final[dict[str, str]] = {
     "FL215": "unknown enum variant",
     "FL216": "name declared twice",
     "FL217": "field hides a name",
+    "FL218": "value of the wrong type",
+    "FL219": "comparison with one result",
+    "FL220": "query that reads every record",
     # --- routes and handlers
     "FL301": "two ws blocks in one file",
     "FL302": "two routes for one method",

@@ -11,6 +11,8 @@ from typing import Final
 from flinfast.errors import CompileError
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
+from flinfast.lang.check_queries import check_queries
+from flinfast.lang.check_types import check_types
 from flinfast.lang.declare import Declarations
 from flinfast.lang.diagnostic import Diagnostic
 from flinfast.lang.effects import EffectAnalysis
@@ -200,9 +202,11 @@ def compile_trees(
         except RecursionError:  # the parser limits depth, but not what a host leaves of the stack
             _too_deep(file.source, file.tree, report)
     check_needs(files, report)
+    readers = infer(files)
+    check_types(readers.values(), report)
     if report.has_errors:
         return None
-    readers = infer(files)
+    check_queries(readers.values(), report)
     effects = EffectAnalysis(readers.values())
     compiled: list[CompiledFile] = []
     for file in files:

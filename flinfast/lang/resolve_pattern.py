@@ -35,6 +35,7 @@ def match(self: Resolver, node: ast.Match) -> None:
     """Arms in order, each with names of its own."""
     self.visit(node.value)
     caught: ast.Pattern | None = None
+    taken: dict[tuple[type, object], Span] = {}
     for arm in node.arms:
         if caught is not None:
             self.warning(
@@ -43,10 +44,24 @@ def match(self: Resolver, node: ast.Match) -> None:
                 arm.span,
                 "an arm above takes every value",
             )
+        else:
+            _warn_taken(self, arm, taken)
         with self.block():
             _arm(self, arm)
         if caught is None:
             caught = next((p for p in arm.patterns if _takes_all(self, p)), None)
+
+
+def _warn_taken(self: Resolver, arm: ast.MatchArm, taken: dict[tuple[type, object], Span]) -> None:
+    """Warn about literals that an arm above takes already."""
+    for choice in arm.patterns:
+        if isinstance(choice, ast.LiteralPattern):
+            key = (type(choice.value), choice.value)
+            first = taken.setdefault(key, choice.span)
+            if first is not choice.span:
+                line = self.file.source.line_of(first.start)
+                message = "this pattern can never match"
+                self.warning("FL214", message, choice.span, f"line {line} takes this value")
 
 
 def _arm(self: Resolver, arm: ast.MatchArm) -> None:
