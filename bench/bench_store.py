@@ -1,14 +1,17 @@
 """The embedded store: point reads, queries and saves, beside the same statements on bare apsw.
 
-Run with `pytest bench/bench_store.py --benchmark`. Every figure is per handler: the ones named
-`_256` divide a loop turn of 256 handlers by 256. `bare` is the floor: the statements alone, without
-validation, records or acknowledgements.
+Run with `pytest bench/bench_store.py --benchmark`; `python -m bench.bench_store` prints ratios to
+plain apsw beside the standard library and SQLAlchemy (extra `bench`), all in one run. Every figure
+is per handler: the ones named `_256` divide a loop turn of 256 handlers by 256. `bare` is the
+floor: the statements alone, without validation, records or acknowledgements.
 """
 
 import os
+import sqlite3
+import statistics
 import tempfile
 import time
-from collections import deque
+from collections import defaultdict, deque
 from pathlib import Path
 
 import apsw
@@ -75,11 +78,7 @@ def bare():
         connection = apsw.Connection(f"{folder}/bare.db")
         connection.execute("PRAGMA journal_mode = wal; PRAGMA synchronous = normal")
         connection.wal_autocheckpoint(4000)  # as often as the store does it
-        connection.execute(
-            "CREATE TABLE Note (id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER, "
-            "message TEXT, read INTEGER, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, "
-            "deleted_at INTEGER, version INTEGER NOT NULL) STRICT"
-        )
+        connection.execute(CREATE)
         cursor = connection.cursor()
         cursor.execute("BEGIN")
         for number in range(ROWS):
@@ -89,6 +88,12 @@ def bare():
         connection.close()
 
 
+CREATE = (
+    "CREATE TABLE Note (id INTEGER PRIMARY KEY AUTOINCREMENT, user_id INTEGER, "
+    "message TEXT, read INTEGER, created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, "
+    "deleted_at INTEGER, version INTEGER NOT NULL) STRICT"
+)
+POINT = "SELECT * FROM Note WHERE id = ? AND deleted_at IS NULL"
 INSERT = (
     "INSERT INTO Note (user_id, message, read, created_at, updated_at, version) "
     "VALUES (?, ?, ?, ?, ?, 1)"
@@ -161,8 +166,7 @@ def test_update_256(benchmark, opened):
 
 
 def test_bare_point_read(benchmark, bare):
-    sql = "SELECT * FROM Note WHERE id = ? AND deleted_at IS NULL"
-    benchmark(lambda: bare.execute(sql, (77,)).fetchall())
+    benchmark(lambda: bare.execute(POINT, (77,)).fetchall())
     report(benchmark)
 
 
@@ -218,3 +222,174 @@ def test_empty_handler(benchmark, opened):
 
     benchmark(handler)
     report(benchmark)
+
+
+# --- beside other ways to SQLite, in one run ----------------------------------------
+
+
+class Apsw:
+    """The statements alone, with the same settings; a commit syncs."""
+
+    name = "apsw"
+
+    def __init__(self, folder):
+        self.connection = apsw.Connection(f"{folder}/apsw.db")
+        self.connection.execute("PRAGMA journal_mode = wal; PRAGMA synchronous = full")
+        self.connection.execute(CREATE)
+        self.run = self.connection.cursor().execute
+
+    def insert(self, count):
+        self.run("BEGIN IMMEDIATE")
+        for number in range(count):
+            self.run(INSERT, (number, "hello", 0, 1, 1))
+        self.run("COMMIT")
+
+    def read(self, id):
+        return self.run(POINT, (id,)).fetchall()
+
+    def close(self):
+        self.connection.close()
+
+
+class Sqlite3(Apsw):
+    """The standard library's module, on a file of its own."""
+
+    name = "sqlite3"
+
+    def __init__(self, folder):
+        self.connection = sqlite3.connect(f"{folder}/sqlite3.db", isolation_level=None)
+        self.connection.execute("PRAGMA journal_mode = wal")
+        self.connection.execute("PRAGMA synchronous = full")
+        self.connection.execute(CREATE)
+        self.run = self.connection.execute
+
+
+class SqlAlchemy:
+    """The ORM as it is used: a session per turn, an object per record, one flush."""
+
+    name = "SQLAlchemy"
+
+    def __init__(self, folder):
+        from sqlalchemy import create_engine, event
+        from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+        class Base(DeclarativeBase):
+            pass
+
+        class Note(Base):
+            __tablename__ = "Note"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            user_id: Mapped[int | None]
+            message: Mapped[str]
+            read: Mapped[bool]
+            created_at: Mapped[int]
+            updated_at: Mapped[int]
+            deleted_at: Mapped[int | None]
+            version: Mapped[int]
+
+        self.note, self.session = Note, Session
+        self.engine = create_engine(f"sqlite:///{folder}/alchemy.db")
+
+        @event.listens_for(self.engine, "connect")
+        def configure(connection, _record):
+            connection.execute("PRAGMA journal_mode = wal")
+            connection.execute("PRAGMA synchronous = full")
+
+        Base.metadata.create_all(self.engine)
+
+    def insert(self, count):
+        with self.session(self.engine) as session:
+            for number in range(count):
+                note = self.note(user_id=number, message="hello", read=False)
+                note.created_at = note.updated_at = note.version = 1
+                session.add(note)
+            session.commit()
+
+    def read(self, id):
+        with self.session(self.engine) as session:
+            return session.get(self.note, id)
+
+    def close(self):
+        self.engine.dispose()
+
+
+class Ours:
+    """A handler per record: validation, records, acknowledgements after the sync."""
+
+    name = "flinfast"
+
+    def __init__(self, folder):
+        self.store, self.note, self.loop = make_store(Path(folder) / "flin", "full", rows=0)
+
+    def insert(self, count):
+        save_turn(self.store, self.note, self.loop, count)
+
+    def read(self, id):
+        self.store.begin(writes=False)
+        found = self.note.find(id)
+        self.store.commit()
+        return found
+
+    def close(self):
+        self.loop.drain()
+        self.store.close()
+
+
+PEERS = (Apsw, Sqlite3, SqlAlchemy, Ours)
+ROUNDS = 15
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_peers_insert_256_synced(benchmark, tmp_path, peer):
+    if peer is SqlAlchemy:
+        pytest.importorskip("sqlalchemy")
+    opened = peer(tmp_path)
+    benchmark(opened.insert, TURN)
+    report(benchmark, TURN)
+    opened.close()
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_peers_point_read(benchmark, tmp_path, peer):
+    if peer is SqlAlchemy:
+        pytest.importorskip("sqlalchemy")
+    opened = peer(tmp_path)
+    opened.insert(1000)
+    benchmark(opened.read, 77)
+    report(benchmark)
+    opened.close()
+
+
+def best_of(rounds):
+    """Medians by peer of figures that were taken in turns."""
+    return {name: statistics.median(figures) for name, figures in rounds.items()}
+
+
+def main():
+    """Print ratios to plain apsw: every peer in turns, so that load on the machine hits all."""
+    inserts, reads = defaultdict(list), defaultdict(list)
+    with tempfile.TemporaryDirectory(dir=os.environ.get("FLINFAST_BENCH_DIR")) as folder:
+        peers = [peer(folder) for peer in PEERS]
+        for peer in peers:
+            peer.insert(4 * TURN)
+        for _ in range(ROUNDS):
+            for peer in peers:
+                began = time.perf_counter()
+                peer.insert(TURN)
+                inserts[peer.name].append((time.perf_counter() - began) / TURN * 1e6)
+                began = time.perf_counter()
+                for id in range(1, 1001):
+                    peer.read(id)
+                reads[peer.name].append((time.perf_counter() - began) / 1000 * 1e6)
+        for peer in peers:
+            peer.close()
+    print(f"load average {os.getloadavg()[0]:.1f}; {ROUNDS} rounds in turns, medians")
+    print(f"{'':12} {'insert, us':>12} {'of apsw':>8} {'read, us':>10} {'x apsw':>8}")
+    insert, read = best_of(inserts), best_of(reads)
+    for name in insert:
+        rate, cost = insert["apsw"] / insert[name], read[name] / read["apsw"]
+        print(f"{name:12} {insert[name]:12.2f} {rate:8.0%} {read[name]:10.2f} {cost:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -88,6 +88,9 @@ Decode = Callable[[Any], Value]
 
 
 def _encode_text(value: Value) -> Stored:
+    is_plain = type(value) is str and value.isascii() and "\0" not in value
+    if is_plain and len(value) <= CELL_SIZE_MAX:  # the common case, with little ado
+        return value
     if not isinstance(value, str):
         raise FieldFault("must be text")
     if len(value) > CELL_SIZE_MAX:
@@ -104,6 +107,8 @@ def _encode_text(value: Value) -> Stored:
 
 
 def _encode_int(value: Value) -> Stored:
+    if type(value) is int and INT_MIN <= value <= INT_MAX:
+        return value
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):

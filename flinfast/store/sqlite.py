@@ -199,18 +199,24 @@ class Database:
         self._scan_started = -1.0
         try:
             self._run(sql, values)
-        except apsw.ConstraintError as error:
-            if _extended(error) in _UNIQUE:
-                raise UniqueViolation(str(error).rpartition(".")[2]) from None
-            raise self._failure(error) from error
         except apsw.Error as error:
-            raise self._failure(error) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: apsw.Error) -> Exception:
+        """What a statement that gives no rows raises instead of an error of SQLite's."""
+        if isinstance(error, apsw.ConstraintError) and _extended(error) in _UNIQUE:
+            return UniqueViolation(str(error).rpartition(".")[2])
+        return self._failure(error)
 
     # --- records ----------------------------------------
 
     def insert(self, table: Table, values: Sequence[Any]) -> int:
         """Insert a record; its id. Raises as execute()."""
-        self.execute(table.insert_sql, values)
+        self._scan_started = -1.0
+        try:
+            self._run(table.insert_sql, values)
+        except apsw.Error as error:
+            raise self._refusal(error) from error
         return self.last_id()
 
     def replace(self, table: Table, old: Row, cells: Sequence[Any], now: int, data: bytes) -> bool:

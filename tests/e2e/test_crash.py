@@ -11,13 +11,16 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPException
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 from tests.e2e.conftest import Client, Server
 
 MakeServer = Callable[..., Server]
+# What a client meets when its server is killed, at whatever moment.
+GONE = (OSError, EOFError, HTTPException, WebSocketException)
 ROUNDS = int(os.environ.get("FLINFAST_CRASH_ROUNDS", "12"))
 PROGRAM = """
 entity Note { text: text @required @unique }
@@ -59,7 +62,7 @@ class Writer(threading.Thread):
         self.tally = 0  # the highest that anybody was told
 
     def run(self) -> None:
-        with suppress(OSError, ConnectionClosed, EOFError, TimeoutError):
+        with suppress(*GONE):
             if self.over_ws:
                 self._over_ws()
             else:
@@ -96,7 +99,7 @@ class Bystander(threading.Thread):
         self.tally = 0
 
     def run(self) -> None:
-        with suppress(OSError, ConnectionClosed, EOFError, TimeoutError):
+        with suppress(*GONE):
             while True:
                 message = self.socket.receive()
                 self.told.append(message["told"])
