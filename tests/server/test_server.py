@@ -390,7 +390,7 @@ def test_each_answer_has_an_access_line(start: Start) -> None:
 def test_each_connection_that_ends_has_a_line(start: Start) -> None:
     """Path, close code and how long it was open; not when access lines are off."""
     running = start(log_format="pretty")
-    gone = SimpleNamespace(path="/ws", close_code=1001, opened_ms=0)
+    gone = SimpleNamespace(path="/ws", close_code=1001, opened_ms=0, messages_in=3, messages_out=5)
     assert running.app.when_closed is not None
     running.loop.call_soon_threadsafe(running.app.when_closed, gone)
     running.wait_for(lambda: " WS /ws 1001 " in running.log_text())
