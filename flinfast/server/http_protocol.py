@@ -453,7 +453,11 @@ class HttpConnection(asyncio.Protocol):
         self.transport.write(raw + OPENING)
         guest = EventTransport(self.transport, site.hub, connection, site.call_soon)
         self._guest = guest
-        site.hub.open_transport(connection, endpoint, guest, response=b"")
+        try:
+            site.hub.open_transport(connection, endpoint, guest, response=b"")
+        except Exception:
+            self.transport.abort()  # nothing else would ever end it
+            raise
 
     def _opened(self, response: Response) -> tuple[Response, OpenFile | None]:
         """The response with its file opened; a handler's status other than 200 is kept."""

@@ -280,13 +280,13 @@ def _open_packed(site: Site, connection: HttpConnection, upgrade: Upgrade, respo
     )
     transport.write(response)
     early = connection.host(guest)
-    site.hub.open_transport(
-        upgrade.context,
-        upgrade.endpoint,
-        guest,
-        response=b"",
-        protocol=PROTOCOL,
-    )
+    try:
+        site.hub.open_transport(
+            upgrade.context, upgrade.endpoint, guest, response=b"", protocol=PROTOCOL
+        )
+    except Exception:
+        transport.abort()  # nothing else would ever end it
+        raise
     if early:
         guest.received(early)
 

@@ -52,9 +52,13 @@ FILES = {
 }
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    with Program(tmp_path_factory.mktemp("events"), FILES, log_access="off") as program:
+@pytest.fixture(scope="module", params=["auto", "adapter"])
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
+    with Program(
+        tmp_path_factory.mktemp("events"), FILES, log_access="off", server_data_plane=request.param
+    ) as program:
         yield program
 
 

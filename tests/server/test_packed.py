@@ -41,10 +41,16 @@ FILES = {
 OFFER = {"Sec_WebSocket_Protocol": "flin.msgpack"}
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+@pytest.fixture(scope="module", params=["auto", "adapter"])
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Program]:
     with Program(
-        tmp_path_factory.mktemp("packed"), FILES, log_access="off", ws_compression="on"
+        tmp_path_factory.mktemp("packed"),
+        FILES,
+        log_access="off",
+        ws_compression="on",
+        server_data_plane=request.param,
     ) as program:
         yield program
 
