@@ -370,11 +370,16 @@ class App:
 
     def find_record(self, entity: str, id: int) -> Any:
         """A live record, None when it or its entity is gone."""
+        store = self.services.store
         try:
-            handle = self.services.store.handle(entity)
+            handle = store.handle(entity)
         except KeyError:
             return None
-        return handle.find(id)
+        found = handle.find(id)
+        if store.pending and not store.group.in_handler:
+            # A handler that nobody expected to read: it may tell others what it saw, at once.
+            store.flush()
+        return found
 
     # --- life ----------------------------------------
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flinfast.lang.program import EntityInfo, FieldInfo, TypeInfo
-from flinfast.runtime.check import checks_of
+from flinfast.runtime.check import TRANSFORMS, checks_of
 from flinfast.store.schema import EntitySpec, FieldSpec
 
 _SIMPLE = frozenset(
@@ -65,7 +65,8 @@ def _field_spec(
         index="index" in flags,
         hidden="hidden" in flags,
         default=default,
-        checks=checks_of(field, transforms=False),
+        checks=checks_of(field, transforms=True),
+        transforms=tuple(TRANSFORMS[name] for name, _ in field.modifiers if name in TRANSFORMS),
         variants=enums.get(field.type.name, ()) if kind == "enum" else (),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import msgpack
@@ -232,6 +233,8 @@ _ENCODE: Final[dict[str, Encode]] = {
 
 def encoder(field: FieldSpec) -> Encode:
     """Function from a value that is not none to the cell of this field; raises FieldFault."""
+    if field.transforms:
+        return _transformed(field, encoder(replace(field, transforms=())))
     if field.type == "ref":
         return lambda value: reference_id(value, field.target)
     if field.type == "list" and field.target:
@@ -239,6 +242,18 @@ def encoder(field: FieldSpec) -> Encode:
     if field.type == "enum":
         return lambda value: _encode_enum(value, field.variants)
     return _ENCODE[field.type]
+
+
+def _transformed(field: FieldSpec, encode: Encode) -> Encode:
+    def change(value: Value) -> Stored:
+        if isinstance(value, str):
+            for transform in field.transforms:
+                value = transform(value)
+            if value == "" and field.required:
+                raise FieldFault("is required")
+        return encode(value)
+
+    return change
 
 
 def _encode_references(value: Value, target: str) -> Stored:

@@ -78,6 +78,7 @@ class FieldSpec:
         default: Makes a fresh default value per construction, or None.
         checks: Validators; each returns an error text or None and is not asked about none.
         variants: Names of an `enum`'s variants.
+        transforms: Change a text before it is checked and stored, such as `@trim`.
     """
 
     name: str
@@ -90,6 +91,7 @@ class FieldSpec:
     default: Callable[[], Value] | None = None
     checks: tuple[Callable[[Value], str | None], ...] = ()
     variants: tuple[str, ...] = ()
+    transforms: tuple[Callable[[str], str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
