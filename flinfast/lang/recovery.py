@@ -215,7 +215,9 @@ class Recovery(Driver):
             expected -= {"TYPE_NAME", "LPAREN", "LBRACKET"}
         if expected <= set(SPELLING) and len(expected) <= _NAMED_MAX:
             wanted = " or ".join(sorted({SPELLING[kind] for kind in expected}))
-            return "FL101", f"expected {wanted}{after}", label, ""
+            is_short = opener == "LMAP" and previous is not None and expected == {"COLON"}
+            help = f"write `{previous.value}: {previous.value}`" if is_short else ""
+            return "FL101", f"expected {wanted}{after}", label, help
         label = "the statement should end before this" if "SEP" in expected else ""
         if token.type in _ALONE:
             return "FL101", f"unexpected {found}", _ALONE[token.type], ""
