@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -89,8 +90,7 @@ def command(path: Path, **options: Any) -> None:
         if value is not None
     }
     config = settings.load(root, environ=os.environ, flags=flags)
-    _check_workers(config)
-    _serve(path, root, config, began)
+    serve_project(path, root, config, began)
 
 
 def _check_workers(config: settings.Config) -> None:
@@ -103,7 +103,29 @@ def _check_workers(config: settings.Config) -> None:
         )
 
 
-def _serve(path: Path, root: Path, config: settings.Config, began: float) -> None:
+def serve_project(
+    path: Path,
+    root: Path,
+    config: settings.Config,
+    began: float,
+    *,
+    when_started: Callable[[Server, Application], None] | None = None,
+) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        path: As given on the command line.
+        root: Project root.
+        config: All settings.
+        began: `time.perf_counter()` when the command began.
+        when_started: Called when it listens and the banner stands.
+
+    Raises:
+        CompileError: The program has faults.
+        ConfigError: It cannot listen as configured.
+        StoreError: The database cannot be used.
+    """
+    _check_workers(config)
     from flinfast.runtime.app import App
     from flinfast.server.log import Log
     from flinfast.server.server import run
@@ -121,6 +143,8 @@ def _serve(path: Path, root: Path, config: settings.Config, began: float) -> Non
         for note in config.notes:
             log.warn(note, code="FL906")
         _show_banner(server, app, root, config, time.perf_counter() - began)
+        if when_started is not None:
+            when_started(server, app)
 
     run(config, root, load, log, started)
     log.info("stopped")
@@ -137,7 +161,7 @@ def _show_banner(
     if config.settings.store.database:
         data = f"PostgreSQL {urlsplit(config.settings.store.database).hostname or 'local'}"
     lines = [
-        f"flinfast {__version__} {dot} {loop} {dot} SQLite {data} {dot} "
+        f"flinfast {__version__} {dot} {loop} {dot} {data} {dot} "
         f"{config.settings.mode} {dot} ready in {took_s * 1000:.0f} ms",
         "",
     ]
