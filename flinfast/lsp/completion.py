@@ -68,7 +68,12 @@ _STATEMENTS: Final = (
     "destroy",
 )
 _VALUES: Final = ("if", "match", "true", "false", "none", "not", "save", "fn")
-_ROUTE_TOP: Final = ("guard", "validate", "response")
+# First word of a block's statement -> keywords that mean something in it only.
+_BLOCK_WORDS: Final = {
+    "route": ("guard", "validate", "response"),
+    "middleware": ("response",),
+    "test": ("expect",),
+}
 _EVENTS: Final = {
     "connect": "connect {\n\t$0\n}",
     "message": "message(data) {\n\t$0\n}",
@@ -264,8 +269,8 @@ class _Completer:
             yield from (_keyword(word, rank=3) for word in _TOP)
         elif self.place.is_line_start:
             yield from (_keyword(word) for word in _STATEMENTS)
-            if self.place.inner is not None and self.place.inner.head in ("route", "middleware"):
-                yield from (_keyword(word, rank=4) for word in _ROUTE_TOP)
+            head = self.place.inner.head if self.place.inner is not None else ""
+            yield from (_keyword(word, rank=4) for word in _BLOCK_WORDS.get(head, ()))
         else:
             yield from (_keyword(word, rank=7) for word in _VALUES)
         if asked is None:

@@ -304,6 +304,11 @@ _FILES: Final[dict[str, str]] = {
     "log.log_error": 'route GET {\n    log_error("mail server is away")\n    { ok: true }\n}',
     "log.log_info": 'ws {\n    on close { log_info("left: {session.userName}") }\n}',
     "log.log_warn": 'route GET {\n    log_warn("slow", { ms: 120 })\n    { ok: true }\n}',
+    "validate.validate": (
+        "ws {\n    on message(data) {\n"
+        '        checked = validate(data, { text: "text @required @maxLength(500)" })\n'
+        '        if checked.ok { broadcast("room:tea", checked.data) }\n    }\n}'
+    ),
     "process.sleep": "route GET {\n    sleep(2.seconds)\n    { ok: true }\n}",
 }
 

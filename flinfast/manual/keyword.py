@@ -272,8 +272,16 @@ _DECLARATIONS: Final[dict[str, _Row]] = {
     "test": (
         'test "name" { ... }',
         "Declares a test of the program.",
-        'fn double(n) { n * 2 }\n\ntest "doubles" { double(2) == 4 }',
+        'fn double(n) { n * 2 }\n\ntest "doubles" { expect double(2) == 4 }',
         "",
+    ),
+    "expect": (
+        "expect condition, text",
+        "Ends a test when the condition is falsy; the text says what it was about, and may be left "
+        "out.",
+        'fn double(n) { n * 2 }\n\ntest "doubles" {\n'
+        '    expect double(2) == 4\n    expect double(0) == 0, "nothing stays nothing"\n}',
+        "assert",
     ),
     "try": ("try", "A reserved word without a meaning: a failing handler leaves no trace, and its "
             "caller gets an error.", "", ""),

@@ -142,7 +142,7 @@ _QUERIES: Final[dict[str, tuple[str, str, str, str]]] = {
         "Note.history(params.id)",
     ),
 }  # fmt: skip
-_ENTITY: Final = "entity Note { text: text owner_id: int done: bool }"
+_ENTITY: Final = "entity Note { text: text owner_id: int @index done: bool }"
 
 _GUARDS: Final[dict[str, tuple[str, str, str]]] = {
     "auth": (

@@ -180,11 +180,11 @@ def test_docs_without_a_name_lists_every_name(capsys: pytest.CaptureFixture[str]
 
 def test_docs_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     """For tools."""
-    code, out, _ = run(capsys, "broadcast", "--json")
+    code, out, _ = run(capsys, "upper", "--json")
     assert code == 0
     (entry,) = json.loads(out)
-    assert entry["name"] == "broadcast"
-    assert entry["signatures"] == ["broadcast(room, data) -> int"]
+    assert entry["name"] == "upper"
+    assert entry["signatures"] == ["upper(text: text) -> text"]
 
 
 def test_docs_of_an_unknown_name_suggests_one(capsys: pytest.CaptureFixture[str]) -> None:
