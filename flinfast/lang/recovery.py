@@ -215,7 +215,8 @@ class Recovery(Driver):
             expected -= {"TYPE_NAME", "LPAREN", "LBRACKET"}
         if expected <= set(SPELLING) and len(expected) <= _NAMED_MAX:
             wanted = " or ".join(sorted({SPELLING[kind] for kind in expected}))
-            is_short = opener == "LMAP" and previous is not None and expected == {"COLON"}
+            ends = token.type in ("RBRACE", "SEP") and opener == "LMAP"
+            is_short = ends and previous is not None and expected == {"COLON"}
             help = f"write `{previous.value}: {previous.value}`" if is_short else ""
             return "FL101", f"expected {wanted}{after}", label, help
         label = "the statement should end before this" if "SEP" in expected else ""
