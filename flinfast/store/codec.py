@@ -91,7 +91,7 @@ Decode = Callable[[Any], Value]
 def _encode_text(value: Value) -> Stored:
     is_plain = type(value) is str and value.isascii() and "\0" not in value
     if is_plain and len(value) <= CELL_SIZE_MAX:  # the common case, with little ado
-        return value
+        return str(value)
     if not isinstance(value, str):
         raise FieldFault("must be text")
     if len(value) > CELL_SIZE_MAX:

@@ -567,3 +567,27 @@ def test_history_of_unsaved_is_empty(store: Store) -> None:
     record = store.handle("Note").construct({})
     assert record.flin_get("history") == []
     assert record.version_at(-1) is None
+
+
+def test_transforms_change_what_is_saved(tmp_path: Path, loop: FakeLoop) -> None:
+    """`@trim @lowercase`: the record and the row hold the changed text, which checks see."""
+    field = FieldSpec(
+        "email",
+        "text",
+        required=True,
+        unique=True,
+        checks=(lambda value: None if value == value.strip() else "has blanks",),
+        transforms=(str.strip, str.lower),
+    )
+    store = open_store(tmp_path, loop, entities=[EntitySpec("Member", (field,))])
+    with store.transaction():
+        member = make(store, "Member", email="  Ann@Example.ORG ")
+        assert member.flin_get("email") == "ann@example.org"
+        with pytest.raises(UniqueFault):
+            make(store, "Member", email="ANN@example.org")
+        with pytest.raises(ValidationFault, match="email is required"):
+            make(store, "Member", email="   ")
+        with pytest.raises(ValidationFault, match="must be text"):
+            make(store, "Member", email=7)
+    assert store.handle("Member").flin_get("first").flin_get("email") == "ann@example.org"
+    store.close()
