@@ -31,7 +31,7 @@ _NUMBER: Final = re.compile(
     r"0[xX][0-9a-fA-F]+(?:_[0-9a-fA-F]+)*"
     r"|[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]+)?"
 )
-_LABEL: Final = re.compile(r"'([^\W\d]\w*)(?!['\w])")
+_LABEL: Final = re.compile(r"'([^\W\d]\w*)(?!['\w\\])")
 _GAP: Final = r"(?:\s|/\*(?s:.)*?\*/|//[^\n]*\n)*"  # between two tokens
 _LABELLED_LOOP: Final = re.compile(rf"'[^\W\d]\w*{_GAP}:{_GAP}(?:for|while)\b")
 _SINGLE_QUOTED: Final = re.compile(r"'((?:[^'\\\n\x00-\x08\x0b-\x1f]|\\(?:u\{[^}'\n]*\}|[^\n]))*)'")
@@ -80,6 +80,7 @@ class _Reader:
         self.source = source
         self.diagnostics: list[Diagnostic] = []
         self.read: list[Any] = []  # the tokens so far
+        self.labels: set[str] = set()  # names of loops so far
         self.modes: list[tuple[str, int, int]] = []  # open texts: quote, offset, outer brace depth
         self.depth = 0  # open braces since the innermost interpolation began
 
@@ -144,13 +145,21 @@ class _Reader:
         return value
 
     def is_label(self, index: int) -> bool:
-        """Whether `'name` here is a label: before a loop that starts a statement, after a jump."""
+        """Whether `'name` here is a label: before a loop that starts a statement, after a jump.
+
+        After a jump, what could be a text as well is a label when a loop before has that name.
+        """
         before = self.read[-1] if self.read else None
         if _LABELLED_LOOP.match(self.text, index):
             if before is None or before.type in _STEPS:
                 return True
             return self.text[before.end - 1] not in _BEFORE_VALUE or self._ends_alias()
-        return before is not None and before.type in _JUMPS
+        if before is None or before.type not in _JUMPS:
+            return False
+        name = _LABEL.match(self.text, index)
+        return (name is not None and name[1] in self.labels) or not _SINGLE_QUOTED.match(
+            self.text, index
+        )
 
     def _ends_alias(self) -> bool:
         """Whether the last token ends the line of a `type Id = int?`."""
@@ -415,6 +424,7 @@ class FlinLexer(_Reader, Lexer):
         label = _LABEL.match(text, t.index)
         if label and self.is_label(t.index):
             t.type, t.value = "LABEL", label[1]
+            self.labels.add(label[1])
             t.end = self.index = label.end()
             return t
         t.type = "TEXT"

@@ -98,11 +98,12 @@ class Builder(Chains):
         """A type; its signs stand close."""
         return self.close(branch.parts)
 
-    def alias(self, branch: Branch) -> Doc:
-        """`type Name<T> = type`."""
-        at = next(index for index, part in enumerate(branch.parts) if part.kind == "ASSIGN")
+    def generic(self, branch: Branch) -> Doc:
+        """`type Name<T> = type`, `enum Name<T> { }`."""
+        at = next((i for i, part in enumerate(branch.parts) if part.kind == "GT"), 1) + 1
         word, *name = branch.parts[:at]
-        return Concat([self.doc(word), " ", self.close(name), " ", self.join(branch.parts[at:])])
+        rest = self.join(branch.parts[at:])
+        return Concat([self.doc(word), " ", self.close(name), " ", rest])
 
     def unary(self, branch: Branch) -> Doc:
         """A sign and its operand."""
@@ -128,7 +129,8 @@ _RULES: Final[dict[str, Callable[[Builder, Branch], Doc]]] = {
     "MatchArm": Builder.arm,
     "Field": Builder.field,
     "TypeRef": Builder.type,
-    "TypeAlias": Builder.alias,
+    "TypeAlias": Builder.generic,
+    "EnumDecl": Builder.generic,
     "Unary": Builder.unary,
     "LiteralPattern": Builder.unary,
 }
