@@ -347,6 +347,10 @@ class FlinParser(Recovery, CachedParser):
     def declaration(self, p: Any) -> ast.Item:
         return ast.GuardDefinition(at(p), p.NAME, of(p, 1), p.parameters, p.block)
 
+    @_("GUARD_DEFINITION NAME block")
+    def declaration(self, p: Any) -> ast.Item:
+        return ast.GuardDefinition(at(p), p.NAME, of(p, 1), (), p.block)
+
     @_("MIDDLEWARE block")
     def declaration(self, p: Any) -> ast.Item:
         return ast.Middleware(at(p), p.block)

@@ -209,7 +209,7 @@ _DECLARATIONS: Final[dict[str, _Row]] = {
         "guard_definition name(parameters) { ... }",
         "Defines a guard. A value of `false`, or an answer such as `error(403, text)`, refuses; "
         "everything else lets the request pass. In `guards/` every file can use it.",
-        "guard_definition premium() {\n"
+        "guard_definition premium {\n"
         '    if session.plan != "premium" { return error(403, "Premium only") }\n}\n\n'
         "guard premium\n\nroute GET { { ok: true } }",
         "",

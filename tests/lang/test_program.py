@@ -82,6 +82,13 @@ def test_guard_closure_gives_its_arguments() -> None:
     ]
 
 
+def test_guard_definition_without_parameters_needs_no_parentheses() -> None:
+    """As FLIN reference 4.1 has it."""
+    for text in ("guard_definition premium { none }", "guard_definition premium() { none }"):
+        (definition,) = info_of(text).guard_definitions
+        assert definition.name == "premium"
+
+
 def test_guard_definition_takes_context_and_arguments() -> None:
     """It gives its answer, or none when it passes."""
     info = info_of('guard_definition level(n, title = "Level") { none }')
