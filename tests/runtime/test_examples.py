@@ -1,4 +1,4 @@
-"""The four programs of the introduction do what its text says."""
+"""The programs in examples/ do what they are for."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -167,3 +167,35 @@ def test_documents_are_edited_together(load: Load) -> None:
         again.receive_json()
         assert again.receive_json() == {"type": "init", "content": "HelloHello", "version": 3}
     assert ada.app.hub.room_count == 0
+
+
+def test_poll_shows_results_as_they_come(load: Load) -> None:
+    """One vote for each visitor, who may change it; everybody who looks sees the count."""
+    ada = load("poll")
+    bob = ada.another()
+    bad = ada.post("/api/polls", json={"question": "T", "options": ["yes"]})
+    assert (bad.status, sorted(bad.json()["fields"])) == (400, ["options", "question"])
+    poll = ada.post("/api/polls", json={"question": "Tea?", "options": ["yes", "no"]})
+    assert (poll.status, poll.json()["id"]) == (201, 1)
+    with bob.websocket("/api/polls/1") as socket:
+        assert [row["votes"] for row in socket.receive_json()["results"]] == [0, 0]
+        for client, choice, votes in ((ada, 0, [1, 0]), (bob, 1, [1, 1]), (ada, 1, [0, 2])):
+            answer = client.post("/api/polls/1", json={"choice": choice})
+            assert [row["votes"] for row in answer.json()["results"]] == votes
+            assert socket.receive_json() == answer.json()
+    assert ada.post("/api/polls/1", json={"choice": 2}).status == 400
+    assert ada.post("/api/polls/9", json={"choice": 0}).status == 404
+    assert ada.get("/api/polls/x").status == 404
+    with ada.websocket("/api/polls/9") as socket:
+        assert socket.receive_close().code == 4404
+
+
+def test_poll_closes(tmp_path: Path) -> None:
+    """A vote after the end is refused; the results stay."""
+    now = [1_800_000_000_000]
+    poll = {"question": "Tea?", "options": ["yes", "no"], "minutes": 1}
+    with TestClient(EXAMPLES / "poll", data=tmp_path, clock_ms=lambda: now[0]) as client:
+        assert client.post("/api/polls", json=poll).status == 201
+        now[0] += 60_001
+        assert client.post("/api/polls/1", json={"choice": 0}).status == 410
+        assert client.get("/api/polls/1").json()["open"] is False
