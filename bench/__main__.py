@@ -33,6 +33,7 @@ from bench.scenarios import SCENARIOS, Scenario
 HERE = Path(__file__).resolve().parent
 BASELINE = HERE / "baseline.json"
 README = HERE / "README.md"
+BUSY = "other work was running: rates and their ratios say little, CPU per operation holds"
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
@@ -129,12 +130,15 @@ class Run:
 
 def _conditions(options: argparse.Namespace, load_before: float) -> dict[str, object]:
     load_now = os.getloadavg()[0]
+    # Before the run the machine should have been idle; afterwards the run itself is in the average.
+    busy = {"note": BUSY} if load_before > 1 else {}
     return {
         "taken": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} "
         f"{platform.release().split('-')[0]}, Python {platform.python_version()}",
         "load average": f"{load_before:.1f} before, {load_now:.1f} after",
         "rounds": f"{options.rounds} of {options.seconds:g} s",
+        **busy,
     }
 
 

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
+from bench.contenders import CONTENDERS
 from bench.scenarios import SCENARIOS, Bar, Scenario, figure
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 OURS = "flinfast"
+COLUMNS = {name: index for index, name in enumerate(CONTENDERS)}
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def bars(rows: Sequence[Row]) -> str:
 
 def _matrix(rows: Sequence[Row], key: str, caption: str, digits: int = 2) -> list[str]:
     scenarios = [name for name in SCENARIOS if any(r.scenario == name for r in rows)]
-    contenders = list(dict.fromkeys(row.contender for row in rows))
+    present = {row.contender for row in rows}
+    contenders = sorted(present, key=lambda name: (COLUMNS.get(name, len(COLUMNS)), name))
     found = {(row.scenario, row.contender): row for row in rows}
     lines = [
         caption,
@@ -155,7 +158,8 @@ def _matrix(rows: Sequence[Row], key: str, caption: str, digits: int = 2) -> lis
             value = float(getattr(row, key)) if row else 0.0
             cells.append("fault" if wrong else _number(value, digits))
         if any(cell not in ("", "fault") for cell in cells):
-            lines.append(f"| {SCENARIOS[name].title} | {' | '.join(cells)} |")
+            unit = f" ({SCENARIOS[name].unit})" if key == "figure" else ""
+            lines.append(f"| {SCENARIOS[name].title}{unit} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
@@ -170,7 +174,7 @@ def figures(about: dict[str, object], rows: Sequence[Row]) -> str:
     lines = [*said, "", "### What flinfast reaches", "", bars(rows), "### All servers", ""]
     lines += _matrix(rows, "ratio", "Main figure over the ceiling's, same round:")
     lines += _matrix(rows, "cpu_us", "Server CPU per operation, microseconds:")
-    lines += _matrix(rows, "figure", "Main figure (unit: see the tables of a run):", 0)
+    lines += _matrix(rows, "figure", "Main figure:", 0)
     if wrong:
         lines += ["Without figures:", "", *wrong, ""]
     return "\n".join(lines)
