@@ -8,6 +8,11 @@ import httptools
 
 from flinfast.server.head import Head, RequestError, check_head, interpret
 
+# Heads that are kept with their meaning: clients of one kind ask alike, so a crowd of them sends
+# few different heads. Each is kept once, and the oldest goes when a new one comes.
+KEPT_COUNT_MAX = 512
+KEPT_BYTES_MAX = 2 << 10
+
 # Most field names are one of these, so lower-casing and decoding is a lookup.
 # fmt: off
 _COMMON_NAMES: Final = (
@@ -37,6 +42,7 @@ class HeadReader:
         self._target = b""
         self._is_complete = False
         self._parser: httptools.HttpRequestParser | None = None
+        self._kept: dict[bytes, Head] = {}
 
     def read(self, raw: bytes) -> Head:
         """The meaning of a head that ends with its empty line.
@@ -44,6 +50,18 @@ class HeadReader:
         Raises:
             RequestError: It breaks a rule.
         """
+        kept = self._kept
+        head = kept.get(raw)
+        if head is not None:
+            return head
+        head = self._parse(raw)
+        if len(raw) <= KEPT_BYTES_MAX and not head.is_websocket:  # each of those has its own key
+            if len(kept) >= KEPT_COUNT_MAX:
+                del kept[next(iter(kept))]
+            kept[raw] = head
+        return head
+
+    def _parse(self, raw: bytes) -> Head:
         check_head(raw, header_count_max=self._header_count_max)
         self._headers = []
         self._is_complete = False

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from flinfast.server import head_reader as head_reader_module
 from flinfast.server.body import FRAMING_BYTES_MIN, OVERHEAD_BYTES_MAX, ChunkedBody
 from flinfast.server.head import Head, RequestError
 from flinfast.server.head_reader import HeadReader
@@ -209,3 +210,28 @@ def test_tiny_chunk_limit_is_proportional() -> None:
     assert limits_of_chunks(0, most - 1) == 0
     assert limits_of_chunks(0, most) == 0
     assert limits_of_chunks(0, most + 1) == 400
+
+
+def test_heads_are_kept_for_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal heads are parsed once; what is kept is bounded; faults and upgrades are not kept."""
+    monkeypatch.setattr(head_reader_module, "KEPT_COUNT_MAX", 3)
+    reader = HeadReader(header_count_max=100)
+
+    def head(path: str, *lines: str) -> bytes:
+        return "\r\n".join([f"GET {path} HTTP/1.1", "Host: a", *lines, "", ""]).encode()
+
+    first = reader.read(head("/1"))
+    assert reader.read(head("/1")) is first
+    for number in range(2, 5):
+        reader.read(head(f"/{number}"))
+    assert reader.read(head("/1")) is not first
+    again = reader.read(head("/4"))
+    assert again is reader.read(head("/4"))
+    for bad in (b"GET / HTTP/1.1\r\n\r\n", b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n"):
+        for _ in range(2):
+            with pytest.raises(RequestError):
+                reader.read(bad)
+    upgrade = head("/ws", "Upgrade: websocket", "Connection: Upgrade")
+    assert reader.read(upgrade) is not reader.read(upgrade)
+    large = head("/large", "X: " + "y" * head_reader_module.KEPT_BYTES_MAX)
+    assert reader.read(large) is not reader.read(large)
