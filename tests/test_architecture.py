@@ -35,6 +35,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "httptools": ("server/head_reader.py",),
     "sly": ("lang/lexer.py", "lang/parser.py", "lang/tables.py"),
     "apsw": ("store/",),
+    "asyncpg": ("store/postgres/",),
     "greenlet": ("runtime/handler.py", "runtime/waiting.py"),
     "click": ("cli/",),
     "pygls": ("lsp/",),
