@@ -143,6 +143,8 @@ CLAUSES = [
     "3.9 validator",
     "3.9 unique",
     "3.9 no trace",
+    "3.9 ws handlers",
+    "3.9 middleware",
     "3.9 reserved words",
     "4.1 block value",
     "4.1 save as expression",

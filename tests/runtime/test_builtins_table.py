@@ -149,3 +149,33 @@ def test_too_many_arguments_are_a_fault(key: str, services: Services) -> None:
     with pytest.raises(RuntimeFault, match=f"cannot call `{variant.name}") as caught:
         call_checked(variant.name, function, passed, {})
     assert caught.value.code == "FL509"
+
+
+# Every function and method that section 13 of the reference names, and those of sections 8 to 12.
+OF_THE_REFERENCE = """
+len length count size upper lower trim contains includes starts_with ends_with split slice
+substring substr replace replace_all join capitalize title is_numeric is_email index_of
+remove_prefix remove_suffix pad_start pad_end reverse repeat lines words chars is_empty is_alpha
+char_at to_int to_number to_float to_text to_bool type
+push pop shift unshift insert_at remove_at splice map filter where reduce flat_map find some any
+every all sum min max avg sort list_reverse flatten zip zip_with concat rest first last unique
+group_by chunk union intersection difference symmetric_difference range
+keys values entries from_entries has_key get set delete_key pick omit clone merge
+now today yesterday tomorrow seconds minutes hours days weeks months years format year month day
+hour minute second weekday timestamp parse_time ago from_now
+abs floor ceil round clamp pow sqrt random random_int
+json_stringify to_json parse_json json_parse generate_uuid uuid server_uptime env print type_of
+sleep apply_patch log_info log_debug log_warn log_error
+hash_password verify_password argon2_hash argon2_verify bcrypt_hash bcrypt_verify create_token
+verify_token refresh_token jwt_encode jwt_decode csrf_token csrf_verify secure_random encrypt
+decrypt sha256 md5 hmac base64_encode base64_decode totp_secret totp_verify otp_generate
+http_get http_post http_put http_patch http_delete http_request
+error redirect set_cookie delete_cookie save_file save_binary delete_file read_file file_exists
+validate next rate_limit ws_join ws_leave ws_send broadcast broadcast_all ws_close ws_rooms
+ws_clients ws_count broadcast_others
+"""
+
+
+def test_every_function_of_the_reference_is_there() -> None:
+    """Programs written for the reference find what it promises."""
+    assert sorted(set(OF_THE_REFERENCE.split()) - set(REGISTRY)) == []
