@@ -140,8 +140,10 @@ def _output(path: Path | None) -> Iterator[IO[str]]:
         out = open(1, "w", encoding="utf-8", newline="", closefd=False)  # noqa: SIM115
         try:
             yield out
-        finally:
             out.flush()
+        except BrokenPipeError:  # `| head`: whoever reads has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise click.exceptions.Exit(0) from None
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

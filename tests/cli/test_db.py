@@ -308,6 +308,22 @@ def test_json_export_and_import(seeded: Runner, tmp_path: Path) -> None:
     assert seeded.rows("SELECT COUNT(*) FROM Note") == [(3,)]
 
 
+def test_export_into_a_closed_pipe(seeded: Runner) -> None:
+    """`| head` ends it quietly."""
+    note = 'for n in 0..3000 { save Note { title: "a long title that fills the pipe" } }'
+    (seeded.root / "many.flin").write_text(note)
+    seeded.ok("seed", seeded.root / "many.flin", seeded.root)
+    command = [sys.executable, "-m", "flinfast", "db", "export", str(seeded.root)]
+    export = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert export.stdout is not None
+    assert export.stderr is not None
+    assert export.stdout.readline() == b"[\n"
+    export.stdout.close()
+    assert export.stderr.read() == b""
+    export.stderr.close()
+    assert export.wait(60) == 0
+
+
 def test_csv_export_and_import(seeded: Runner, tmp_path: Path) -> None:
     """A folder with a file per entity, read back into an empty project."""
     folder = tmp_path / "out"

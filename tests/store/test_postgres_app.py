@@ -141,3 +141,56 @@ def test_settings_that_name_no_database(program: Open) -> None:
     with pytest.raises(StoreError, match=r"the database 127.0.0.1/x cannot be reached") as caught:
         program(database="postgres://me:hush@127.0.0.1:1/x")
     assert "hush" not in str(caught.value)
+
+
+def at_once(client: TestClient, count: int) -> list[int]:
+    """Statuses of as many increments, all begun before any is answered."""
+    answers: list[Any] = []
+    for _ in range(count):
+        request = client._make("POST", "/count/a", {}, b"", "127.0.0.1")
+        match = client.app.match(request.path)
+        assert match is not None
+        client.app.handle(match, request, answers.append)
+    client._program.run_until(lambda: len(answers) == count, 60.0, "the increments")
+    return [answer.status for answer in answers]
+
+
+def test_handlers_that_meet_a_conflict_run_again(program: Open) -> None:
+    """Increments of one record at once: each that was acknowledged is there, most are."""
+    client = program()
+    client.post("/make", json={"name": "a", "twin": "b"})
+    statuses = at_once(client, 12)
+    assert set(statuses) <= {200, 409}
+    done = statuses.count(200)
+    assert done >= 6
+    assert client.get("/count/a").json() == {"n": done, "versions": done + 1}
+
+
+def test_more_handlers_than_connections(program: Open) -> None:
+    """They wait for a connection; none is lost and all connections come back."""
+    client = program(connections=2)
+    client.post("/make", json={"name": "a", "twin": "b"})
+    statuses = at_once(client, 20)
+    assert set(statuses) <= {200, 409}
+    assert client.get("/count/a").json()["n"] == statuses.count(200)
+    pool = client.app.services.store.database._pool
+    assert pool.get_idle_size() == pool.get_size()
+
+
+def test_a_statement_beyond_the_handler_time_is_given_up(program: Open, postgres_url: str) -> None:
+    """A lock that somebody else holds: 503 in time, and the program goes on."""
+    import asyncio
+
+    import asyncpg
+
+    client = program()
+    client.post("/make", json={"name": "a", "twin": "b"})
+    client.app._pool._timeout_s = 0.5
+    with asyncio.Runner() as runner:
+        other = runner.run(asyncpg.connect(postgres_url))
+        runner.run(other.execute("BEGIN"))
+        runner.run(other.execute('LOCK TABLE "Counter" IN ACCESS EXCLUSIVE MODE'))
+        assert client.post("/count/a").status == 503
+        runner.run(other.execute("ROLLBACK"))
+        runner.run(other.close())
+    assert client.post("/count/a").json() == {"n": 1}
