@@ -88,10 +88,22 @@ def _declarations() -> list[dict[str, Any]]:
     ]
 
 
+def _keywords() -> list[dict[str, Any]]:
+    """Words that mean the same wherever they stand, but after a `.`."""
+    others = {*CONSTANTS, *DECLARATIONS, *OPERATORS, *RECORDS}
+    control = set(HARD_KEYWORDS.values()) - others
+    return [
+        _match(rf"{ALONE}{_words(*CONSTANTS)}{END}", "constant.language"),
+        _match(rf"{ALONE}{_words(*OPERATORS)}{END}", "keyword.operator.word"),
+        _match(rf"{ALONE}{_words(*RECORDS)}{END}", "keyword.other.record"),
+        _match(rf"{ALONE}{_words(*DECLARATIONS)}{END}", "keyword.declaration"),
+        _match(rf"{ALONE}{_words(*control)}{END}", "keyword.control"),
+        _match(rf"{ALONE}(?:then)(?=\s)(?!\s*[=.(])", "keyword.control"),
+        _match(rf"{ALONE}is(?=\s+[A-Za-z])", "keyword.operator.word"),
+    ]
+
+
 def _grammar_rules() -> dict[str, Any]:
-    control = set(HARD_KEYWORDS.values()) - {
-        *CONSTANTS, *DECLARATIONS, *OPERATORS, *RECORDS,
-    }  # fmt: skip
     builtins = _any(name for name in REGISTRY if not name.startswith("_"))
     return {
         "comments": {
@@ -128,17 +140,7 @@ def _grammar_rules() -> dict[str, Any]:
             "",
             "support.type",
         ),
-        "words": {
-            "patterns": [
-                _match(rf"{ALONE}{_words(*CONSTANTS)}{END}", "constant.language"),
-                _match(rf"{ALONE}{_words(*OPERATORS)}{END}", "keyword.operator.word"),
-                _match(rf"{ALONE}{_words(*RECORDS)}{END}", "keyword.other.record"),
-                _match(rf"{ALONE}{_words(*DECLARATIONS)}{END}", "keyword.declaration"),
-                _match(rf"{ALONE}{_words(*control)}{END}", "keyword.control"),
-                _match(rf"{ALONE}(?:then)(?=\s)(?!\s*[=.(])", "keyword.control"),
-                _match(rf"{ALONE}is(?=\s+[A-Za-z])", "keyword.operator.word"),
-            ]
-        },
+        "words": {"patterns": _keywords()},
         "calls": {
             "patterns": [
                 _match(rf"{ALONE}{builtins}(?=\s*\()", "support.function"),

@@ -39,4 +39,6 @@ def command(stdio: bool, log_level: str) -> None:
             "the language server needs pygls, which is not installed",
             hint="run `pip install 'flinfast[lsp]'` in the environment of this command",
         ) from None
+    if sys.stdin.isatty():
+        click.echo("waiting for an editor on standard input; docs/howto/editors.md", err=True)
     FlinServer().run()
