@@ -43,6 +43,8 @@ class Gap:
         inline: Comments that the token follows on the same line.
         breaks_line: Whether a line ends in the gap.
         blank: Whether a blank line stands right before the token (and its inline comments).
+        column: Where the first trailing comment starts on its line, 0-based.
+        room: How many characters of white space stand before it.
     """
 
     trailing: tuple[Comment, ...] = ()
@@ -50,6 +52,8 @@ class Gap:
     inline: tuple[Comment, ...] = ()
     breaks_line: bool = False
     blank: bool = False
+    column: int = 0
+    room: int = 0
 
     @property
     def comments(self) -> tuple[Comment, ...]:

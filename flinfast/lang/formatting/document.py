@@ -7,10 +7,11 @@ otherwise ends a line at each of its own places. Knows nothing of FLIN.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 INDENT: Final = 4  # columns per level
 COMMENT_GAP: Final = "    "  # between code and the comment after it
+_ALIGNED_GAP: Final = 2  # columns that may be left of it in comments that stand below each other
 
 
 class Line:
@@ -84,14 +85,18 @@ class Suffix:
 
     Attributes:
         forced: Whether the line ends here, as far as the groups around it are concerned.
+        column: Where it stood on its line, 0-based.
+        room: How much white space stood before it.
     """
 
-    __slots__ = ("breaks", "takes_line", "text")
+    __slots__ = ("breaks", "column", "room", "takes_line", "text")
 
-    def __init__(self, text: str, *, forced: bool) -> None:
+    def __init__(self, text: str, *, forced: bool, column: int = 0, room: int = 0) -> None:
         self.text = text
         self.takes_line = text.startswith("//")
         self.breaks = forced
+        self.column = column
+        self.room = room
 
 
 class Inline:
@@ -112,6 +117,22 @@ def breaks(doc: Doc) -> bool:
     return not isinstance(doc, str) and doc.breaks
 
 
+class _Place(NamedTuple):
+    """Where a comment follows code.
+
+    Attributes:
+        index: Of the space before it, among the pieces of the output.
+        line: Its line.
+        width: Columns of the code before it.
+        suffix: The comment.
+    """
+
+    index: int
+    line: int
+    width: int
+    suffix: Suffix
+
+
 class Printer:
     """Lays one document out.
 
@@ -125,6 +146,8 @@ class Printer:
         self._out: list[str] = []
         self._column = 0
         self._suffixes: list[Suffix] = []
+        self._line_number = 0
+        self._places: list[_Place] = []
 
     def run(self, doc: Doc) -> str:
         """The text."""
@@ -139,6 +162,7 @@ class Printer:
             else:
                 self._expand(item, indent, flat, stack)
         self._flush(0)
+        _align(self._places, self._out)
         return "".join(self._out)
 
     def _expand(self, item: Any, indent: int, flat: bool, stack: list[Any]) -> None:
@@ -174,7 +198,11 @@ class Printer:
     def _write(self, text: str) -> None:
         self._out.append(text)
         at = text.rfind("\n")
-        self._column = self._column + len(text) if at < 0 else len(text) - at - 1
+        if at < 0:
+            self._column += len(text)
+        else:
+            self._column = len(text) - at - 1
+            self._line_number += text.count("\n")
 
     def _line(self, line: Line, indent: int, flat: bool) -> None:
         if flat and not line.hard:
@@ -183,14 +211,17 @@ class Printer:
         self._flush(indent)
         self._end_line()
         self._out.append("\n" * (1 + line.blank) + " " * indent)
+        self._line_number += 1 + line.blank
         self._column = indent
 
     def _end_line(self) -> None:
         """No line ends in spaces; the text of a program never does either."""
         out = self._out
         while out:
-            out[-1] = out[-1].rstrip(" ")
-            if out[-1]:
+            text = out[-1].rstrip(" ")
+            self._column -= len(out[-1]) - len(text)
+            out[-1] = text
+            if text:
                 break
             out.pop()
 
@@ -200,7 +231,14 @@ class Printer:
         separator = COMMENT_GAP
         for suffix in pending:
             self._end_line()
-            self._out.append(separator + suffix.text)
+            if separator == COMMENT_GAP:
+                self._places.append(_Place(len(self._out), self._line_number, self._column, suffix))
+                self._out.append(separator)
+            else:
+                self._out.append(separator)
+                self._line_number += separator.count("\n")
+            self._out.append(suffix.text)
+            self._line_number += suffix.text.count("\n")
             separator = "\n" + " " * indent if suffix.takes_line else " "
 
     def _fits(self, doc: Doc, indent: int, rest: list[Any], tail: Group | None = None) -> bool:
@@ -242,3 +280,23 @@ class Printer:
             elif kind is not Suffix:
                 stack.append((flat, item.content))
         return False
+
+
+def _align(places: list[_Place], out: list[str]) -> None:
+    """Keep comments below each other that were so: on neighbouring lines, at one column."""
+    start = 0
+    for end in range(1, len(places) + 1):
+        if end < len(places):
+            before, place = places[end - 1], places[end]
+            if place.line == before.line + 1 and place.suffix.column == before.suffix.column:
+                continue
+        run = places[start:end]
+        start = end
+        least = _ALIGNED_GAP if len(run) > 1 else len(COMMENT_GAP)
+        width = max(place.width for place in run)
+        column = width + len(COMMENT_GAP)
+        if run[0].suffix.column - width >= least and (len(run) > 1 or run[0].suffix.room >= least):
+            column = run[0].suffix.column
+        for place in run:
+            if place.suffix.column:
+                out[place.index] = " " * (column - place.width)

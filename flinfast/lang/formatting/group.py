@@ -53,14 +53,16 @@ def take_gap(part: Part) -> Gap:
 def gap_around(operator: Leaf, operand: Part) -> Gap:
     """What stands before an operator and after it, for a line that ends before it."""
     first, second = take_gap(operator), take_gap(operand)
+    place = first if first.trailing else second
     breaks_line = first.breaks_line or second.breaks_line
-    if not second.trailing and not second.own:
-        return Gap(first.trailing, first.own, (), breaks_line)
-    operator.gap = NO_GAP
-    if first.own:
-        own = first.own + first.inline + second.trailing + second.own
-        return Gap(first.trailing, own, (), breaks_line)
-    return Gap(first.trailing + first.inline + second.trailing, second.own, (), breaks_line)
+    trailing, own = first.trailing, first.own
+    if second.trailing or second.own:
+        operator.gap = NO_GAP
+        if own:
+            own += first.inline + second.trailing + second.own
+        else:
+            trailing, own = trailing + first.inline + second.trailing, second.own
+    return Gap(trailing, own, (), breaks_line, column=place.column, room=place.room)
 
 
 def new_line(gap: Gap, line: Line, *, at_start: bool = False, blanks: bool = False) -> list[Doc]:
@@ -76,7 +78,10 @@ def new_line(gap: Gap, line: Line, *, at_start: bool = False, blanks: bool = Fal
         if blanks and gap.blank and not at_start:
             return [Line(line.flat, hard=line.hard, blank=True)]
         return [line]
-    docs: list[Doc] = [Suffix(comment.text, forced=True) for comment in gap.trailing]
+    docs: list[Doc] = [
+        Suffix(comment.text, forced=True, column=gap.column, room=gap.room)
+        for comment in gap.trailing
+    ]
     for comment in gap.own:
         blank = blanks and comment.blank_before and not at_start
         docs += [Line(hard=True, blank=blank), comment.text]

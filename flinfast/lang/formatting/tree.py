@@ -8,7 +8,7 @@ branches in source order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 from flinfast.lang import ast
@@ -149,7 +149,7 @@ class _Reader:
                 self._token(token, kind)
             index += 1
             self._close_nodes()
-        gap = read_gap(self._edge() + self._text[self._previous_end :] + "\n")
+        gap = self._gap(self._text[self._previous_end :] + "\n")
         self._root.parts.append(Leaf(END, "", gap))
         return self._root
 
@@ -164,17 +164,27 @@ class _Reader:
             self._stack.pop()
 
     def _leaf(self, kind: str, start: int, end: int) -> None:
-        gap = read_gap(self._edge() + self._text[self._previous_end : start])
+        gap = self._gap(self._text[self._previous_end : start])
         branch = self._stack[-1]
         word = self._text[start:end]
         if kind == "NOT_IN" and "/" in word:
             between = read_gap(word[len("not") : -len("in")])
-            gap = Gap(gap.trailing + between.comments, gap.own, gap.inline, gap.breaks_line)
+            gap = replace(gap, trailing=gap.trailing + between.comments)
         branch.parts.append(Leaf(kind, _spelling(kind, word, branch), gap))
         self._previous_end = end
 
-    def _edge(self) -> str:
-        return "" if self._previous_end else "\n"  # a file starts where a line does
+    def _gap(self, between: str) -> Gap:
+        """What stands after the last token."""
+        if not self._previous_end:
+            return read_gap("\n" + between)  # a file starts where a line does
+        gap = read_gap(between)
+        if not gap.trailing:
+            return gap
+        before = between[: between.index("/")]
+        start = self._previous_end + len(before)
+        column = start - self._text.rfind("\n", 0, start) - 1
+        room = len(before) - len(before.rstrip(" \t"))
+        return replace(gap, column=column, room=room)
 
     def _open_nodes(self, start: int) -> None:
         """Open the nodes that start at a token; those inside texts were passed over."""
