@@ -31,6 +31,9 @@ def types(session: nox.Session) -> None:
     """Static types."""
     session.install("-e", ".[test,lint]")
     session.run("mypy")
+    modules = ["flinfast.native.hub", "flinfast.native.frame", "flinfast.native.mask"]
+    allowed = ["--allowlist", "tests/native/stubtest.txt", "--ignore-unused-allowlist"]
+    session.run("python", "-m", "mypy.stubtest", *allowed, *modules)
 
 
 @nox.session

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, final, type_check_only
 
+from typing_extensions import disjoint_base
+
 @final
 class Message:
     """One received message, decoded when it is looked at.
@@ -32,6 +34,7 @@ class Message:
     def is_text(self) -> bool:
         """Whether it came as text (RFC 6455 opcode 1)."""
 
+@disjoint_base
 class Connection:
     """One WebSocket connection as FLIN handlers see it; `runtime.context.WsContext` extends it.
 
@@ -102,6 +105,7 @@ class FaultReporter(Protocol):
 
     def __call__(self, event: str, connection: Connection, error: BaseException) -> None: ...
 
+@disjoint_base
 class Endpoint:
     """What the connections of one `ws` block share: handlers, limits, implicit membership.
 
