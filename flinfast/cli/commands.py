@@ -14,6 +14,7 @@ from flinfast.cli.usage import example
 # Name -> (module under flinfast.cli, one line for `flinfast --help`).
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Serve a project: HTTP routes, WebSockets and static files."),
+    "dev": ("dev", "Serve a project while you work on it: what you save is live."),
     "check": ("check", "Report every fault in a project's source without running it."),
     "fmt": ("fmt", "Rewrite FLIN source in the one style."),
     "routes": ("routes", "List routes with their files and guards."),

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from flinfast.runtime.app import Upgrade
     from flinfast.runtime.context import WsContext
     from flinfast.runtime.runner import Straight
+    from flinfast.server.live import LivePages
 
+SCRIPT_PATH: Final = "/_flin/live.js"
+SOCKET_PATH: Final = "/_flin/live"
 SWEEP_INTERVAL_S = 1.0  # resolution of all HTTP deadlines; shorter ones sharpen it
 SWEEP_INTERVAL_MIN_S = 0.02
 ALL_METHODS: Final = ", ".join(sorted(METHODS))
@@ -112,6 +115,7 @@ class Site:
     Attributes:
         connections: Every HTTP connection that is open.
         now: Coarse monotonic time, seconds; moved on by sweep().
+        live: Pages that follow the source; only under `flinfast dev`.
         is_draining: Whether responses close their connection and readiness is gone.
     """
 
@@ -132,6 +136,7 @@ class Site:
         self.log = log
         self.connections: set[HttpConnection] = set()
         self.is_draining = False
+        self.live: LivePages | None = None
         self.heads = ResponseHeads(settings.security, is_tls=is_tls)
         self.head_reader = HeadReader(header_count_max=settings.server.header_count_max)
         self.call_soon = loop.call_soon
@@ -172,8 +177,10 @@ class Site:
     def dispatch(self, head: Head, request: Request, respond: Respond) -> None:
         """Answer one request."""
         path = request.path
+        live = self.live
         if path.startswith(PREFIX):
-            respond(self.probes.respond(request))
+            is_script = live is not None and path == SCRIPT_PATH and head.method == "GET"
+            respond(live.script() if live and is_script else self.probes.respond(request))
             return
         if head.method == "OPTIONS":
             if path == "*":
@@ -194,7 +201,7 @@ class Site:
             return
         found = self._files.serve(head, path)
         if found is not None:
-            respond(*found)
+            respond(*(found if live is None else live.with_script_in_file(*found)))
         else:
             respond(app.not_found(request))
 
@@ -209,6 +216,9 @@ class Site:
         app = self.app
         if self.is_draining:
             reject(app.error_response(503, "Service Unavailable", request))
+            return
+        if self.live is not None and request.path == SOCKET_PATH:
+            self.live.upgrade(request, accept, reject)
             return
         try:
             match = app.match(request.path)
@@ -273,6 +283,8 @@ class Site:
 
     def fitted(self, head: Head, response: Response) -> Response:
         """A program's response in the form that this client wants: not modified, or compressed."""
+        if self.live is not None:
+            response = self.live.with_script(response)
         if "if-none-match" in head.fields and is_fresh(head, response):
             return Response(304, response.headers)
         if self.compresses(len(response.body)):

@@ -56,6 +56,7 @@ class Server:
         self.environment = environment
         self.arguments = arguments
         self.port = 0
+        self.command = "serve"
         self.process: subprocess.Popen[bytes] | None = None
         self._output = bytearray()
         self._reader = threading.Thread()
@@ -73,7 +74,7 @@ class Server:
     def start(self, port: int = 0) -> "Server":
         """Start the process and wait until it listens; `port` 0 picks a free one."""
         self.port = port or free_port()
-        command = [sys.executable, "-m", "flinfast", "serve", str(self.root)]
+        command = [sys.executable, "-m", "flinfast", self.command, str(self.root)]
         self.process = subprocess.Popen(
             [*command, "--port", str(self.port), *self.arguments],
             stdout=subprocess.PIPE,
@@ -234,6 +235,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         files: dict[str, str] | None = None,
         environment: dict[str, str] | None = None,
         arguments: tuple[str, ...] = (),
+        start: bool = True,
     ) -> Server:
         root = tmp_path / f"project{len(servers)}"
         if example:
@@ -245,7 +247,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             path.write_text(text)
         server = Server(root, environment or {}, arguments)
         servers.append(server)
-        return server.start()
+        return server.start() if start else server
 
     yield make
     for server in servers:

@@ -1,0 +1,225 @@
+"""`flinfast dev`: serve, and follow the source.
+
+A saved file is live at once: handlers are swapped under open connections, pages load again. While a
+file has faults the last good program serves on, and the faults stand in the terminal and over the
+page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from flinfast.cli.report import show_error
+from flinfast.cli.serve import FLAGS, serve_project
+from flinfast.cli.usage import example
+from flinfast.cli.watch import Look, look_at, wait_for_change
+from flinfast.errors import CompileError, FlinError
+from flinfast.server import config as settings
+
+if TYPE_CHECKING:
+    from flinfast.runtime.app import App
+    from flinfast.server.live import LivePages
+    from flinfast.server.server import Server
+    from flinfast.server.site import Application
+
+STYLE_SUFFIX: Final = ".css"
+PUBLIC_FOLDER: Final = "public"
+# Events of one save come within a few milliseconds; more waiting would be felt.
+DEBOUNCE_MS: Final = 20
+STEP_MS: Final = 5
+
+
+@click.command(
+    "dev",
+    epilog=example("flinfast dev", "flinfast dev chat --port 8000"),
+)
+@click.argument("path", type=click.Path(path_type=Path), default=".")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 3000]")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warn", "error"]), help="Least level logged."
+)
+def command(path: Path, **options: Any) -> None:
+    """Serve the project at PATH while you work on it.
+
+    What you save is live at once, with connections kept; pages in browsers load again. While a
+    file has faults the last good program serves on. Errors show source lines, so this is not for
+    the public: use `flinfast serve` there.
+    """
+    from flinfast.runtime.project import find_root
+
+    root, single = find_root(path)
+    flags = {
+        FLAGS[name]: settings.Flag("--" + name.replace("_", "-"), value)
+        for name, value in options.items()
+        if value is not None
+    }
+    environ = {"FLIN_ENV": "dev", **os.environ}
+    while True:
+        began = time.perf_counter()
+        before = look_at(root, single, assets=PUBLIC_FOLDER)
+        try:
+            config = settings.load(root, environ=environ, flags=flags)
+            follower = _Follower(root, before)
+            serve_project(path, root, config, began, when_started=follower.start)
+        except CompileError as error:
+            show_error(error)
+        else:
+            follower.stop()
+            return
+        click.echo("\nwaiting for a change ...", err=True)
+        wait_for_change(root, single, assets=PUBLIC_FOLDER, before=before)
+
+
+class _Follower:
+    """Follows the files of a project in a thread, and acts in the loop.
+
+    Args:
+        root: Project root.
+        before: Its files before they were read.
+    """
+
+    def __init__(self, root: Path, before: Look) -> None:
+        self._root = root
+        self._before = before
+        self._stop = threading.Event()
+        self._app: App
+        self._pages: LivePages
+
+    def start(self, server: Server, app: Application) -> None:
+        """The server listens: follow from now on."""
+        from flinfast.runtime.app import App
+        from flinfast.server.live import LivePages
+
+        assert server.site is not None
+        assert isinstance(app, App)
+        self._app = app
+        self._pages = server.site.live = LivePages(server.site)
+        loop = asyncio.get_running_loop()
+        threading.Thread(
+            target=self._follow, args=(loop.call_soon_threadsafe,), name="watch", daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        """The server has ended."""
+        self._stop.set()
+
+    def _follow(self, call: Callable[..., object]) -> None:
+        threading.Thread(target=_load_compiler, name="compiler", daemon=True).start()
+        for changed in changes(self._root, self._stop, self._before):
+            if self._stop.is_set():
+                return
+            try:
+                call(self._act, changed)
+            except RuntimeError:  # the loop has closed
+                return
+
+    def _act(self, changed: list[str]) -> None:
+        """Files have changed (in the loop)."""
+        names = [os.path.relpath(path, self._root) for path in changed]
+        public = [name for name in names if name.split(os.sep)[0] == PUBLIC_FOLDER]
+        if any(name.endswith(".flin") for name in names if name not in public):
+            self._reload(names)
+        elif public and all(name.endswith(STYLE_SUFFIX) for name in public):
+            self._pages.restyle()
+        elif public:
+            self._pages.reload()
+        if "flinfast.toml" in names:
+            click.echo("  flinfast.toml changed: start again to use it", err=True)
+
+    def _reload(self, names: list[str]) -> None:
+        from flinfast.lang.diagnostic import render
+
+        began = time.perf_counter()
+        try:
+            self._app.reload()
+        except CompileError as error:
+            show_error(error)
+            self._pages.show_fault(render(error.diagnostics, color=False))
+        except FlinError as error:
+            show_error(error)
+            self._pages.show_fault(str(error))
+        else:
+            took_ms = (time.perf_counter() - began) * 1000
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            click.echo(f"  reloaded in {took_ms:.0f} ms  {names[0]}{more}", err=True)
+            self._pages.reload()
+
+
+def changes(root: Path, stop: threading.Event, before: Look) -> Iterator[list[str]]:
+    """Paths that changed below a project, batch by batch, until `stop` is set.
+
+    Uses the system's events when `watchfiles` is installed (extra `dev`), else looks four times a
+    second.
+
+    Args:
+        root: Project root.
+        stop: Ends it.
+        before: The files as they were read; what changed since then is told as well.
+    """
+    try:
+        from watchfiles import watch
+    except ImportError:
+        yield from looked_at(root, stop, before)
+        return
+    folder = os.path.realpath(root)
+    is_first = True
+    for batch in watch(
+        folder,
+        watch_filter=lambda _, path: _matters(os.path.relpath(path, folder)),
+        debounce=DEBOUNCE_MS,
+        step=STEP_MS,
+        stop_event=stop,
+        rust_timeout=250,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+    ):
+        paths = {str(root / os.path.relpath(path, folder)) for _, path in batch}
+        if is_first:  # events come from now on only
+            now = look_at(root, assets=PUBLIC_FOLDER)
+            paths |= {p for p in before.keys() | now.keys() if before.get(p) != now.get(p)}
+            is_first = False
+        if paths:
+            yield sorted(paths)
+
+
+def _matters(name: str) -> bool:
+    """Whether a changed file can change what is served; editors write many that cannot."""
+    parts = name.split(os.sep)
+    if any(part.startswith(".") for part in parts) or name.endswith("~"):
+        return False
+    return name.endswith(".flin") or parts[0] == PUBLIC_FOLDER or name == "flinfast.toml"
+
+
+class _Stopped(Exception):  # noqa: N818 - leaves a wait, and nothing else
+    """The server has ended."""
+
+
+def looked_at(root: Path, stop: threading.Event, before: Look) -> Iterator[list[str]]:
+    """changes() without help of the system."""
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise _Stopped
+
+    while not stop.is_set():
+        try:
+            before, changed = wait_for_change(
+                root, assets=PUBLIC_FOLDER, before=before, pause=pause
+            )
+        except _Stopped:
+            return
+        yield changed
+
+
+def _load_compiler() -> None:
+    """A warm start has not needed the parser; the first save shall not wait for it."""
+    import flinfast.lang.parser  # noqa: F401
