@@ -207,7 +207,8 @@ class _Completer:
         items = list(self._items())
         unique: dict[tuple[str, str], Item] = {}
         for item in items:
-            unique.setdefault((item.label, item.kind), item)
+            if CURSOR not in item.label + item.insert + item.detail:  # declared right here
+                unique.setdefault((item.label, item.kind), item)
         return self._word(), list(unique.values())[:ITEMS_MAX]
 
     def _word(self) -> Span:

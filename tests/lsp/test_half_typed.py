@@ -53,6 +53,7 @@ def project(text: str) -> Project:
 @settings(max_examples=120, deadline=None)
 @given(half_typed())
 @example(("", 0))
+@example(("= 1\n", 0))
 @example(("entity Ticket { id: int }\nfn shout() { }", 8))
 @example(("type A = A\nentity B { a: A b: B c: [B] }", 30))
 @example(('x = "{"', 7))
