@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -194,3 +195,32 @@ def test_a_statement_beyond_the_handler_time_is_given_up(program: Open, postgres
         runner.run(other.execute("ROLLBACK"))
         runner.run(other.close())
     assert client.post("/count/a").json() == {"n": 1}
+
+
+def test_connections_that_end_in_the_middle(program: Open, postgres_url: str) -> None:
+    """Backends are ended at random moments: what was acknowledged is there, errors are 503."""
+    client = program()
+    client.post("/make", json={"name": "a", "twin": "b"})
+    stop = threading.Event()
+    ending = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'flinfast' AND random() < 0.5"
+    )
+
+    def end_some() -> None:
+        while not stop.is_set():
+            run_sql(postgres_url, ending)
+
+    enemy = threading.Thread(target=end_some)
+    enemy.start()
+    try:
+        statuses = [status for _ in range(12) for status in at_once(client, 4)]
+    finally:
+        stop.set()
+        enemy.join()
+    assert set(statuses) <= {200, 409, 503}
+    acknowledged, unknown = statuses.count(200), statuses.count(503)
+    n = client.get("/count/a").json()["n"]
+    assert acknowledged <= n <= acknowledged + unknown
+    assert unknown, "no connection was ended: the test proves nothing"
+    assert client.post("/count/a").json() == {"n": n + 1}

@@ -26,7 +26,7 @@ from flinfast.store.dialect import Dialect
 from flinfast.store.engine import Done, Undoable, UniqueViolation
 from flinfast.store.postgres.bridge import Bridge, Wait, block
 from flinfast.store.postgres.dialect import POSTGRES
-from flinfast.store.postgres.fault import translate
+from flinfast.store.postgres.fault import LOST, translate
 from flinfast.store.schema import Row, Table, quote
 
 FORMAT_VERSION: Final = 1  # of the tables named _flin_*
@@ -174,9 +174,9 @@ class PostgresDatabase:
             try:
                 await connection.execute(unit.begin)
             except BaseException as error:
+                connection.terminate()
                 await self._pool.release(connection)
-                is_lost = connection.is_closed() and isinstance(error, Exception)
-                if not (is_lost and rest):
+                if not (rest and isinstance(error, LOST)):
                     raise
             else:
                 unit.connection = connection

@@ -14,8 +14,9 @@ _CONFLICTS = (
     asyncpg.DeadlockDetectedError,
     asyncpg.InvalidCachedStatementError,
 )
-_LOST = (
+LOST = (
     OSError,
+    asyncpg.InternalClientError,  # a statement after the server's last words
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -55,7 +56,7 @@ def translate(error: BaseException, label: str) -> BaseException:
         return StoreError(f"the disk of the database {label} is full")
     if isinstance(error, asyncio.TimeoutError | TimeoutError):
         return StoreError(f"no connection to the database {label} became free in time")
-    if isinstance(error, _LOST):
+    if isinstance(error, LOST):
         return StoreError(f"the database {label} cannot be reached: {error}")
     if isinstance(error, asyncpg.PostgresError):
         return StoreError(f"the database {label} refused a statement: {error}")
