@@ -76,18 +76,9 @@ def compress(head: Head, response: Response, *, threshold: int) -> None:
         threshold: Bytes from which a body is compressed.
     """
     size = len(response.body)
-    if not threshold <= size <= COMPRESSED_BYTES_MAX or response.status == 206:
+    headers = _varying_fields(response, threshold)
+    if headers is None:
         return
-    fields: dict[str, str] = {}
-    for name, value in response.headers:
-        key = name.lower()
-        fields[key] = f"{fields[key]}, {value}" if key in fields else value
-    if not is_compressible(fields.get("content-type", "")) or "content-encoding" in fields:
-        return
-    if "no-transform" in fields.get("cache-control", "").lower():
-        return
-    headers = [(name, value) for name, value in response.headers if name.lower() != "vary"]
-    headers.append(_varying(fields.get("vary", "")))
     if "gzip" in accepted_codings(head.joined("accept-encoding")):
         body = gzip(response.body, is_padded="cookie" in head.fields)
         if len(body) < size:
@@ -95,6 +86,27 @@ def compress(head: Head, response: Response, *, threshold: int) -> None:
             headers.append(("Content-Encoding", "gzip"))
             response.body = body
     response.headers = headers
+
+
+def not_modified(response: Response, *, threshold: int) -> Response:
+    """304 for a response whose body the client has, with the fields that it would have had."""
+    return Response(304, _varying_fields(response, threshold) or response.headers)
+
+
+def _varying_fields(response: Response, threshold: int) -> list[tuple[str, str]] | None:
+    """Fields of a response that may be compressed, with Vary; None when it may not."""
+    if not threshold <= len(response.body) <= COMPRESSED_BYTES_MAX or response.status == 206:
+        return None
+    fields: dict[str, str] = {}
+    for name, value in response.headers:
+        key = name.lower()
+        fields[key] = f"{fields[key]}, {value}" if key in fields else value
+    if not is_compressible(fields.get("content-type", "")) or "content-encoding" in fields:
+        return None
+    if "no-transform" in fields.get("cache-control", "").lower():
+        return None
+    headers = [(name, value) for name, value in response.headers if name.lower() != "vary"]
+    return [*headers, _varying(fields.get("vary", ""))]
 
 
 def gzip(body: bytes, *, is_padded: bool) -> bytes:

@@ -21,7 +21,7 @@ import msgspec
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
-from flinfast.server.compress import compress, is_fresh
+from flinfast.server.compress import compress, is_fresh, not_modified
 from flinfast.server.head import METHODS, Head
 from flinfast.server.head_reader import HeadReader
 from flinfast.server.http_protocol import HttpConnection
@@ -286,7 +286,7 @@ class Site:
         if self.live is not None:
             response = self.live.with_script(response)
         if "if-none-match" in head.fields and is_fresh(head, response):
-            return Response(304, response.headers)
+            return not_modified(response, threshold=self._compression_threshold)
         if self.compresses(len(response.body)):
             compress(head, response, threshold=self._compression_threshold)
         return response

@@ -166,6 +166,7 @@ def test_a_tag_of_the_program_is_compared(site: Running, tags: str, status: int)
     if status == 304:
         assert answer.body == b""
         assert answer.headers["etag"] == '"v1"'
+        assert answer.headers["vary"] == "Accept-Encoding"
 
 
 def test_a_condition_without_a_tag_is_ignored(site: Running) -> None:
