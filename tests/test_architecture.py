@@ -22,7 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "runtime": {"lang", "store", "native"},
     "server": {"runtime", "lang", "store", "native"},
     "manual": {"server", "runtime", "lang", "store", "native"},
-    "lsp": {"manual", "runtime", "lang", "store", "native"},
+    "lsp": {"manual", "server", "runtime", "lang", "store", "native"},
     "pygments_lexer": {"lang"},
     "testing": {"server", "runtime", "lang", "store", "native"},
     "cli": {"lsp", "manual", "server", "runtime", "lang", "store", "native", "testing"},

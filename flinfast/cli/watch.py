@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from flinfast.runtime.project import SUFFIX, watch_folders
+from flinfast.server.config import CONFIG_FILE
 
 PAUSE_S: Final = 0.25
-CONFIG_FILE: Final = "flinfast.toml"
 FILES_MAX: Final = 50_000  # a wrong folder such as `/` costs no more than this per look
 
 # Path -> what changes when the file does: time, size and inode (editors replace files).

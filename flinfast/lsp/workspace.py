@@ -11,6 +11,7 @@ from flinfast.lang.diagnostic import Diagnostic
 from flinfast.lang.program import KeptState
 from flinfast.lang.source import Source
 from flinfast.lsp.names import Parsed, ProjectNames
+from flinfast.lsp.settings import setting_faults
 from flinfast.runtime.loading import compile_files
 from flinfast.runtime.project import (
     APP_FOLDER,
@@ -20,6 +21,7 @@ from flinfast.runtime.project import (
     watch_folders,
 )
 from flinfast.runtime.router import Pattern
+from flinfast.server.config import CONFIG_FILE
 
 PROJECTS_MAX: Final = 16  # whose names are remembered at a time
 
@@ -89,6 +91,8 @@ class Workspace:
 
     def root_of(self, path: Path) -> Path:
         """Root of the project of a file; the file itself when it belongs to none."""
+        if path.name == CONFIG_FILE and (path.parent / APP_FOLDER).is_dir():
+            return path.parent
         names = {folder.name for folder in watch_folders(path)}
         found = path
         for folder in path.parents:
@@ -134,6 +138,8 @@ class Workspace:
             diagnostics = compile_files(project, kept=kept).program.diagnostics
         except CompileError as error:
             diagnostics = tuple(error.diagnostics)
+        if not project.is_single:
+            diagnostics = (*diagnostics, *setting_faults(project.root))
         return Checked(project, diagnostics, {p: d.version for p, d in documents.items()})
 
     def _unsaved(self) -> dict[Path, str]:

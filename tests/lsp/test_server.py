@@ -83,6 +83,31 @@ def test_closing_and_changes_on_disk_count(root: Path) -> None:
     with_editor(root, story)
 
 
+def test_faults_of_the_settings_are_shown_in_their_file(root: Path) -> None:
+    """At the key, with a fix; they go when the file is put right."""
+    name = "flinfast.toml"
+
+    async def story(editor: Editor) -> None:
+        (root / name).write_text("[ws]\nheartbeat = 5\n[server]\nprot = 1\n")
+        editor.open("app/index.flin")
+        (fault,) = await editor.shows(name, ["FL904"])
+        assert fault.range == lsp.Range(lsp.Position(3, 0), lsp.Position(3, 4))
+        assert "did you mean `port`?" in fault.message
+        changed = lsp.DidChangeWatchedFilesParams(
+            [lsp.FileEvent(editor.uri(name), lsp.FileChangeType.Changed)]
+        )
+        for text, line in (("[server]\n\nport = 'x'\n", 2), ("\n[server\n", 1)):
+            (root / name).write_text(text)
+            editor.client.workspace_did_change_watched_files(changed)
+            (fault,) = await editor.shows(name, ["FL905"])
+            assert fault.range.start.line == line
+            (root / name).write_text("")
+            editor.client.workspace_did_change_watched_files(changed)
+            await editor.shows(name, [])
+
+    with_editor(root, story)
+
+
 def test_hover_tells_what_a_word_is(root: Path) -> None:
     """Builtins, entities, fields, functions, guards, keywords, parameters and codes."""
 
