@@ -48,6 +48,7 @@ TYPE_NAMES: Final = {
 _NONE_NAMES: Final = frozenset({"none", "null", "nil"})
 _ARITY: Final = {"list": (0, 1), "map": (0, 2)}
 ANY: Final = TypeInfo("any")
+TYPE_PARTS_MAX: Final = 1000  # of one type without its aliases; a dozen is a lot for people
 _NOTHING: Final[Mapping[str, TypeInfo]] = MappingProxyType({})
 SHARED_KINDS: Final = frozenset({"lib", "entities"})  # their functions are visible everywhere
 GUARD_KINDS: Final = frozenset({"guards", "middleware"})  # so are their guard definitions
@@ -60,6 +61,7 @@ class Declarations:
         self.table = table
         self.report = report
         self._endless: set[str] = set()  # aliases that lead back to themselves
+        self._parts = 0  # of the type that is brought into its canonical form
 
     def collect(self, files: Iterable[FileNames]) -> None:
         """Enter all names, then all fields: fields may refer to any entity of any file."""
@@ -385,6 +387,10 @@ class Declarations:
             via: Aliases that led here; one of them again means a type that contains itself.
             given: Type parameters of the innermost of them.
         """
+        self._parts = self._parts + 1 if via else 0
+        if self._parts > TYPE_PARTS_MAX:
+            self._too_large(ref, source)
+            return ANY
         if ref.name in given and not ref.arguments:
             kind = given[ref.name]
             return TypeInfo(kind.name, kind.arguments, kind.optional or ref.optional)
@@ -445,7 +451,14 @@ class Declarations:
             return ANY
         inner = {p.name: a for p, a in zip(alias.parameters, arguments, strict=True)}
         kind = self.type_of(alias.type, home, (*via, name), inner)
+        if _is_large(kind):
+            self._too_large(ref, source)
+            return ANY
         return TypeInfo(kind.name, kind.arguments, kind.optional or ref.optional)
+
+    def _too_large(self, ref: ast.TypeRef, source: Source) -> None:
+        message = f"a type of more than {TYPE_PARTS_MAX} parts"
+        self.report.error("FL009", message, source, ref.span, "aliases multiply here")
 
     def _union(
         self,
@@ -460,6 +473,15 @@ class Declarations:
         if len(kinds) == 1:
             return TypeInfo(kinds[0].name, kinds[0].arguments, optional or kinds[0].optional)
         return TypeInfo("union", kinds, optional)
+
+
+def _is_large(kind: TypeInfo) -> bool:
+    """Whether a type has more parts than TYPE_PARTS_MAX; looks at no more than these."""
+    pending, count = [kind], 0
+    while pending and count <= TYPE_PARTS_MAX:
+        count += 1
+        pending += pending.pop().arguments
+    return count > TYPE_PARTS_MAX
 
 
 def _unknown_help(name: str) -> str:

@@ -32,7 +32,7 @@ _NUMBER: Final = re.compile(
     r"|[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]+)?"
 )
 _LABEL: Final = re.compile(r"'([^\W\d]\w*)(?!['\w\\])")
-_GAP: Final = r"(?:\s|/\*(?s:.)*?\*/|//[^\n]*\n)*"  # between two tokens
+_GAP: Final = r"(?:\s|/\*(?s:.)*?\*/|//[^\n]*\n)*+"  # between two tokens; never tried again
 _LABELLED_LOOP: Final = re.compile(rf"'[^\W\d]\w*{_GAP}:{_GAP}(?:for|while)\b")
 _SINGLE_QUOTED: Final = re.compile(r"'((?:[^'\\\n\x00-\x08\x0b-\x1f]|\\(?:u\{[^}'\n]*\}|[^\n]))*)'")
 _ESCAPE: Final = re.compile(r"\\(?:u\{[^}'\"\n]*\}|[^\n])")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from typing import Any
 
@@ -79,6 +80,32 @@ def test_union_takes_any_of_its_types(declared: str, fits: list[Any], fails: lis
             with pytest.raises(RuntimeFault, match="expected") as caught:
                 result_of(head + text, value)
             assert caught.value.code == "FL513"
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["type T{0} = T{1} | T{1}", "type T{0} = [T{1}: T{1}]"],
+)
+def test_aliases_that_multiply_are_refused(step: str) -> None:
+    """Forty aliases could stand for a million million parts; that is found out at once."""
+    lines = [step.format(n, n + 1) for n in range(40)]
+    start = time.process_time()
+    found = faults_of("\n".join([*lines, "type T40 = int", "fn f(a: T0) { a }"]))
+    assert time.process_time() - start < 5
+    assert {diagnostic.code for diagnostic in found} == {"FL009"}
+
+
+def test_arguments_of_aliases_that_multiply_are_refused() -> None:
+    """The same through type parameters, whose arguments are shared until someone looks at them."""
+    lines = [f"type T{n}<A> = T{n + 1}<[A: A]>" for n in range(40)]
+    found = faults_of("\n".join([*lines, "type T40<A> = A", "fn f(a: T0<int>) { a }"]))
+    assert {diagnostic.code for diagnostic in found} == {"FL009"}
+
+
+def test_type_of_many_parts_is_fine() -> None:
+    """The limit is far beyond what people write."""
+    names = " | ".join(f"[text: [{kind}]]" for kind in ("int", "text", "bool") * 30)
+    assert result_of(f"type Wide = {names}\nfn f(a: Wide) {{ a }}", {}) == {}
 
 
 # --- test blocks ----------------------------------------

@@ -293,8 +293,20 @@ def test_depth_up_to_the_limit() -> None:
         '"' + "x" * 1_000_000 + '"',
         "1" * 1_000_000,
         " " * 1_000_000,
+        "'a" + " /**/" * 200_000,
+        "'a /**/ " * 20_000,
+        "x = a" + ".b" * 90_000,
+        "x = " + "a ? b : " * 30_000,
+        'x = "' + "{a}" * 100_000 + '"',
+        "a" + "\u0301" * 1_000_000,
+        "\U0001f600" * 250_000,
+        "type A = " + "B<" * 100_000,
+        'test "a" { ' + "expect 1 " * 100_000,
     ],
-    ids=["nul", "name", "text", "digits", "spaces"],
+    ids=[
+        *("nul", "name", "text", "digits", "spaces", "label and comments", "labels", "members"),
+        *("choices", "interpolations", "marks", "pictures", "angles", "expectations"),
+    ],
 )
 def test_megabyte_lines_take_bounded_time(text: str) -> None:
     """A line of a megabyte is read in linear time, and its diagnostics stay short."""
