@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from flinfast.runtime.services import Services
     from flinfast.runtime.waiting import WaitingPool
 
-BACK_OFF_S: Final = 0.002  # of the first repetition after a conflict, doubled each time
+BACK_OFF_S: Final = 0.002  # least pause before a repetition, doubled each time
+BACK_OFF_MAX_S: Final = 1.0
 SLOW_S: Final = 0.05  # a handler that holds the loop for longer is worth a warning
 CLOSE_FAULT: Final = 1011  # RFC 6455 section 7.4.1: an unexpected condition
 
@@ -179,6 +180,7 @@ class Runner:
         services = self.services
         attempt = 0
         while True:
+            began = time.perf_counter() if pool is not None else 0.0
             transaction = Transaction(
                 services.hub,
                 services.store,
@@ -198,7 +200,7 @@ class Runner:
                     raise
                 if may_retry(error, transaction, attempt):
                     attempt += 1
-                    back_off(pool, attempt)
+                    back_off(pool, attempt, began)
                     continue
                 self.report(event, args[0], error)
                 return
@@ -220,10 +222,17 @@ class Runner:
             self.services.hub.drop(connection, CLOSE_FAULT, "")
 
 
-def back_off(pool: WaitingPool | None, attempt: int) -> None:
-    """Wait a random moment before a run that met a conflict is repeated, longer each time."""
+def back_off(pool: WaitingPool | None, attempt: int, began: float) -> None:
+    """Wait a random moment before a run that met a conflict is repeated, longer each time.
+
+    Args:
+        pool: Runs handlers that wait; None for a store where no run can meet another.
+        attempt: 1 before the first repetition.
+        began: When the run that failed began, `perf_counter()`: what conflicts takes as long.
+    """
     if pool is not None:
-        pool.back_off(random.uniform(0, BACK_OFF_S * 2**attempt))
+        run_s = max(BACK_OFF_S, time.perf_counter() - began)
+        pool.back_off(random.uniform(0, min(BACK_OFF_MAX_S, run_s * 2**attempt)))
 
 
 class _RequestRun:
@@ -253,6 +262,7 @@ class _RequestRun:
         services, plan = self._runner.services, self._plan
         attempt = 0
         while True:
+            began = time.perf_counter() if pool is not None else 0.0
             transaction = Transaction(
                 services.hub,
                 services.store,
@@ -280,7 +290,7 @@ class _RequestRun:
                     raise
                 if may_retry(error, transaction, attempt):
                     attempt += 1
-                    back_off(pool, attempt)
+                    back_off(pool, attempt, began)
                     continue
                 self.refuse(error)
             if pool is None:
