@@ -238,7 +238,7 @@ def test_a_flag_sets_its_setting(
 ) -> None:
     """What is typed wins over variable, file and default."""
     seen: list[Config] = []
-    monkeypatch.setattr(serve, "_serve", lambda *args: seen.append(args[2]))
+    monkeypatch.setattr(serve, "serve_project", lambda *args: seen.append(args[2]))
     monkeypatch.setenv("FLIN_SERVER_PORT", "9999")
     write(tmp_path, {"app/index.flin": "route GET { 1 }"})
     typed, expected = FLAGS_TYPED[flag]
