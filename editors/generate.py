@@ -122,7 +122,8 @@ def _grammar_rules() -> dict[str, Any]:
             ]
         },
         "labels": _captures(
-            r"('[A-Za-z_]\w*)(?=\s*:\s*(?:for|while)\b)|(?<=break |continue )('[A-Za-z_]\w*)(?![^'\n]*')",
+            r"('[A-Za-z_]\w*)(?=\s*:\s*(?:for|while)\b)"
+            r"|(?<=break |continue )('[A-Za-z_]\w*)(?![^'\n]*')",
             "entity.name.label",
             "entity.name.label",
         ),
