@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from flinfast.lang import ast
+from flinfast.lang import ast, resolve_rule
 from flinfast.lang.abi import Builtin
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import (
@@ -67,7 +67,10 @@ def call(self: Resolver, node: ast.Call) -> None:
     if isinstance(callee, ast.Name):
         symbol = _callee(self, callee)
         if isinstance(symbol, FunctionSymbol | Builtin):
-            _arguments(self, node.arguments)
+            if isinstance(symbol, Builtin) and symbol.name == resolve_rule.FUNCTION:
+                resolve_rule.rules(self, node.arguments)
+            else:
+                _arguments(self, node.arguments)
             check_arguments(self, callee.name, node.arguments, signature_of(symbol), callee.span)
             return
     elif isinstance(callee, ast.Member):

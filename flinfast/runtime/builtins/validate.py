@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from flinfast.runtime.kinds import argument_fault, as_map, range_fault
 from flinfast.runtime.registry import Map, Value, builtin
-from flinfast.runtime.rule import BadRule, read_rule
+from flinfast.lang.rule import BadRule, read_rule
 from flinfast.runtime.services import Services
 from flinfast.runtime.validate import Schema, Validator
 
