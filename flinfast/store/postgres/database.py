@@ -364,8 +364,10 @@ class PostgresDatabase:
     def indexes(self) -> list[tuple[str, str]]:
         """Names of indexes that were made by statements, with their tables."""
         rows = self.query(
-            "SELECT indexname::text, tablename::text FROM pg_indexes "
-            "WHERE schemaname = current_schema() AND indexname::text NOT LIKE '%_pkey'"
+            "SELECT i.relname::text, t.relname::text FROM pg_index "
+            "JOIN pg_class AS i ON i.oid = indexrelid JOIN pg_class AS t ON t.oid = indrelid "
+            "JOIN pg_namespace AS n ON n.oid = i.relnamespace "
+            "WHERE n.nspname = current_schema() AND NOT indisprimary"
         )
         return [(name, owner) for name, owner in rows]
 
