@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from flinfast.lang.diagnostic import Diagnostic, Note, suggest
+from flinfast.lang.program import FAULTS_MAX
 from flinfast.lang.source import Source, Span
 
 
@@ -20,6 +21,11 @@ class Report:
     def has_errors(self) -> bool:
         """Whether the program must not be run."""
         return any(d.severity == "error" for d in self.diagnostics)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more faults than anybody is shown: no work on advice is worth it."""
+        return len(self.diagnostics) > FAULTS_MAX
 
     def error(
         self,
@@ -72,7 +78,7 @@ class Report:
             label: Text beside the carets.
             help: Used when nothing is close.
         """
-        near = suggest(name, candidates)
+        near = "" if self.is_full else suggest(name, candidates)
         self.error(
             code,
             f"unknown {what} `{name}`",

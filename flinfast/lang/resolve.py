@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, Final
 
 from flinfast.lang import ast, resolve_call, resolve_flow, resolve_pattern
@@ -486,7 +487,7 @@ class Resolver:
             message = f"unknown name `{name}`"
             self.error("FL202", message, node.span, "not known here", help=help, notes=[note])
             return
-        candidates = [*self.names.visible(), *self.names.global_names()]
+        candidates = chain(self.names.visible(), self.names.global_names())
         label = "nothing has this name"
         self.unknown("FL202", "name", name, node.span, candidates, label=label)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,13 @@ def test_snapshot_exists_for_every_code() -> None:
     codes = {code for code in CATALOG if "FL200" < code < "FL500"}
     # FL303 and FL306 compare files with their paths (runtime), FL305 is syntax.
     assert codes - shown == {"FL303", "FL305", "FL306"}
+
+
+def test_very_many_unknown_names_take_bounded_time() -> None:
+    """What nobody is shown costs no search for similar names."""
+    text = "route GET {\n" + "x = nmae\n" * 20_000 + "}"
+    start = time.process_time()
+    found = faults_of(text)
+    assert time.process_time() - start < 5
+    assert len(found) == FAULTS_MAX
+    assert {diagnostic.code for diagnostic in found} == {"FL202"}
