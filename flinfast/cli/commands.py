@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "docs": ("docs", "Tell what a function, keyword, guard, setting or code means."),
     "lsp": ("lsp", "Serve an editor: diagnostics, completion, hover, formatting."),
     "explain": ("explain", "Explain a diagnostic code, such as FL201."),
+    "ws": ("ws", "Talk to a WebSocket from the terminal."),
+    "token": ("token", "Print a bearer token for tests and scripts."),
     "db": ("db", "Migrate, back up, restore, export and import the database."),
     "config": ("config", "Show settings and where each value comes from."),
     "completion": ("completion", "Print a script that makes a shell complete commands."),

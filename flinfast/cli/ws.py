@@ -1,0 +1,240 @@
+"""`flinfast ws`: a WebSocket client for the terminal."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import secrets
+import selectors
+import socket
+import ssl
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import click
+
+from flinfast.cli.report import EXIT_FAULTS, has_color
+from flinfast.cli.token import config_of, make_token
+from flinfast.cli.usage import example
+from flinfast.errors import FlinError, RemoteProtocolError
+from flinfast.native.frame import Event, FrameParser, Opcode, encode_masked_frame
+from flinfast.native.handshake import accept_key
+
+CONNECT_S: Final = 10.0
+CLOSE_S: Final = 5.0
+TOKEN_LIFE_S: Final = 3600
+MESSAGE_BYTES_MAX: Final = 64 << 20
+HEAD_BYTES_MAX: Final = 64 << 10
+
+
+class RefusedError(FlinError):
+    """The server did not open the WebSocket."""
+
+
+@click.command(
+    "ws",
+    epilog=example(
+        "flinfast ws /api/chat",
+        "flinfast ws /api/chat --as 7",
+        'echo \'{"type": "ping"}\' | flinfast ws ws://localhost:8000/api/chat --wait 1',
+    ),
+)
+@click.argument("target", metavar="PATH_OR_URL")
+@click.option(
+    "--project", type=click.Path(path_type=Path), default=".", help="Whose server and secret."
+)
+@click.option("--as", "user", metavar="USER", help="Send a bearer token for this user.")
+@click.option("--header", "headers", metavar="NAME:VALUE", multiple=True, help="A further header.")
+@click.option(
+    "--wait", metavar="SECONDS", type=float, help="After the last input line, wait so long."
+)
+def command(
+    target: str, project: Path, user: str | None, headers: tuple[str, ...], wait: float | None
+) -> None:
+    """Open the WebSocket at PATH_OR_URL: each input line is sent, each message printed.
+
+    A path belongs to the server of the project in this folder. The end of the input closes with
+    1000; Ctrl-C does as well. The exit status is 0 when the close was a normal one.
+    """
+    fields = [_field(text) for text in headers]
+    url = target
+    if not target.startswith(("ws://", "wss://")):
+        config, folder = config_of(project)
+        server = config.settings.server
+        scheme = "wss" if server.ssl_certfile else "ws"
+        host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host
+        url = f"{scheme}://{host}:{server.port}/{target.lstrip('/')}"
+        if user is not None:
+            token = make_token(config, folder, user, {}, TOKEN_LIFE_S)
+            fields.append(("Authorization", f"Bearer {token}"))
+    elif user is not None:
+        raise click.UsageError("`--as` needs a path: only this project's server knows its tokens")
+    link, early = open_socket(url, fields)
+    with link:
+        raise SystemExit(_Terminal(link, wait).run(early))
+
+
+def open_socket(url: str, fields: list[tuple[str, str]]) -> tuple[socket.socket, bytes]:
+    """An open WebSocket, and what came behind its handshake.
+
+    Raises:
+        RefusedError: The server cannot be reached, or answered with something else than 101.
+    """
+    parts = urlsplit(url)
+    is_tls = parts.scheme == "wss"
+    host, port = parts.hostname or "", parts.port or (443 if is_tls else 80)
+    try:
+        link = socket.create_connection((host, port), CONNECT_S)
+        if is_tls:
+            link = ssl.create_default_context().wrap_socket(link, server_hostname=host)
+    except OSError as error:
+        raise RefusedError(f"cannot connect to {host}:{port}: {error}") from error
+    key = base64.b64encode(secrets.token_bytes(16))
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [
+        f"GET {target} HTTP/1.1",
+        f"Host: {parts.netloc.rpartition('@')[2]}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {key.decode()}",
+        *(f"{name}: {value}" for name, value in fields),
+    ]
+    link.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+    received = b""
+    while b"\r\n\r\n" not in received and len(received) < HEAD_BYTES_MAX:
+        data = link.recv(4096)
+        if not data:
+            break
+        received += data
+    head, _, rest = received.partition(b"\r\n\r\n")
+    text = head.decode("latin-1")
+    if not text.startswith("HTTP/1.1 101 "):
+        link.close()
+        raise RefusedError(_refusal(text, rest))
+    if accept_key(key).decode() not in text:
+        link.close()
+        raise RefusedError("the server's Sec-WebSocket-Accept does not fit the key")
+    return link, rest
+
+
+def _refusal(head: str, body: bytes) -> str:
+    status = head.partition("\r\n")[0].partition(" ")[2] or "nothing"
+    reason = body.decode("utf-8", "replace").strip()[:200]
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        reason = json.loads(body)["error"]
+    return f"expected 101 Switching Protocols, got {status}" + (f": {reason}" if reason else "")
+
+
+class _Terminal:
+    """One conversation.
+
+    Args:
+        link: Connected and upgraded.
+        wait_s: Seconds to go on after the end of the input; None: close at once.
+    """
+
+    def __init__(self, link: socket.socket, wait_s: float | None) -> None:
+        self._link = link
+        self._wait_s = wait_s
+        self._parser = FrameParser(sender="server", message_bytes_max=MESSAGE_BYTES_MAX)
+        self._is_closing = False
+        self._status: int | None = None
+        self._dims = has_color(1)
+
+    def run(self, early: bytes) -> int:
+        """Until either side has closed; the exit status."""
+        self._link.settimeout(CONNECT_S)
+        self._receive(early)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._link, selectors.EVENT_READ)
+            selector.register(sys.stdin, selectors.EVENT_READ)
+            has_input = True
+            try:
+                while self._status is None:
+                    timeout = CLOSE_S if self._is_closing else None
+                    if not has_input and not self._is_closing:
+                        timeout = self._wait_s or 0
+                    ready = selector.select(timeout)
+                    if not ready:
+                        if self._is_closing:
+                            self._note("the server did not answer the close in time")
+                            return EXIT_FAULTS
+                        self._close()
+                    for item, _ in ready:
+                        if item.fileobj is self._link:
+                            self._receive(self._pending())
+                        else:
+                            has_input = self._send_line()
+                            if not has_input:
+                                selector.unregister(sys.stdin)
+            except KeyboardInterrupt:
+                self._close()
+                self._link.settimeout(CLOSE_S)
+                try:
+                    while self._status is None:
+                        self._receive(self._pending())
+                except (OSError, KeyboardInterrupt):
+                    return EXIT_FAULTS
+        return self._status
+
+    def _pending(self) -> bytes:
+        data = self._link.recv(65536)
+        if not data:
+            self._note("the connection was lost (1006)")
+            self._status = EXIT_FAULTS
+        return data
+
+    def _send_line(self) -> bool:
+        """Send one line of input; False at its end."""
+        line = sys.stdin.readline()
+        if not line:
+            return False
+        self._send(Opcode.TEXT, line.rstrip("\n").encode())
+        return True
+
+    def _send(self, opcode: Opcode, payload: bytes) -> None:
+        self._link.sendall(encode_masked_frame(opcode, payload, secrets.token_bytes(4)))
+
+    def _close(self) -> None:
+        if not self._is_closing:
+            self._is_closing = True
+            self._send(Opcode.CLOSE, (1000).to_bytes(2, "big"))
+
+    def _receive(self, data: bytes) -> None:
+        self._parser.feed(data)
+        try:
+            while self._status is None and (event := self._parser.next_event()) is not None:
+                self._handle(event)
+        except RemoteProtocolError as error:
+            self._note(f"the server broke the protocol: {error}")
+            self._status = EXIT_FAULTS
+
+    def _handle(self, event: Event) -> None:
+        if event.opcode == Opcode.TEXT:
+            click.echo(event.payload.decode())
+        elif event.opcode == Opcode.BINARY:
+            click.echo(f"({len(event.payload)} bytes) {event.payload[:64].hex(' ')}")
+        elif event.opcode == Opcode.PING:
+            self._send(Opcode.PONG, event.payload)
+        elif event.opcode == Opcode.CLOSE:
+            if not self._is_closing:
+                code = event.close_code.to_bytes(2, "big") if event.close_code != 1005 else b""
+                self._send(Opcode.CLOSE, code)
+            reason = event.payload.decode()
+            self._note(f"closed {event.close_code}" + (f" {reason}" if reason else ""))
+            self._status = 0 if event.close_code in (1000, 1005) else EXIT_FAULTS
+        sys.stdout.flush()
+
+    def _note(self, text: str) -> None:
+        click.secho(text, err=True, dim=self._dims)
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip() or any(c in text for c in "\r\n"):
+        raise click.UsageError(f"expected --header NAME:VALUE, got `{text}`")
+    return name.strip(), value.strip()

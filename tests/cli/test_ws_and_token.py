@@ -1,0 +1,166 @@
+"""`flinfast ws` and `flinfast token` against a real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import SECRET, Server, make_server, wait_until
+
+__all__ = ["make_server"]
+
+FILES = {
+    "app/echo.flin": (
+        "ws {\n"
+        "    on message(data) {\n"
+        '        if data == "bye" { ws_close(4001, "as you wish") }\n'
+        "        else { ws_send(ws.connection_id, data) }\n"
+        "    }\n"
+        "}\n"
+    ),
+    "app/me.flin": "guard auth\nroute GET { request.user }\n",
+    "app/live.flin": (
+        "guard auth\nws { on connect { ws_send(ws.connection_id, request.user.sub) } }\n"
+    ),
+    "app/admin.flin": 'guard role("admin")\nroute GET { "yes" }\n',
+}
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    return make_server(files=FILES)
+
+
+def flinfast(server: Server, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "FLIN_SESSION_SECRET": SECRET,
+        "FLIN_SERVER_PORT": str(server.port),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "flinfast", *arguments],
+        input=typed,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=server.root,
+        timeout=60,
+    )
+
+
+def test_lines_are_sent_and_messages_printed(server: Server) -> None:
+    """The end of the input closes, after --wait; text, JSON and other scripts pass."""
+    done = flinfast(server, "ws", "/echo", "--wait", "2", typed='one\n{"a": 1}\n\u00e9\U0001f600\n')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["one", '{"a": 1}', "\u00e9\U0001f600"]
+    assert "closed 1000" in done.stderr
+
+
+def test_close_of_the_server_is_told(server: Server) -> None:
+    """Code and reason, and a status that scripts can see."""
+    done = flinfast(server, "ws", "/echo", "--wait", "5", typed="bye\n")
+    assert done.returncode == 1
+    assert "closed 4001 as you wish" in done.stderr
+
+
+def test_user_is_whom_the_token_names(server: Server) -> None:
+    """`--as` opens what `guard auth` protects; without it the refusal is shown."""
+    done = flinfast(server, "ws", "/live", "--as", "7", "--wait", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "7"
+    refused = flinfast(server, "ws", "/live")
+    assert refused.returncode != 0
+    assert "expected 101 Switching Protocols, got 401" in refused.stderr
+
+
+def test_whole_url_and_header(server: Server) -> None:
+    """A URL works without a project; a header line cannot be smuggled in."""
+    token = flinfast(server, "token", "--as", "9").stdout.strip()
+    url = f"ws://127.0.0.1:{server.port}/live"
+    header = f"Authorization: Bearer {token}"
+    done = flinfast(server, "ws", url, "--header", header, "--wait", "1")
+    assert done.stdout.strip() == "9", done.stderr
+    for wrong in ("NoColon", "A: b\r\nC: d"):
+        assert flinfast(server, "ws", url, "--header", wrong).returncode == 2
+    assert flinfast(server, "ws", url, "--as", "7").returncode == 2
+
+
+def test_server_that_is_not_there(server: Server) -> None:
+    """One line, no traceback."""
+    server.stop()
+    done = flinfast(server, "ws", "/echo")
+    assert done.returncode == 1
+    assert "cannot connect to 127.0.0.1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_interrupt_closes(server: Server) -> None:
+    """Ctrl-C says goodbye to the server."""
+    environment = {**os.environ, "FLIN_SERVER_PORT": str(server.port)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flinfast", "ws", "/echo"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=server.root,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("hello\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "hello\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert "closed 1000" in errors
+    wait_until(lambda: '"code":1000' in server.output or "1000" in server.output)
+
+
+def test_token_is_accepted_until_it_expires(server: Server) -> None:
+    """Claims, role, and a life; nobody else's key."""
+    client = server.client()
+
+    def ask(path: str, *arguments: str) -> int:
+        token = flinfast(server, "token", *arguments).stdout.strip()
+        return client.get(path, Authorization=f"Bearer {token}")[0]
+
+    token = flinfast(server, "token", "--as", "7", "--claim", "team=red").stdout.strip()
+    status, user = client.get("/me", Authorization=f"Bearer {token}")
+    assert status == 200
+    assert user["sub"] == "7"
+    assert user["team"] == "red"
+    assert ask("/admin", "--as", "7") == 403
+    assert ask("/admin", "--as", "7", "--role", "admin") == 200
+    assert client.get("/me", Authorization=f"Bearer {token[:-2]}xx")[0] == 401
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--as", "7", "--expires", "soon"),
+        ("--as", "7", "--expires", "0s"),
+        ("--as", "7", "--expires", "99999d"),
+        ("--as", "7", "--claim", "novalue"),
+        ("--as", "7", "--claim", "=x"),
+    ],
+    ids=str,
+)
+def test_wrong_use_of_token(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Status 2 and what was expected."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flinfast", "token", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
