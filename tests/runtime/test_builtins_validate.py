@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from flinfast.errors import RuntimeFault
 from flinfast.lang.modifier import MODIFIERS
-from flinfast.runtime.builtins import BoundBuiltins, validate
 from flinfast.lang.rule import RULE_CHARS_MAX, BadRule, read_rule
+from flinfast.runtime.builtins import BoundBuiltins, validate
 from flinfast.values import Time
 from tests.runtime.fake_services import fake_services
 

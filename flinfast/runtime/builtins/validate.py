@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from flinfast.lang.rule import BadRule, read_rule
 from flinfast.runtime.kinds import argument_fault, as_map, range_fault
 from flinfast.runtime.registry import Map, Value, builtin
-from flinfast.lang.rule import BadRule, read_rule
 from flinfast.runtime.services import Services
 from flinfast.runtime.validate import Schema, Validator
 
