@@ -33,7 +33,8 @@ static void answer_ping(flin_hub *hub, flin_conn *conn, const flin_message_event
 
 /** Call the handler, or queue the message behind the one that waits. */
 static void deliver(flin_hub *hub, flin_conn *conn, flin_message_event *event) {
-    if ((conn->flags & (FLIN_CONN_CLOSE_SENT | FLIN_CONN_FAILED)) != 0) return;
+    /* A doomed connection has missed something: what comes behind that is not for its handler. */
+    if ((conn->flags & (FLIN_CONN_CLOSE_SENT | FLIN_CONN_FAILED | FLIN_CONN_DOOMED)) != 0) return;
     hub->stats.messages_in++;
     conn->messages_in++;
     if ((conn->flags & FLIN_CONN_BUSY) != 0) {
