@@ -383,8 +383,8 @@ def test_entity_declaration_becomes_a_spec() -> None:
     assert (readers.type, readers.target) == ("list", "User")
     assert (tags.type, tags.target) == ("list", "")
     assert either.type == "any"
+    assert [transform(" abcd ") for transform in code.transforms] == ["abcd"]
     assert [check(" abcd") for check in code.checks] == [
-        "must not start or end with spaces",
         "must be at most 3 characters",
     ]
     assert checks_of(entity.fields[6], transforms=True)[0]("abcd") is not None
