@@ -8,6 +8,7 @@ everything through their cells, so nothing is looked up by name while a handler 
 from __future__ import annotations
 
 import ast as py
+import warnings
 from types import CodeType
 from typing import Final
 
@@ -65,7 +66,10 @@ def lower(kinds: Kinds, effects: EffectAnalysis) -> tuple[FileInfo, CodeType]:
     writer = FileWriter(kinds, effects)
     info = writer.run()
     module = py.Module([writer.factory()], [])
-    return info, compile(module, kinds.file.source.path, "exec", dont_inherit=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # `none[1]` is a fault when it runs
+        code = compile(module, kinds.file.source.path, "exec", dont_inherit=True)
+    return info, code
 
 
 class FileWriter:
