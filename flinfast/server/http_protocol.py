@@ -350,7 +350,7 @@ class HttpConnection(asyncio.Protocol):
             cast(Any, scheme),
             site.next_request_id(),
         )
-        if self._reader.is_repeated:
+        if self._reader.repeat_count == 1 or self._repeated is not None:
             raw = self._reader.raw_head
             self._repeated = RepeatedRequest.of(site, raw, head, request)
         if head.is_websocket:

@@ -35,7 +35,7 @@ class RequestReader:
     Attributes:
         buffer: Received and not yet used; its owner appends.
         raw_head: Bytes of the head understood last.
-        is_repeated: Whether the head before it was the same.
+        repeat_count: Heads right before it that were the same.
         head: Head of the request being read or just read; None before one was understood.
         in_body: Whether the head is complete and its body is not.
         has_progress: Set when a deadline deserves to be moved: a head has begun, a body has begun
@@ -55,9 +55,9 @@ class RequestReader:
         "has_progress",
         "head",
         "in_body",
-        "is_repeated",
         "owes_continue",
         "raw_head",
+        "repeat_count",
     )
 
     def __init__(self, settings: ServerSettings, read_head: Callable[[bytes], Head]) -> None:
@@ -66,7 +66,7 @@ class RequestReader:
         self.buffer = bytearray()
         self.head: Head | None = None
         self.in_body = False
-        self.is_repeated = False
+        self.repeat_count = 0
         self.has_progress = False
         self.owes_continue = False
         self._searched = 0
@@ -119,8 +119,10 @@ class RequestReader:
         self._blank_lines = 0
         self._has_request_line = False
         # A peer that repeats its request (polling, load tests) repeats it byte by byte.
-        self.is_repeated = raw == self.raw_head
-        if not self.is_repeated:
+        if raw == self.raw_head:
+            self.repeat_count += 1
+        else:
+            self.repeat_count = 0
             self.head = None
             self.head = self._read_head(raw)
             self.raw_head = raw
