@@ -309,6 +309,51 @@ _FILES: Final[dict[str, str]] = {
         '        checked = validate(data, { text: "text @required @maxLength(500)" })\n'
         '        if checked.ok { broadcast("room:tea", checked.data) }\n    }\n}'
     ),
+    "test.test_get": (
+        'route GET { { ok: true } }\n\ntest "answers" {\n    expect test_get("/").status == 200\n}'
+    ),
+    "test.test_post": (
+        "route POST { { got: body.text } }\n\n"
+        'test "echoes" {\n    answer = test_post("/", { text: "hi" })\n'
+        '    expect answer.body.got == "hi"\n}'
+    ),
+    "test.test_request": (
+        "route DELETE { { gone: true } }\n\n"
+        'test "deletes" {\n    expect test_request("DELETE", "/").status == 200\n}'
+    ),
+    "test.test_login": (
+        "guard auth\n\nroute GET { { me: session.userId } }\n\n"
+        'test "is for members" {\n    expect test_get("/").status == 401\n'
+        '    test_login({ id: 7, name: "Ada" })\n    expect test_get("/").status == 200\n}'
+    ),
+    "test.test_ws": (
+        "ws {\n    on message(data) { ws_send(ws.connection_id, data) }\n}\n\n"
+        'test "echoes" {\n    socket = test_ws("/")\n    socket.send({ text: "hi" })\n'
+        '    expect socket.receive().text == "hi"\n}'
+    ),
+    "test.test_get": (
+        'route GET { "home" }\n\n'
+        'test "there is a home page" { expect test_get("/").body == "home" }'
+    ),
+    "test.test_login": (
+        "guard auth\n\nroute GET { session.user.name }\n\n"
+        'test "greets" {\n    test_login({ id: 1, name: "Ada" })\n'
+        '    expect test_get("/").body == "Ada"\n}'
+    ),
+    "test.test_post": (
+        "route POST { body.price * 2 }\n\n"
+        'test "doubles" { expect test_post("/", { price: 4 }).body == 8 }'
+    ),
+    "test.test_request": (
+        'route DELETE { { gone: true } }\n\n'
+        'test "deletes" { expect test_request("DELETE", "/").body.gone }'
+    ),
+    "test.test_ws": (
+        'ws {\n    on connect { ws_join("tea") }\n'
+        '    on message(data) { broadcast("tea", data) }\n}\n\n'
+        'test "everybody hears it" {\n    socket = test_ws("/")\n'
+        '    socket.send("hi")\n    expect socket.receive() == "hi"\n}'
+    ),
     "process.sleep": "route GET {\n    sleep(2.seconds)\n    { ok: true }\n}",
 }
 
