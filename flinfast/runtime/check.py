@@ -45,17 +45,11 @@ NOT_CHECKS: Final = frozenset({"required", "unique", "index", "hidden", "default
 TRANSFORMS: Final[dict[str, Callable[[str], str]]] = {"trim": str.strip, "lowercase": str.lower}
 
 
-def checks_of(field: FieldInfo, *, transforms: bool) -> tuple[Check, ...]:
-    """The checks of a field's modifiers, in source order.
-
-    Args:
-        field: A checked declaration.
-        transforms: Whether `@trim` and `@lowercase` change the value elsewhere; when not, they are
-            checks, too.
-    """
+def checks_of(field: FieldInfo) -> tuple[Check, ...]:
+    """The checks of a field's modifiers, in source order; transforms come before them."""
     made = []
     for name, arguments in field.modifiers:
-        if name in NOT_CHECKS or (transforms and name in TRANSFORMS):
+        if name in NOT_CHECKS or name in TRANSFORMS:
             continue
         made.append(MAKERS[name](arguments, field.type))
     return tuple(made)
@@ -274,8 +268,6 @@ MAKERS: Final[dict[str, Callable[[tuple[Any, ...], TypeInfo], Check]]] = {
     "alphanumeric": _when(str.isalnum, "must contain only letters and digits"),
     "date": _when(is_date, "must be a valid date"),
     "pattern": _pattern,
-    "trim": _when(lambda value: value == value.strip(), "must not start or end with spaces"),
-    "lowercase": _when(lambda value: value == value.lower(), "must be lower-case"),
     "max_size": _max_size,
     "allow_types": _allow_types,
     "extension": _extension,

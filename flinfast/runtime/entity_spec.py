@@ -65,7 +65,7 @@ def _field_spec(
         index="index" in flags,
         hidden="hidden" in flags,
         default=default,
-        checks=checks_of(field, transforms=True),
+        checks=checks_of(field),
         transforms=tuple(TRANSFORMS[name] for name, _ in field.modifiers if name in TRANSFORMS),
         variants=enums.get(field.type.name, ()) if kind == "enum" else (),
     )

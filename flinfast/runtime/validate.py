@@ -80,7 +80,7 @@ class Validator:
                 field,
                 any(name == "required" for name, _ in field.modifiers),
                 tuple(TRANSFORMS[name] for name, _ in field.modifiers if name in TRANSFORMS),
-                checks_of(field, transforms=True),
+                checks_of(field),
                 defaults[field.default_key] if field.default_key is not None else None,
             )
             for field in fields

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flinfast.lang.modifier import MODIFIERS
 from flinfast.lang.program import EntityInfo, FieldInfo, TypeInfo
-from flinfast.runtime.check import MAKERS, NOT_CHECKS, checks_of, size_bytes
+from flinfast.runtime.check import MAKERS, NOT_CHECKS, TRANSFORMS, checks_of, size_bytes
 from flinfast.runtime.entity_spec import entity_specs
 from flinfast.runtime.upload import UploadedFile
 from flinfast.runtime.validate import INT_MAX, INT_MIN, ITEMS_MAX, Schema, Validator
@@ -45,7 +45,7 @@ def run(body: Any, *fields: FieldInfo, form: bool = False) -> tuple[dict[str, An
 
 def test_every_modifier_of_the_language_has_a_check() -> None:
     """The compiler's table and ours name the same modifiers."""
-    assert set(MAKERS) | NOT_CHECKS == set(MODIFIERS)
+    assert set(MAKERS) | set(TRANSFORMS) | NOT_CHECKS == set(MODIFIERS)
 
 
 def test_seed_example() -> None:
@@ -387,4 +387,4 @@ def test_entity_declaration_becomes_a_spec() -> None:
     assert [check(" abcd") for check in code.checks] == [
         "must be at most 3 characters",
     ]
-    assert checks_of(entity.fields[6], transforms=True)[0]("abcd") is not None
+    assert checks_of(entity.fields[6])[0]("abcd") is not None
