@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,14 +92,14 @@ def test_syntax_error_is_reported_and_nothing_else() -> None:
 
 def test_result_that_is_another_program_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of the formatter itself never reaches a file."""
-    spoil = formatting._Reading.written
+    written = formatting._Reading.written
+    for change in (("b", "c"), ("b", "+"), ("// d", ""), ("1", "true")):
 
-    def spoiled(self: formatting._Reading) -> tuple[str, bool]:
-        text, has_moved = spoil(self)
-        return text.replace(old, new), has_moved
+        def spoiled(self: formatting._Reading, change: tuple[str, str] = change) -> Any:
+            text, has_moved = written(self)
+            return text.replace(*change), has_moved
 
-    monkeypatch.setattr(formatting._Reading, "written", spoiled)
-    for old, new in (("b", "c"), ("b", "+"), (" // d", ""), ("1", "true")):
+        monkeypatch.setattr(formatting._Reading, "written", spoiled)
         with pytest.raises(FormatError):
             format_source("a = [b, 1] // d")
 
