@@ -121,13 +121,13 @@ class _Place(NamedTuple):
     """Where a comment follows code.
 
     Attributes:
-        index: Of the space before it, among the pieces of the output.
+        piece: Place of the space before it among the pieces of the output.
         line: Its line.
         width: Columns of the code before it.
         suffix: The comment.
     """
 
-    index: int
+    piece: int
     line: int
     width: int
     suffix: Suffix
@@ -299,4 +299,4 @@ def _align(places: list[_Place], out: list[str]) -> None:
             column = run[0].suffix.column
         for place in run:
             if place.suffix.column:
-                out[place.index] = " " * (column - place.width)
+                out[place.piece] = " " * (column - place.width)
