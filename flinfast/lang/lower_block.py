@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast as py
 
 from flinfast.lang import ast
-from flinfast.lang.abi import Builtin
+from flinfast.lang.abi import Builtin, Value
+from flinfast.lang.check_types import shown
 from flinfast.lang.lower_base import DISCARD, Lowering, Target
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.symbol import ContextSymbol
-from flinfast.lang.types import NONE, annotated
+from flinfast.lang.types import NONE, annotated, has_parts
 
 
 def block(self: Lowering, node: ast.Block, target: Target) -> list[py.stmt]:
@@ -71,9 +72,30 @@ def checked(
     self: Lowering, value: py.expr, kind: str, declared: TypeInfo | None, what: str
 ) -> py.expr:
     """A value of an evident kind, checked against a declared type."""
-    if declared is None or declared.name == "any" or annotated(declared) == kind != "":
+    if declared is None or (kind == NONE and declared.optional):
         return value
-    if kind == NONE and declared.optional:
+    value = _checked_whole(self, value, kind, declared, what)
+    if not has_parts(declared):
+        return value
+    check = self.support_of_ops("parts_check")
+    return self.call(check, value, self.const(_parts(self, declared)), self.const(what))
+
+
+def _parts(self: Lowering, declared: TypeInfo) -> tuple[Value, ...] | None:
+    """A type as `support.parts_check` reads it."""
+    if declared.name == "any":
+        return None
+    enum = self.file.table.enums.get(declared.name)
+    variants = () if enum is None else enum.variants
+    inner = tuple(_parts(self, argument) for argument in declared.arguments)
+    return declared.name, shown(declared), variants, declared.optional, inner
+
+
+def _checked_whole(
+    self: Lowering, value: py.expr, kind: str, declared: TypeInfo, what: str
+) -> py.expr:
+    """The same without a look at items."""
+    if declared.name == "any" or annotated(declared) == kind != "":
         return value
     optional, text = self.const(declared.optional), self.const(what)
     enum = self.file.table.enums.get(declared.name)

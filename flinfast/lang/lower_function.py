@@ -13,7 +13,7 @@ from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable, all_code
-from flinfast.lang.types import ANY, annotated
+from flinfast.lang.types import ANY, annotated, has_parts
 
 _PYTHON_TYPES: Final = {
     "text": "str",
@@ -145,7 +145,8 @@ def needs_no_check(self: Lowering, symbol: FunctionSymbol, node: ast.Call) -> bo
         declared = self.file.bindings[id(parameter)][0].annotation
         if declared is not None:
             is_typed = True
-            if annotated(declared) != self.kinds.of(argument.value) or not annotated(declared):
+            kind = annotated(declared)
+            if not kind or kind != self.kinds.of(argument.value) or has_parts(declared):
                 return False
     return is_typed
 
@@ -223,9 +224,9 @@ def _check(self: Lowering, variable: Variable, title: str) -> None:
     value = self.load(variable.python)
     what = f"argument `{variable.name}` of `{title}`"
     value_checked = lower_block.checked(self, value, "any", declared, what)
-    if value_checked is value:
+    if declared is None or value_checked is value:
         return
-    kind = annotated(declared)
+    kind = "" if has_parts(declared) else annotated(declared)
     with self.captured() as body:
         self.emit_assign(variable.python, value_checked)
     if not kind:

@@ -5,7 +5,7 @@ Reached as `$support` by the factories that `lower` writes. Nothing here knows F
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final
 
@@ -165,6 +165,75 @@ def union_check(
             return value
         wanted = " or ".join([*names, "none"] if optional else names)
         raise RuntimeFault(f"{what}: expected {wanted}, got {_kind(is_type, value)}", code="FL513")
+
+    return check
+
+
+def parts_check(
+    ops: Operators,
+) -> Callable[[Value, tuple[Value, ...], str], Value]:
+    """Check of the items of a list, or of the values of a map, against their declared type."""
+    is_type = ops.is_type
+
+    def wrong(value: Value, kind: tuple[Value, ...] | None) -> str:
+        """What is wrong with a value, or "". Nothing is converted: nobody relies on the parts.
+
+        Args:
+            value: Any value. Of a query nothing is looked at, as that would fetch its rows.
+            kind: Name, as written, variants of an enum, whether none is allowed, and the kinds of
+                the parts or members; None where every value will do.
+        """
+        if kind is None:
+            return ""
+        name, shown, variants, optional, inner = kind
+        if value is None:
+            return "" if optional else f"expected {shown}, got none"
+        if name == "union":
+            fits = any(not wrong(value, member) for member in inner)
+        elif variants:
+            fits = type(value) is str and value in variants
+        elif name in ("int", "duration") and type(value) is float:
+            fits = value.is_integer()
+        else:
+            fits = is_type(value, name)
+        if not fits:
+            return f"expected {shown}, got {_kind(is_type, value)}"
+        if name == "union":
+            return ""
+        if inner and type(value) is list:
+            return among(value, enumerate(value, 1), inner[-1], "item {}")
+        if inner and isinstance(value, dict):
+            return among(value.values(), value.items(), inner[-1], "entry `{:.40}`")
+        return ""
+
+    def among(
+        parts: Collection[Value],
+        named: Iterable[tuple[Value, Value]],
+        kind: tuple[Value, ...] | None,
+        place: str,
+    ) -> str:
+        """The first thing wrong with the parts of one value, and the place of that part."""
+        if kind is None:
+            return ""
+        exact = None if kind[-1] else _EXACT.get(kind[0])
+        if exact is not None and all(type(part) is exact for part in parts):
+            return ""
+        for name, part in named:
+            fault = wrong(part, kind)
+            if fault:
+                return f"{place.format(name)}: {fault}"
+        return ""
+
+    def check(value: Value, kind: tuple[Value, ...], what: str) -> Value:
+        """The value, if its parts are of the declared types.
+
+        Raises:
+            RuntimeFault: FL513 at the first one that is not.
+        """
+        fault = wrong(value, kind)
+        if fault:
+            raise RuntimeFault(f"{what}: {fault}", code="FL513")
+        return value
 
     return check
 

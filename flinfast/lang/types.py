@@ -347,6 +347,13 @@ def annotated(declared: TypeInfo | None) -> str:
     return name if name in CHECKED else UNSEEN
 
 
+def has_parts(declared: TypeInfo) -> bool:
+    """Whether a declared type says what the items of a list or the values of a map are."""
+    if declared.name == "union":
+        return any(has_parts(member) for member in declared.arguments)
+    return bool(declared.arguments) and declared.arguments[-1].name != "any"
+
+
 def infer(files: Iterable[FileNames]) -> dict[str, Kinds]:
     """Settle the kinds of all variables and functions of a project.
 
