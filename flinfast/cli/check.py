@@ -74,7 +74,7 @@ def _check(path: Path) -> _Outcome:
 
     outcome = _Outcome()
     try:
-        project = load_project(path)
+        project = load_project(path, with_tests=True)
         outcome.files = len(project.files)
         try:
             outcome.diagnostics = compile_files(project).program.diagnostics

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Serve a project: HTTP routes, WebSockets and static files."),
     "dev": ("dev", "Serve a project while you work on it: what you save is live."),
     "check": ("check", "Report every fault in a project's source without running it."),
+    "test": ("test", "Run the tests of a project, each against an empty database."),
     "fmt": ("fmt", "Rewrite FLIN source in the one style."),
     "routes": ("routes", "List routes with their files and guards."),
     "new": ("new", "Create a project."),

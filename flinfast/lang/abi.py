@@ -156,6 +156,7 @@ class Builtin:
         summary: One sentence for docs and hover, starting with a verb.
         context: Whether the implementation takes the hidden context as its first argument.
         ws_only: Only meaningful inside `ws { }` (FL311 elsewhere).
+        test_only: Only meaningful inside `test "name" { }` (FL312 elsewhere).
         waits: Whether the handler may be suspended in it.
         writes: Whether it changes stored data.
         reads: Whether it reads stored data.
@@ -170,6 +171,7 @@ class Builtin:
     summary: str
     context: bool = False
     ws_only: bool = False
+    test_only: bool = False
     waits: bool = False
     writes: bool = False
     reads: bool = False

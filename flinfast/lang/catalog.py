@@ -74,6 +74,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL307": "two middleware blocks in one file",
     "FL310": "context name not available here",
     "FL311": "ws function outside ws",
+    "FL312": "function of tests outside a test",
     # --- entities and validation
     "FL401": "unknown type",
     "FL402": "unknown modifier",
@@ -115,6 +116,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL563": "next called twice",
     "FL564": "request that cannot be read",
     "FL570": "expectation of a test not met",
+    "FL571": "what a test waited for did not come",
     # --- project and configuration
     "FL901": "source file too large",
     "FL902": "source file is not UTF-8",

@@ -10,6 +10,7 @@ from flinfast.lang import ast, resolve_rule
 from flinfast.lang.abi import Builtin
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import (
+    IN_TEST,
     NEXT,
     UNKNOWN,
     EntitySymbol,
@@ -188,6 +189,17 @@ def _check_place(self: Resolver, symbol: Builtin, span: Span) -> None:
     """Report a builtin that does not work here."""
     if symbol.name == NEXT:
         self.need(NEXT, span)
+        return
+    if symbol.test_only:
+        self.root.needs.setdefault(IN_TEST, span)
+        if self.root.kind not in ("test", "function"):
+            self.error(
+                "FL312",
+                f"`{symbol.name}` works inside tests only",
+                span,
+                "no test runs here",
+                help="to ask another server, use `http_get` or `http_post`",
+            )
         return
     if not symbol.ws_only:
         return

@@ -61,3 +61,9 @@ class Source:
         start = self._line_starts[line - 1]
         end = self.text.find("\n", start)
         return (self.text[start:] if end < 0 else self.text[start:end]).rstrip("\r")
+
+    def span_of_line(self, line: int) -> Span:
+        """What is written on a 1-based line, without its indentation."""
+        text = self.line_text(line)
+        start = self._line_starts[line - 1]
+        return Span(start + len(text) - len(text.lstrip()), start + len(text.rstrip()))

@@ -24,6 +24,8 @@ _REQUEST: Final = frozenset({"params", "query", "headers", "cookies", "session",
 CONTEXT_NAMES: Final = _REQUEST | {"body", "response", "ws"}
 NEXT: Final = "next"  # builtin of middleware; treated like a context name
 
+IN_TEST: Final = "test"  # what the functions of tests need; no name of its own
+
 # Kind of a function scope -> context names its code may use. Functions and guard definitions are
 # checked where they are used, because that decides what their context has.
 AVAILABLE: Final[dict[str, frozenset[str]]] = {
@@ -32,11 +34,11 @@ AVAILABLE: Final[dict[str, frozenset[str]]] = {
     "middleware": _REQUEST | {"body", "response", NEXT},
     "guard": _REQUEST | {"body"},
     "upgrade guard": _REQUEST,
-    "function": CONTEXT_NAMES | {NEXT},
+    "function": CONTEXT_NAMES | {NEXT, IN_TEST},
     "definition": CONTEXT_NAMES - {"ws"},
     "file": frozenset(),
     "default": frozenset(),
-    "test": frozenset(),
+    "test": frozenset({IN_TEST}),
 }
 AUTO_FIELDS: Final = ("id", "created_at", "updated_at", "deleted_at", "version")
 

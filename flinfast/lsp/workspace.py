@@ -149,7 +149,7 @@ class Workspace:
         root = self.root_of(path)
         project = None
         try:
-            project = load_project(root, unsaved)
+            project = load_project(root, unsaved, with_tests=True)
         except ConfigError:
             if path not in unsaved:
                 raise

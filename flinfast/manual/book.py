@@ -130,10 +130,14 @@ def _function(area: ModuleType, group: list[Variant], shown: dict[str, str]) -> 
         notes.append("Waits: what the handler wrote and sent before is committed first.")
     if spec.ws_only:
         notes.append("In `ws` handlers only.")
+    if spec.test_only:
+        notes.append("In tests only.")
     errors = ["FL504"] if any(p.kind.title != "any" for p in variant.parameters) else []
     errors += _FAULTS.get(variant.name, ())
     if spec.ws_only:
         errors.append("FL521")
+    if spec.test_only:
+        errors += ["FL312", "FL571"]
     if spec.waits:
         errors.append("FL550")
     return Entry(

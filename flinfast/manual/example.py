@@ -331,29 +331,6 @@ _FILES: Final[dict[str, str]] = {
         'test "echoes" {\n    socket = test_ws("/")\n    socket.send({ text: "hi" })\n'
         '    expect socket.receive().text == "hi"\n}'
     ),
-    "test.test_get": (
-        'route GET { "home" }\n\n'
-        'test "there is a home page" { expect test_get("/").body == "home" }'
-    ),
-    "test.test_login": (
-        "guard auth\n\nroute GET { session.user.name }\n\n"
-        'test "greets" {\n    test_login({ id: 1, name: "Ada" })\n'
-        '    expect test_get("/").body == "Ada"\n}'
-    ),
-    "test.test_post": (
-        "route POST { body.price * 2 }\n\n"
-        'test "doubles" { expect test_post("/", { price: 4 }).body == 8 }'
-    ),
-    "test.test_request": (
-        'route DELETE { { gone: true } }\n\n'
-        'test "deletes" { expect test_request("DELETE", "/").body.gone }'
-    ),
-    "test.test_ws": (
-        'ws {\n    on connect { ws_join("tea") }\n'
-        '    on message(data) { broadcast("tea", data) }\n}\n\n'
-        'test "everybody hears it" {\n    socket = test_ws("/")\n'
-        '    socket.send("hi")\n    expect socket.receive() == "hi"\n}'
-    ),
     "process.sleep": "route GET {\n    sleep(2.seconds)\n    { ok: true }\n}",
 }
 

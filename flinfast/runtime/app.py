@@ -118,12 +118,13 @@ class App:
         log: Log,
         hub: Hub | None = None,
         clock_ms: Callable[[], int] | None = None,
+        compiled: Compiled | None = None,
     ) -> None:
-        project = load_project(path)
+        project = load_project(path) if compiled is None else compiled.project
         self.root = project.root
         self.settings = settings
         self._folder = self.root / settings.store.path
-        compiled = compile_files(project, self._folder)
+        compiled = compiled or compile_files(project, self._folder)
         self._path = path
         self._scheduler = scheduler
         self._clock_ms = clock_ms or unix_ms
@@ -187,6 +188,7 @@ class App:
         log: Log,
         hub: Hub | None = None,
         clock_ms: Callable[[], int] | None = None,
+        compiled: Compiled | None = None,
     ) -> App:
         """Load the project at a path.
 
@@ -197,6 +199,7 @@ class App:
             log: Where log lines go.
             hub: Open connections; made with the settings when None.
             clock_ms: Unix time in milliseconds; the system's when None.
+            compiled: The checked program, when it is known; then nothing is read from disk.
 
         Raises:
             CompileError: The source has faults; all of them are in it.
@@ -204,7 +207,15 @@ class App:
             StoreError: The database cannot be opened, or its schema needs a decision.
             RuntimeFault: File-level code failed.
         """
-        return cls(root, settings, scheduler=scheduler, log=log, hub=hub, clock_ms=clock_ms)
+        return cls(
+            root,
+            settings,
+            scheduler=scheduler,
+            log=log,
+            hub=hub,
+            clock_ms=clock_ms,
+            compiled=compiled,
+        )
 
     # --- requests ----------------------------------------
 
@@ -380,6 +391,10 @@ class App:
             # A handler that nobody expected to read: it may tell others what it saw, at once.
             store.flush()
         return found
+
+    def closure(self, path: str, key: str) -> Callable[..., Any]:
+        """A closure of the file at `path`, by the key that its `...Info` names."""
+        return self._binder.closures[path][key]
 
     # --- life ----------------------------------------
 

@@ -220,7 +220,7 @@ def _operand_faults(project: Project, program: CompiledProgram) -> list[Diagnost
                 continue
             message = _operand_fault(project, file, route.path)
             if message:
-                span = _line_span(file.source, route.line)
+                span = file.source.span_of_line(route.line)
                 faults.append(Diagnostic("FL306", message, file.source, span, "this path"))
     return faults
 
@@ -233,13 +233,6 @@ def _operand_fault(project: Project, file: ProjectFile, text: str) -> str:
     if project.is_single or file.pattern is None or pattern == file.pattern:
         return ""
     return f"`{text}` differs from the path of this file, `{file.pattern}`"
-
-
-def _line_span(source: Source, line: int) -> Span:
-    text = source.line_text(line)
-    start = sum(len(part) + 1 for part in source.text.split("\n")[: line - 1])
-    indent = len(text) - len(text.lstrip())
-    return Span(start + indent, start + len(text.rstrip()))
 
 
 # --- binding ----------------------------------------

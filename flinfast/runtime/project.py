@@ -3,6 +3,7 @@
     ROOT/app/**       routes, and `_middleware.flin` per folder
     ROOT/entities/**  entities        ROOT/lib/**  shared functions
     ROOT/guards/**    guard definitions
+    ROOT/tests/**     tests; a program that serves does not read them
     ROOT/public/**    static files    ROOT/.flindb/  data
 
 PATH may be the root, its `app` folder, or one `.flin` file, which is then the only route file.
@@ -32,6 +33,7 @@ DEPTH_MAX: Final = 64  # folders inside folders
 
 # Folder below the root -> kind of its files.
 _KINDS: Final = {APP_FOLDER: "route", "entities": "entities", "lib": "lib", "guards": "guards"}
+TESTS_FOLDER: Final = "tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class ProjectFile:
 
     Attributes:
         source: Its path relative to the root, and its text.
-        kind: "route", "middleware", "entities", "lib" or "guards".
+        kind: "route", "middleware", "entities", "lib", "guards" or "tests".
         pattern: Path of a route file, None for others.
         folder: For files below `app/`: their folders, as named on disk.
     """
@@ -104,12 +106,15 @@ def _is_root_called_app(path: Path) -> bool:
     return (path / APP_FOLDER).is_dir() and not any(path.glob(f"*{SUFFIX}"))
 
 
-def load_project(path: Path, unsaved: Mapping[Path, str] | None = None) -> Project:
+def load_project(
+    path: Path, unsaved: Mapping[Path, str] | None = None, *, with_tests: bool = False
+) -> Project:
     """Read the project at PATH.
 
     Args:
         path: Its root, its `app` folder, or one file.
         unsaved: Texts that stand for those of files, by absolute path: what an editor holds.
+        with_tests: Whether to read the files of `tests/` too.
 
     Raises:
         ConfigError: PATH is no project, or it has more files than FILES_MAX.
@@ -120,6 +125,9 @@ def load_project(path: Path, unsaved: Mapping[Path, str] | None = None) -> Proje
         if folder != APP_FOLDER:
             for file in _walk(project, root / folder):
                 _add(project, file, kind)
+    if with_tests:
+        for file in _walk(project, root / TESTS_FOLDER):
+            _add(project, file, "tests")
     if single is not None:
         _add_single(project, single)
     else:

@@ -31,6 +31,7 @@ TITLES: Final = {
     "totp": "Second factors",
     "log": "Logging",
     "process": "Process and tools",
+    "test": "Tests",
 }
 _INTRODUCTION: Final = """\
 # Built-in functions
@@ -86,6 +87,7 @@ def _row(names: list[Variant]) -> str:
             ("changes its argument", variant.mutates),
             ("waits", spec.waits),
             ("`ws` handlers only", spec.ws_only),
+            ("tests only", spec.test_only),
         )
         if holds
     ]

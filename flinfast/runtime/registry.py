@@ -155,8 +155,8 @@ def builtin(
         properties_of: Further kinds on which `value.name` means this call.
         mutates: The first argument is changed in place.
         is_method: See `method`.
-        flags: `ws_only`, `waits`, `writes`, `reads`, `joins`, `sends` and `result` of the
-            `Builtin` entry.
+        flags: `ws_only`, `test_only`, `waits`, `writes`, `reads`, `joins`, `sends` and `result`
+            of the `Builtin` entry.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:

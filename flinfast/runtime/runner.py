@@ -137,6 +137,41 @@ class Runner:
         if not isinstance(cause, FlinError):
             log("debug", f"cause: {type(cause).__name__}: {cause}", fields, place)
 
+    # --- tests ----------------------------------------
+
+    def test(
+        self,
+        closure: Callable[..., object],
+        effects: Effects,
+        context: RequestContext,
+        done: Callable[[Exception | None], None],
+    ) -> None:
+        """Run a `test` block; what it wrote and sent since its last wait is forgotten.
+
+        Args:
+            closure: The block.
+            effects: Its effects.
+            context: What it sees.
+            done: Called once, now or later, with what ended the test; None when it passed.
+        """
+        services = self.services
+
+        def job() -> None:
+            transaction = Transaction(
+                services.hub, services.store, None, uses_store=True, writes=effects.writes
+            )
+            failure: Exception | None = None
+            try:
+                transaction.begin()
+                self._pool.use(transaction)
+                closure(context)
+            except Exception as error:  # noqa: BLE001 - it is the outcome of the test
+                failure = error
+            transaction.abandon()
+            done(failure)
+
+        self._pool.run(job)
+
     # --- ws events ----------------------------------------
 
     def event(

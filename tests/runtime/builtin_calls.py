@@ -282,7 +282,16 @@ SECURITY: dict[str, tuple[tuple[Any, ...], Any]] = {
     "verify_token": (("x",), None),
 }
 
-CALLS = {**TEXT, **LISTS, **MAPS, **NUMBERS, **VALUES, **SERVER, **SECURITY}
+# The context of these gives back what the user of a test was asked for.
+TESTS: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "test_get": (("/a", {"x": "1"}), ("GET", "/a", None, {"x": "1"})),
+    "test_login": (({"id": 1},), None),
+    "test_post": (("/a", 1), ("POST", "/a", 1, None)),
+    "test_request": (("PUT", "/a", 1), ("PUT", "/a", 1, None)),
+    "test_ws": (("/a",), ("/a", None)),
+}
+
+CALLS = {**TEXT, **LISTS, **MAPS, **NUMBERS, **VALUES, **SERVER, **SECURITY, **TESTS}
 
 # Parameters that take several kinds and refuse the others themselves: (position, wrong value).
 WRONG: dict[str, tuple[tuple[int, Any], ...]] = {
@@ -347,6 +356,9 @@ ANY: dict[str, tuple[int, ...]] = {
     "set": (2, 3),
     "set_cookie": (2,),
     "splice": (4,),
+    "test_login": (1,),
+    "test_post": (2,),
+    "test_request": (3,),
     "to_bool": (1,),
     "to_int": (1,),
     "to_json": (1,),
@@ -402,4 +414,9 @@ def context_of(name: str, services: Any) -> Any:
         next_reply=lambda: None,
         session=SimpleNamespace(state=None, csrf_token=lambda: "token"),
         services=services,
+        test_user=SimpleNamespace(
+            request=lambda *asked: asked,
+            open=lambda *asked: asked,
+            login=lambda user: user,
+        ),
     )

@@ -16,6 +16,7 @@ from flinfast.runtime.builtins import (
     response,
     security,
     stream,
+    test,
     text,
     time,
     totp,
@@ -53,6 +54,7 @@ AREAS = (
     totp,
     log,
     process,
+    test,
 )
 
 __all__ = [
