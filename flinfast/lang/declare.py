@@ -13,13 +13,8 @@ from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Value
-from flinfast.lang.modifier import (
-    MODIFIERS,
-    NotConstantError,
-    canonical,
-    check_arguments,
-    constant,
-)
+from flinfast.lang.constant import NotConstantError, constant
+from flinfast.lang.modifier import MODIFIERS, canonical, check_arguments
 from flinfast.lang.program import FieldInfo, TypeInfo
 from flinfast.lang.report import Note, Report
 from flinfast.lang.source import Source, Span

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from flinfast.lang import ast
 from flinfast.lang.abi import Value
 
 _TEXT: Final = frozenset({"text"})
@@ -81,30 +80,9 @@ _EXPECTED: Final = {
 }
 
 
-class NotConstantError(Exception):
-    """An expression has no value before the program runs."""
-
-
 def canonical(name: str) -> str:
     """The snake_case spelling of a modifier name."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def constant(node: ast.Expr) -> Value:
-    """Value of a literal, a negated literal or a list of such.
-
-    Raises:
-        NotConstantError: It is anything else.
-    """
-    if isinstance(node, ast.Literal):
-        return node.value
-    if isinstance(node, ast.Unary) and node.operator == "-":
-        value = constant(node.operand)
-        if type(value) in (int, float):
-            return -value
-    if isinstance(node, ast.ListLiteral) and not any(item.spread for item in node.items):
-        return tuple(constant(item.value) for item in node.items)
-    raise NotConstantError
 
 
 def check_arguments(name: str, values: tuple[Value, ...]) -> str:
