@@ -52,7 +52,7 @@ cdef class Stream:
         cdef bytes owned = data if type(data) is bytes else bytes(data)
         cdef Py_ssize_t size = PyBytes_GET_SIZE(owned)
         cdef Py_ssize_t sent = 0
-        if self._id == 0 or self._ends or size == 0:
+        if self._is_closing or self._ends or size == 0:
             return
         if self._unsent_bytes == 0:
             sent = self._send(PyBytes_AS_STRING(owned), size)
@@ -69,7 +69,7 @@ cdef class Stream:
             self._protocol.pause_writing()
 
     def write_eof(self):
-        if self._id == 0 or self._ends:
+        if self._is_closing or self._ends:
             return
         self._ends = True
         if self._unsent_bytes == 0:
@@ -161,14 +161,15 @@ cdef class Stream:
         protocol, self._protocol = self._protocol, None
         if self._hub._loop is not None:
             self._hub._loop.call_soon(protocol.connection_lost, error)
-        Py_DECREF(self)
         return 0
 
     cdef int _let_go(self) except -1:
+        """The channel is gone, and with it its reference; the caller holds one of its own."""
         self._id = 0
         self._is_closing = True
         self._unsent = None
         self._unsent_bytes = 0
+        Py_DECREF(self)
         return 0
 
 
@@ -233,8 +234,10 @@ cdef class _Streams(_Turns):
         if type(answer) is Opening:
             opening = <Opening>answer
             self._core.stats.bytes_in += size
-            self._open_channel(number, opening)
+            self._open_channel(number, opening, None)
             return 0
+        if flin_channel_find(&self._core, number) is NULL:
+            return 0  # closed meanwhile, as by close_accepted()
         stream = Stream.__new__(Stream)
         stream._hub = self
         stream._id = number
@@ -249,7 +252,7 @@ cdef class _Streams(_Turns):
         stream._receive(<const uint8_t *>PyBytes_AS_STRING(first), size)
         return 0
 
-    cdef int _open_channel(self, uint64_t number, Opening opening) except -1:
+    cdef int _open_channel(self, uint64_t number, Opening opening, Stream stream) except -1:
         cdef flin_conn *conn
         cdef Connection connection = opening.connection
         cdef Endpoint endpoint = opening.endpoint
@@ -258,6 +261,9 @@ cdef class _Streams(_Turns):
                                     _compression(opening.deflate, opening.deflate_output))
         if conn is NULL:
             raise OSError(errno, os.strerror(errno))
+        if stream is not None:  # before anything that may fail: its channel is gone
+            stream._let_go()
+            stream._protocol = None
         self._adopt(connection, endpoint, conn, None, opening.response, opening.early,
                     opening.protocol)
         return 0
@@ -266,10 +272,7 @@ cdef class _Streams(_Turns):
         if stream._id == 0 or stream._unsent_bytes > 0:
             raise RuntimeError("this stream is gone, or has output left")
         self._tick()
-        self._open_channel(stream._id, opening)
-        stream._let_go()
-        stream._protocol = None
-        Py_DECREF(stream)
+        self._open_channel(stream._id, opening, stream)
 
     cdef int _fault(self, str text, object error) noexcept:
         try:
@@ -315,9 +318,11 @@ cdef void on_channel_first(void *user, uint64_t number, uint8_t *data, size_t si
 cdef int _drop_channel(_Streams hub, uint64_t number) noexcept:
     """Close a channel whose protocol has failed."""
     cdef flin_channel *channel = flin_channel_find(&hub._core, number)
+    cdef Stream stream
     try:
         if channel.state == FLIN_CHANNEL_OPEN:
-            (<Stream>channel.user)._finish(None, True)
+            stream = <Stream>channel.user  # ours: _finish() gives up the channel's reference
+            stream._finish(None, True)
         else:
             flin_channel_close(&hub._core, number, True)
     except BaseException as failure:
