@@ -58,6 +58,7 @@ _TYPE_ENDS: Final = frozenset({"QUESTION", "GT"})  # `type Id = int?` is complet
 _CURRENCY: Final = re.compile("[A-Z]{3}")
 _AFTER_NAME: Final = frozenset({"DOT", "LBRACE", "LPAREN", "COLON", "ASSIGN"})  # it is one's own
 _JUMPS: Final = frozenset({"RETURN", "BREAK", "CONTINUE"})
+_HEADS: Final = frozenset({"IF", "WHILE"})  # `if = 1` is no assignment in a condition
 _OWNERS: Final = {
     "FOR": "for",
     "WHILE": "while",
@@ -508,7 +509,7 @@ class Layout:
         frame = self._frame
         if frame.in_let:
             frame.in_let = False
-        elif frame.pending and frame.pending[-1] in ("if", "while"):
+        elif frame.pending and frame.pending[-1] in ("if", "while") and self._last not in _HEADS:
             self._report(
                 "FL107",
                 "`=` in a condition",

@@ -47,7 +47,6 @@ _TYPE_ENDS: Final = frozenset({"QUESTION", "GT"})
 _JUMPS: Final = frozenset({"BREAK", "CONTINUE"})
 _QUOTED_MAX: Final = 24  # characters of source text quoted in a message
 _ADVICE: Final = {
-    "&": "`&&` is logical and",
     "#": "a comment starts with `//`",
     "\u201c": 'a text stands between `"` and `"`',
     "\u201d": 'a text stands between `"` and `"`',
@@ -268,7 +267,7 @@ class FlinLexer(_Reader, Lexer):
     tokens = {
         NAME, TYPE_NAME, NUMBER, TEXT, TEXT_OPEN, TEXT_CLOSE, CHUNK, INTERP_OPEN, INTERP_CLOSE,
         LABEL, PATH, BAD, OPERATOR, LBRACE, RBRACE, WIDE_NAME, QUOTE, DIVIDE, TEMPLATE_OPEN,
-        BLOCK_COMMENT, STRICT_EQUALITY,
+        BLOCK_COMMENT, STRICT_EQUALITY, BITWISE,
         IF, ELSE, FOR, IN, WHILE, MATCH, RETURN, BREAK, CONTINUE, FN, TRUE, FALSE, NONE, ENTITY,
         ENUM, SAVE, DELETE, DESTROY, RESTORE, AND, OR, NOT, ELLIPSIS, RANGE, POWER, PLUS_PLUS,
         MINUS_MINUS, ARROW, FAT_ARROW, EQ, NE, LE, GE, LT, GT, PIPE, COALESCE, OPTIONAL_DOT,
@@ -328,6 +327,8 @@ class FlinLexer(_Reader, Lexer):
         )
         t.type, t.value = ("EQ" if plain == "==" else "NE"), plain
         return t
+
+    BITWISE = r"&(?!&)=?|[\^|]=|[\^~]"  # the parser says that FLIN has none of them
 
     @_(r"/(?!=)")
     def DIVIDE(self, t: Any) -> Any:

@@ -41,6 +41,16 @@ _ALONE: Final = {
     "ELSE_BLOCK": "no `if` ends right before this",
 }
 
+_ANGLES: Final = {"LT": "LT", "LE": "LT", "GT": "GT", "GE": "GT"}  # second sign -> first sign
+_INSTEAD: Final = {
+    "&": "`&&` is logical and; FLIN has no operators on bits",
+    "|": "`||` is logical or; FLIN has no operators on bits",
+    "^": "a power is written `x ** n`, exclusive or `a != b`",
+    "~": "`!x` is logical not; FLIN has no operators on bits",
+    "<<": "write `x * 2 ** n`; FLIN has no operators on bits",
+    ">>": "write `floor(x / 2 ** n)`; FLIN has no operators on bits",
+}
+
 Report = Callable[..., None]
 
 
@@ -142,7 +152,10 @@ class Recovery(Driver):
             if "\n" not in self.source.text[token.index : following.index]:
                 token = following  # a statement ends here only because this cannot continue it
         previous = tokens[index - 1] if index else None
-        if previous is not None and previous.type in KEYWORDS and token.type == "ASSIGN":
+        bitwise = self._bitwise(token, previous)
+        if bitwise is not None:
+            token, fault = bitwise
+        elif previous is not None and previous.type in KEYWORDS and token.type == "ASSIGN":
             token = previous  # `match = 1`: the fault is the name, not the `=`
             fault = self._reserved(previous)
         else:
@@ -178,6 +191,18 @@ class Recovery(Driver):
             if rule.length:
                 del stack[-rule.length :]
             stack.append(gotos[stack[-1]][rule.name])
+
+    def _bitwise(self, token: Any, previous: Any) -> tuple[Any, tuple[str, str, str, str]] | None:
+        """Token and words for an operator on bits: `&` is one token, `<<` two with no gap."""
+        if token.type in _ANGLES and previous is not None and previous.end == token.index:
+            if previous.type != _ANGLES[token.type] or not self._accepts("NUMBER"):
+                return None
+            token = make_token("BITWISE", None, previous.index, token.end)
+        elif token.type != "BITWISE" and not (token.type == "BAR" and self._accepts("PLUS")):
+            return None
+        found = self.source.text[token.index : token.end]
+        help = _INSTEAD.get(found.removesuffix("="), "FLIN has no operators on bits")
+        return token, ("FL012", f"`{found}` is not an operator", "", help)
 
     def _reserved(self, token: Any) -> tuple[str, str, str, str]:
         found = self._quote(token)

@@ -352,12 +352,21 @@ def test_byte_order_mark_at_the_start_is_skipped() -> None:
     assert lex("x\ufeff")[1] == ["FL001"]
 
 
-@pytest.mark.parametrize("text", ["#", "\\", "$", "~", "^", "\0", "\xa0", "“", "\x7f", "€"])
+@pytest.mark.parametrize("text", ["#", "\\", "$", "\0", "\xa0", "“", "\x7f", "€"])
 def test_foreign_character_is_a_fault_and_lexing_goes_on(text: str) -> None:
     """One fault for a run of them."""
     found, faults = lex(f"a {text * 3} b")
     assert faults == ["FL001"]
     assert [token.value for token in found] == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["&", "&=", "^", "^=", "|=", "~"])
+def test_operator_on_bits_is_one_token_for_the_parser_to_report(text: str) -> None:
+    """So that one fault gives one diagnostic."""
+    found, faults = lex(f"a {text} b && c || d")
+    assert faults == []
+    assert [token.type for token in found[:3]] == ["NAME", "BITWISE", "NAME"]
+    assert [token.type for token in found[3::2]] == ["AND", "OR"]
 
 
 def test_hidden_direction_is_a_fault_in_comments_and_texts() -> None:
