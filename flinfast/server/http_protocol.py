@@ -198,7 +198,10 @@ class HttpConnection(asyncio.Protocol):
                 self.deadline = now + STALL_S
             else:
                 self.transport.abort()
+        elif self.transport.is_closing():
+            self.transport.abort()  # what was written last has found no reader
         elif state == READING and not self._reader.in_body and not self._reader.buffer:
+            self.deadline = now + STALL_S
             self.transport.close()
         elif state == READING:
             self._refuse(RequestError("the request took too long", status=408))

@@ -332,6 +332,24 @@ def test_a_handler_that_never_answers_gets_503(
         assert other.get("/").body == b'"home"'
 
 
+@pytest.mark.parametrize("tail", [b"", b"GET / HT"])
+def test_idle_peer_that_never_reads_its_answer_is_reset(
+    start: Start, monkeypatch: pytest.MonkeyPatch, tail: bytes
+) -> None:
+    """Output below the mark that stops responses keeps a closing connection for STALL_S only."""
+    monkeypatch.setattr("flinfast.server.http_protocol.WRITE_HIGH_BYTES", 64 << 20)
+    monkeypatch.setattr("flinfast.server.http_protocol.STALL_S", 0.2)
+    running = start(server_keep_alive="200ms", server_head_timeout="200ms")
+    site = running.server.site
+    assert site is not None
+    with running.connect() as client:
+        client.send(request("/big") + tail)
+        if tail:
+            client.link.shutdown(socket.SHUT_WR)
+        running.wait_for(lambda: site.statuses[2] == 1)
+        running.wait_for(lambda: not site.connections)
+
+
 # --- ends ----------------------------------------
 
 
