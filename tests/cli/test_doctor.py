@@ -13,7 +13,6 @@ from flinfast.cli import doctor
 from flinfast.cli.commands import main
 from flinfast.testing import TestClient
 
-
 SAVING = 'entity User { name: text }\nroute GET {\n    save User { name: "Ada" }\n    1\n}\n'
 
 
