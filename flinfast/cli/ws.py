@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
+import re
 import secrets
 import selectors
 import socket
 import ssl
 import sys
+import time
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import click
 
@@ -28,6 +31,10 @@ CLOSE_S: Final = 5.0
 TOKEN_LIFE_S: Final = 3600
 MESSAGE_BYTES_MAX: Final = 64 << 20
 HEAD_BYTES_MAX: Final = 64 << 10
+
+_TARGET_SAFE: Final = "%/?:@!$&'()*+,;=~"
+# What a terminal may obey; a server must not write to it as it likes.
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class RefusedError(FlinError):
@@ -66,6 +73,7 @@ def command(
         server = config.settings.server
         scheme = "wss" if server.ssl_certfile else "ws"
         host = "127.0.0.1" if server.host in ("0.0.0.0", "::", "") else server.host
+        host = f"[{host}]" if ":" in host else host
         url = f"{scheme}://{host}:{server.port}/{target.lstrip('/')}"
         if user is not None:
             token = make_token(config, folder, user, {}, TOKEN_LIFE_S)
@@ -85,7 +93,10 @@ def open_socket(url: str, fields: list[tuple[str, str]]) -> tuple[socket.socket,
     """
     parts = urlsplit(url)
     is_tls = parts.scheme == "wss"
-    host, port = parts.hostname or "", parts.port or (443 if is_tls else 80)
+    try:
+        host, port = parts.hostname or "", parts.port or (443 if is_tls else 80)
+    except ValueError as error:
+        raise RefusedError(f"expected a URL with a port up to 65535, got {url}") from error
     try:
         link = socket.create_connection((host, port), CONNECT_S)
         if is_tls:
@@ -94,6 +105,7 @@ def open_socket(url: str, fields: list[tuple[str, str]]) -> tuple[socket.socket,
         raise RefusedError(f"cannot connect to {host}:{port}: {error}") from error
     key = base64.b64encode(secrets.token_bytes(16))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = quote(target, safe=_TARGET_SAFE)
     lines = [
         f"GET {target} HTTP/1.1",
         f"Host: {parts.netloc.rpartition('@')[2]}",
@@ -103,16 +115,15 @@ def open_socket(url: str, fields: list[tuple[str, str]]) -> tuple[socket.socket,
         f"Sec-WebSocket-Key: {key.decode()}",
         *(f"{name}: {value}" for name, value in fields),
     ]
-    link.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-    received = b""
-    while b"\r\n\r\n" not in received and len(received) < HEAD_BYTES_MAX:
-        data = link.recv(4096)
-        if not data:
-            break
-        received += data
-    head, _, rest = received.partition(b"\r\n\r\n")
+    try:
+        link.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        received = _head_of(link)
+    except OSError as error:
+        link.close()
+        raise RefusedError(f"{host}:{port} gave no answer: {error}") from error
+    head, end, rest = received.partition(b"\r\n\r\n")
     text = head.decode("latin-1")
-    if not text.startswith("HTTP/1.1 101 "):
+    if not end or not text.startswith("HTTP/1.1 101 "):
         link.close()
         raise RefusedError(_refusal(text, rest))
     if accept_key(key).decode() not in text:
@@ -121,12 +132,32 @@ def open_socket(url: str, fields: list[tuple[str, str]]) -> tuple[socket.socket,
     return link, rest
 
 
+def _head_of(link: socket.socket) -> bytes:
+    """What a server answers up to the end of its head, or all that it gives of one."""
+    deadline = time.monotonic() + CONNECT_S
+    received = b""
+    while b"\r\n\r\n" not in received and len(received) < HEAD_BYTES_MAX:
+        if time.monotonic() > deadline:
+            raise TimeoutError("timed out")
+        data = link.recv(4096)
+        if not data:
+            break
+        received += data
+    return received
+
+
+def _shown(text: str) -> str:
+    """Text of a server as it may reach a terminal: control characters as escapes."""
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def _refusal(head: str, body: bytes) -> str:
     status = head.partition("\r\n")[0].partition(" ")[2] or "nothing"
     reason = body.decode("utf-8", "replace").strip()[:200]
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        reason = json.loads(body)["error"]
-    return f"expected 101 Switching Protocols, got {status}" + (f": {reason}" if reason else "")
+    with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+        reason = str(json.loads(body)["error"])
+    text = f"expected 101 Switching Protocols, got {status}" + (f": {reason}" if reason else "")
+    return _shown(text[:1000])
 
 
 class _Terminal:
@@ -141,60 +172,75 @@ class _Terminal:
         self._link = link
         self._wait_s = wait_s
         self._parser = FrameParser(sender="server", message_bytes_max=MESSAGE_BYTES_MAX)
+        self._deadline: float | None = None  # of the wait after the input, then of the close
         self._is_closing = False
+        self._typed = b""  # the beginning of a line
         self._status: int | None = None
         self._dims = has_color(1)
+        self._is_terminal = sys.stdout.isatty()
 
     def run(self, early: bytes) -> int:
         """Until either side has closed; the exit status."""
+        try:
+            return self._talk(early)
+        except OSError as error:
+            self._note(f"the connection was lost (1006): {error}")
+            return EXIT_FAULTS
+
+    def _talk(self, early: bytes) -> int:
         self._link.settimeout(CONNECT_S)
         self._receive(early)
-        with selectors.DefaultSelector() as selector:
+        # Not epoll: it refuses files, which are an input like any other.
+        with selectors.SelectSelector() as selector:
             selector.register(self._link, selectors.EVENT_READ)
             selector.register(sys.stdin, selectors.EVENT_READ)
-            has_input = True
-            try:
-                while self._status is None:
-                    timeout = CLOSE_S if self._is_closing else None
-                    if not has_input and not self._is_closing:
-                        timeout = self._wait_s or 0
-                    ready = selector.select(timeout)
-                    if not ready:
-                        if self._is_closing:
-                            self._note("the server did not answer the close in time")
-                            return EXIT_FAULTS
-                        self._close()
-                    for item, _ in ready:
-                        if item.fileobj is self._link:
-                            self._receive(self._pending())
-                        else:
-                            has_input = self._send_line()
-                            if not has_input:
-                                selector.unregister(sys.stdin)
-            except KeyboardInterrupt:
-                self._close()
-                self._link.settimeout(CLOSE_S)
+            while self._status is None:
                 try:
-                    while self._status is None:
-                        self._receive(self._pending())
-                except (OSError, KeyboardInterrupt):
-                    return EXIT_FAULTS
+                    self._turn(selector)
+                except KeyboardInterrupt:
+                    if self._is_closing:
+                        return EXIT_FAULTS
+                    self._close()
         return self._status
 
+    def _turn(self, selector: selectors.BaseSelector) -> None:
+        """Wait for either side; a server that never falls silent does not move the deadline."""
+        deadline = self._deadline
+        if deadline is not None and time.monotonic() >= deadline:
+            if self._is_closing:
+                self._note("the server did not answer the close in time")
+                self._status = EXIT_FAULTS
+                return
+            self._close()
+            deadline = self._deadline
+        timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+        for item, _ in selector.select(timeout):
+            if item.fileobj is self._link:
+                self._receive(self._pending())
+            elif self._is_closing or self._status is not None or not self._read_input():
+                selector.unregister(sys.stdin)
+
     def _pending(self) -> bytes:
-        data = self._link.recv(65536)
+        try:
+            data = self._link.recv(65536)
+        except TimeoutError:  # TLS: the record is not whole, or holds nothing for us
+            return b""
         if not data:
             self._note("the connection was lost (1006)")
             self._status = EXIT_FAULTS
         return data
 
-    def _send_line(self) -> bool:
-        """Send one line of input; False at its end."""
-        line = sys.stdin.readline()
-        if not line:
-            return False
-        self._send(Opcode.TEXT, line.rstrip("\n").encode())
-        return True
+    def _read_input(self) -> bool:
+        """Send the lines that are there; False, and the wait begins, after the last one."""
+        data = os.read(sys.stdin.fileno(), 65536)
+        *lines, self._typed = (self._typed + data).split(b"\n")
+        if not data:
+            self._deadline = time.monotonic() + (self._wait_s or 0)
+            lines = [self._typed] if self._typed else []
+        for line in lines:
+            text = line.removesuffix(b"\r").decode("utf-8", "replace")
+            self._send(Opcode.TEXT, text.encode())
+        return bool(data)
 
     def _send(self, opcode: Opcode, payload: bytes) -> None:
         self._link.sendall(encode_masked_frame(opcode, payload, secrets.token_bytes(4)))
@@ -202,6 +248,7 @@ class _Terminal:
     def _close(self) -> None:
         if not self._is_closing:
             self._is_closing = True
+            self._deadline = time.monotonic() + CLOSE_S
             self._send(Opcode.CLOSE, (1000).to_bytes(2, "big"))
 
     def _receive(self, data: bytes) -> None:
@@ -215,7 +262,8 @@ class _Terminal:
 
     def _handle(self, event: Event) -> None:
         if event.opcode == Opcode.TEXT:
-            click.echo(event.payload.decode())
+            text = event.payload.decode()
+            click.echo(_shown(text) if self._is_terminal else text)
         elif event.opcode == Opcode.BINARY:
             click.echo(f"({len(event.payload)} bytes) {event.payload[:64].hex(' ')}")
         elif event.opcode == Opcode.PING:
@@ -230,7 +278,7 @@ class _Terminal:
         sys.stdout.flush()
 
     def _note(self, text: str) -> None:
-        click.secho(text, err=True, dim=self._dims)
+        click.secho(_shown(text), err=True, dim=self._dims)
 
 
 def _field(text: str) -> tuple[str, str]:
