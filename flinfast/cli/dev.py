@@ -68,7 +68,7 @@ def command(path: Path, **options: Any) -> None:
         before = look_at(root, single, assets=PUBLIC_FOLDER)
         try:
             config = settings.load(root, environ=environ, flags=flags)
-            follower = _Follower(root, before)
+            follower = _Follower(root, single, before)
             serve_project(path, root, config, began, when_started=follower.start)
         except CompileError as error:
             show_error(error)
@@ -84,11 +84,13 @@ class _Follower:
 
     Args:
         root: Project root.
+        single: The file, when the project is one file.
         before: Its files before they were read.
     """
 
-    def __init__(self, root: Path, before: Look) -> None:
+    def __init__(self, root: Path, single: Path | None, before: Look) -> None:
         self._root = root
+        self._single = single
         self._before = before
         self._stop = threading.Event()
         self._app: App
@@ -114,7 +116,7 @@ class _Follower:
 
     def _follow(self, call: Callable[..., object]) -> None:
         threading.Thread(target=_load_compiler, name="compiler", daemon=True).start()
-        for changed in changes(self._root, self._stop, self._before):
+        for changed in changes(self._root, self._stop, self._before, self._single):
             if self._stop.is_set():
                 return
             try:
@@ -154,17 +156,23 @@ class _Follower:
             self._pages.reload()
 
 
-def changes(root: Path, stop: threading.Event, before: Look) -> Iterator[list[str]]:
+def changes(
+    root: Path, stop: threading.Event, before: Look, single: Path | None = None
+) -> Iterator[list[str]]:
     """Paths that changed below a project, batch by batch, until `stop` is set.
 
     Uses the system's events when `watchfiles` is installed (extra `dev`), else looks four times a
-    second.
+    second; so too for a single file, which may lie in a folder with everything else of a person.
 
     Args:
         root: Project root.
         stop: Ends it.
         before: The files as they were read; what changed since then is told as well.
+        single: The file, when the project is one file.
     """
+    if single is not None:
+        yield from looked_at(root, stop, before, single)
+        return
     try:
         from watchfiles import watch
     except ImportError:
@@ -203,7 +211,9 @@ class _Stopped(Exception):  # noqa: N818 - leaves a wait, and nothing else
     """The server has ended."""
 
 
-def looked_at(root: Path, stop: threading.Event, before: Look) -> Iterator[list[str]]:
+def looked_at(
+    root: Path, stop: threading.Event, before: Look, single: Path | None = None
+) -> Iterator[list[str]]:
     """changes() without help of the system."""
 
     def pause(seconds: float) -> None:
@@ -213,7 +223,7 @@ def looked_at(root: Path, stop: threading.Event, before: Look) -> Iterator[list[
     while not stop.is_set():
         try:
             before, changed = wait_for_change(
-                root, assets=PUBLIC_FOLDER, before=before, pause=pause
+                root, single, assets=PUBLIC_FOLDER, before=before, pause=pause
             )
         except _Stopped:
             return

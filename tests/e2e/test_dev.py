@@ -248,6 +248,33 @@ def test_both_ways_to_notice_changes(
     assert not thread.is_alive()
 
 
+@pytest.mark.parametrize("source", [changes, looked_at], ids=["events", "looking"])
+def test_changes_of_a_single_file_are_noticed(
+    tmp_path: Path,
+    source: Callable[[Path, threading.Event, Look, Path], Any],
+) -> None:
+    """Each of them, and nothing before the first: the file stands in none of the folders."""
+    path = tmp_path / "hello.flin"
+    path.write_text("1")
+    stop = threading.Event()
+    found: list[list[str]] = []
+
+    def follow(before: Look) -> None:
+        for batch in source(tmp_path, stop, before, path):
+            found.append(batch)
+
+    thread = threading.Thread(target=follow, args=(look_at(tmp_path, path),), daemon=True)
+    thread.start()
+    for text in ("22", "333"):
+        path.write_text(text)
+        wait_until(lambda: found)
+        assert found == [[str(path)]]
+        found.clear()
+    stop.set()
+    thread.join(RECEIVE_S)
+    assert not thread.is_alive()
+
+
 @pytest.mark.browser
 @browser_marks[1]
 @browser_marks[2]
