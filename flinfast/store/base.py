@@ -98,7 +98,7 @@ class BaseStore:
             RuntimeFault: FL510, the value is no record.
             StoreError: The database refused.
         """
-        record = _record(value, "save")
+        record = value if type(value) is Record else _record(value, "save")
         record._entity.save(record)
         return record
 

@@ -1,6 +1,6 @@
-"""Group commit: one savepoint per handler, one COMMIT per loop turn, one sync for many turns.
+"""Group commit: a handler is undone alone, one COMMIT per loop turn, one sync for many turns.
 
-    begin -> SAVEPOINT, statements, RELEASE       (any number of handlers in one loop turn)
+    begin -> statements                           (any number of handlers in one loop turn)
     end of the turn (call_soon) -> COMMIT         (no sync: 1 or 2 us)
     thread -> sync the -wal file                  (one sync for every turn committed before it)
     loop -> after_durable callbacks, in the order they were given
@@ -8,6 +8,11 @@
 A handler that writes takes the write lock before its first statement, so that handlers of several
 processes on one file are serialisable. A handler that only reads opens a read transaction at its
 first query; that one is shared by the turn, too, so a handler sees one state of the database.
+
+A failed handler is rolled back to a savepoint. A savepoint makes SQLite keep a copy of every page
+that changes, for each handler again, which costs more than inserting a row does. So a handler
+whose first write is a new record has no savepoint until it writes again: a statement undoes itself
+when it fails, and a row that was inserted is taken back by removing it, with its id.
 
 Numbers: each turn that changed something gets the next generation. `_committed` is the last one
 that COMMIT accepted, `_durable` the last one that is on disk; `_durable <= _committed`.
@@ -22,11 +27,12 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeVar
 
 from flinfast.errors import ConflictFault, DurabilityError, StoreError
 from flinfast.store.engine import Done, Undoable
+from flinfast.store.schema import Table
 from flinfast.store.sqlite import Database
 
 T = TypeVar("T")
@@ -69,8 +75,11 @@ class GroupCommit:
         self.read = False
         self.failed: DurabilityError | None = None
         self._in_handler = False
-        self._handler_writes = False
+        self._handler_writes = False  # it holds the write lock
         self._handler_wrote = False
+        self._has_savepoint = False
+        # The row that the handler inserted before its savepoint, or without one.
+        self._inserted: tuple[Table, int] | None = None
         self._turn_wrote = False
         self._scheduled = False
         self._syncing = False
@@ -106,11 +115,9 @@ class GroupCommit:
         if self._in_handler:
             raise StoreError("a handler began before the last one ended")
         self.read = False
-        self._handler_wrote = False
-        self._handler_writes = False
         if writes:
-            self._open_write()
-            self._database.execute("SAVEPOINT handler")
+            if self._mode != _WRITE or self._database.aborted or self.failed is not None:
+                self._open_write()
             self._handler_writes = True
         self._undo_mark = len(self._undo)
         self._in_handler = True
@@ -123,15 +130,18 @@ class GroupCommit:
         """
         if self._handler_writes:
             try:
-                self._database.execute("RELEASE handler")
+                if self._has_savepoint:
+                    self._database.execute("RELEASE handler")
+                elif self._database.aborted:
+                    raise StoreError(_ABORTED)
             except StoreError as error:
                 self._lose_turn(error)
                 self._end_handler()
                 raise
         wrote = self._handler_wrote
-        self._turn_wrote |= wrote
         self._end_handler()
         if wrote:
+            self._turn_wrote = True
             return True
         if not self.read:
             return False
@@ -146,6 +156,7 @@ class GroupCommit:
             StoreError: SQLite refused; the whole turn is lost then, which includes this handler.
         """
         writes = self._handler_writes
+        has_savepoint, inserted = self._has_savepoint, self._inserted
         self._end_handler()
         self._undo_to(self._undo_mark)
         if not writes:
@@ -154,8 +165,11 @@ class GroupCommit:
             self._lose_turn(StoreError(_ABORTED))
             return
         try:
-            self._database.execute("ROLLBACK TO handler")
-            self._database.execute("RELEASE handler")
+            if has_savepoint:
+                self._database.execute("ROLLBACK TO handler")
+                self._database.execute("RELEASE handler")
+            if inserted is not None:
+                self._database.take_back(*inserted)
         except StoreError as error:
             self._lose_turn(error)
             raise
@@ -165,7 +179,9 @@ class GroupCommit:
         self._in_handler = False
         self._handler_writes = False
         self._handler_wrote = False
-        if not self.idle:
+        self._has_savepoint = False
+        self._inserted = None
+        if not self.idle and not self._scheduled:
             self._schedule()
 
     def after_durable(self, done: Done) -> None:
@@ -199,16 +215,41 @@ class GroupCommit:
             StoreError: The write lock could not be taken.
             DurabilityError: A sync has failed before.
         """
+        self.lock()
+        if self._in_handler:
+            self._open_savepoint()
+            self._handler_wrote = True
+        else:
+            self._turn_wrote = True
+        if record is not None:
+            self._undo.append((record, record._row))
+
+    def lock(self) -> None:
+        """What is read from here on stays as it is until the end of the turn; raises as writing."""
         if not self._handler_writes:
             self._escalate()
         elif self._database.aborted:
             raise StoreError(_ABORTED)
-        if record is not None:
-            self._undo.append((record, record._row))
-        if self._in_handler:
-            self._handler_wrote = True
-        else:
+
+    def insert(self, record: Undoable, table: Table, values: Sequence[Any]) -> int:
+        """Insert a new record and return its id; raises as `writing` and `Database.insert`."""
+        self.lock()
+        if not self._in_handler:
             self._turn_wrote = True
+        elif self._handler_wrote:
+            self._open_savepoint()
+        else:
+            self._handler_wrote = True
+        self._undo.append((record, None))
+        id = self._database.insert(table, values)
+        if self._in_handler and not self._has_savepoint:
+            self._inserted = (table, id)
+        return id
+
+    def _open_savepoint(self) -> None:
+        if not self._has_savepoint:
+            self._database.execute("SAVEPOINT handler")
+            self._has_savepoint = True
 
     def _escalate(self) -> None:
         if self._mode != _WRITE:
@@ -218,9 +259,7 @@ class GroupCommit:
             # IMMEDIATE has just done.
             if version is not None and version != self._database.data_version():
                 raise ConflictFault("the database changed while this handler ran")
-        if self._in_handler:
-            self._database.execute("SAVEPOINT handler")
-            self._handler_writes = True
+        self._handler_writes = self._in_handler
 
     # --- the turn ----------------------------------------
 

@@ -157,5 +157,15 @@ class Transactions(Protocol):
     def writing(self, record: Undoable | None) -> None:
         """A statement is about to write; the record gets its row back if that does not stay."""
 
+    def lock(self) -> None:
+        """What the handler reads from here on stays true until it commits; raises as writing."""
+
+    def insert(self, record: Undoable, table: Table, values: Sequence[Any]) -> int:
+        """Insert a new record (see `Database.insert`) and return its id.
+
+        Raises:
+            UniqueViolation: See `Database.execute`.
+        """
+
     def flush(self) -> None:
         """Commit and make durable now, blocking; raises StoreError."""

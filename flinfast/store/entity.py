@@ -23,6 +23,7 @@ from flinfast.store import history
 from flinfast.store.codec import FieldFault, decoder, encoder, to_id
 from flinfast.store.condition import Template
 from flinfast.store.engine import UniqueViolation
+from flinfast.store.generate import encode_new
 from flinfast.store.query import Query
 from flinfast.store.record import Record
 from flinfast.store.schema import Column, Row, Stored, Table, Value, quote, suggest
@@ -89,6 +90,7 @@ class Entity:
         declared = {column.name: column for column in table.columns.values() if column.field}
         self._declared = declared
         self._slots = [_slot(column) for column in declared.values()]
+        self._encode_new = encode_new(table)
         self._references = [column for column in declared.values() if column.target]
         self._plain = frozenset(declared) - {column.name for column in self._references}
         self._defaults = [
@@ -156,12 +158,10 @@ class Entity:
             RuntimeFault: FL511 for an unknown or an auto field, FL501 for a spread that is no map.
         """
         record = Record(self, None)
-        cells = record._cells
-        plain = self._plain
-        for name, value in fields.items():
-            if name in plain:
-                cells[name] = value
-            else:
+        if self._plain.issuperset(fields):
+            record._cells.update(fields)
+        else:
+            for name, value in fields.items():
                 column = self._declared.get(name)
                 if column is None:
                     raise self.unknown_field(name)
@@ -292,20 +292,31 @@ class Entity:
                 code="FL510",
                 hint="copy its fields to the current record",
             )
-        cells = self._encode(record)
         old = record._row
-        now = self.store.clock_ms()
-        self._commit.writing(record)
-        if self._references:
-            self._check_references(cells, old)
         try:
             if old is None:
-                id = self._database.insert(self.table, (*cells, now, now))
-                record._row = (id, *cells, now, now, None, 1)
-            else:
-                record._row = self._replace(old, cells, now)
+                self._insert(record)
+                return
+            cells = self._encode(record)
+            now = self.store.clock_ms()
+            self._commit.writing(record)
+            if self._references:
+                self._check_references(cells, old)
+            record._row = self._replace(old, cells, now)
         except UniqueViolation as violation:
             raise UniqueFault({violation.column: _TAKEN}) from None
+
+    def _insert(self, record: Record) -> None:
+        """Save a new record."""
+        cells: Sequence[Stored] | None = self._encode_new(record._cells, record._refs)
+        if cells is None:
+            cells = self._encode(record)
+        now = self.store.clock_ms()
+        if self._references:
+            self._commit.lock()
+            self._check_references(cells, None)
+        id = self._commit.insert(record, self.table, (*cells, now, now))
+        record._row = (id, *cells, now, now, None, 1)
 
     def _replace(self, old: Row, cells: Sequence[Stored], now: int) -> Row:
         """Archive the version that was read, then write the new one; returns its row."""

@@ -30,7 +30,7 @@ import msgpack
 from flinfast.errors import DurabilityError, RuntimeFault, SchemaError, StoreError
 from flinfast.store.dialect import SQLITE
 from flinfast.store.engine import UniqueViolation
-from flinfast.store.schema import Row, Table
+from flinfast.store.schema import Row, Table, quote
 
 FILE_NAME: Final = "flin.db"
 APPLICATION_ID: Final = 0x464C494E  # "FLIN" in the file header
@@ -218,6 +218,16 @@ class Database:
         except apsw.Error as error:
             raise self._refusal(error) from error
         return self.last_id()
+
+    def take_back(self, table: Table, id: int) -> None:
+        """Undo the last insert into a table; the next record gets the same id. Raises StoreError.
+
+        Args:
+            table: Nothing was inserted into it since that still stands.
+            id: What `insert` returned: the one after the highest that the table has ever had.
+        """
+        self.execute(f"DELETE FROM {quote(table.name)} WHERE id = ?", (id,))
+        self.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (id - 1, table.name))
 
     def replace(self, table: Table, old: Row, cells: Sequence[Any], now: int, data: bytes) -> bool:
         """Archive the version that was read, then write the next one; see `engine.Database`."""

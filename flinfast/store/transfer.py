@@ -113,10 +113,10 @@ class Loader:
         row = _checked_row(entity, item.cells)
         id = row[0]
         database = self._store.database
+        self._store.group.writing(None)
         if self._replace:
             database.execute(entity.destroy_history_sql, (id,))
             database.execute(entity.destroy_sql, (id,))
-        self._store.group.writing(None)
         place = None
         for cells in item.past:
             place = database.append_history(

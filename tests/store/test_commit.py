@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from flinfast.errors import ConflictFault, DurabilityError, StoreError, UniqueFault
-from flinfast.store import Store
+from flinfast.store import Record, Store
+from flinfast.store.schema import Table
 from flinfast.store.sqlite import Database, LogSync
 from tests.store.store_loop import Acknowledgements, Clock, FakeLoop, make, open_store
 
@@ -201,6 +202,83 @@ def test_rollback_after_a_handled_fault(at: Fixture) -> None:
     at.store.rollback()
     at.loop.settle()
     assert at.store.handle("User").flin_get("count") == 0
+
+
+def save_tags(store: Store, *labels: str) -> list[Record]:
+    return [make(store, "Tag", label=label) for label in labels]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("before", [0, 2])
+def test_rollback_takes_new_records_back(at: Fixture, count: int, before: int) -> None:
+    """Their ids and `@unique` values are free again, and what the handler changed is undone."""
+    with at.store.transaction():
+        kept = save_tags(at.store, *map(str, range(before)))
+        if kept:
+            at.store.destroy(kept.pop())  # its id is not used again
+    at.store.begin(writes=True)
+    tags = save_tags(at.store, *"abc"[:count])
+    assert [tag.id for tag in tags] == list(range(before + 1, before + count + 1))
+    at.store.delete(tags[0])
+    at.store.destroy(tags[-1])
+    at.store.rollback()
+    assert {tag.id for tag in tags} == {None}
+    assert at.store.handle("Tag").flin_get("count") == len(kept)
+    at.store.begin(writes=True)
+    assert save_tags(at.store, "a")[0].id == before + 1
+    assert at.store.commit()
+    at.loop.settle()
+    sql = "SELECT id, label FROM Tag WHERE id > ?"
+    assert at.store.database.query(sql, (before,)) == [(before + 1, "a")]
+
+
+def test_rollback_after_a_fault_then_a_record(at: Fixture) -> None:
+    """A refused record leaves nothing to take back; the one after it is taken back."""
+    with at.store.transaction():
+        save_tags(at.store, "taken")
+    at.store.begin(writes=True)
+    with pytest.raises(UniqueFault):
+        save_tags(at.store, "taken")
+    save_tags(at.store, "b", "c")
+    at.store.rollback()
+    assert at.store.database.query("SELECT label FROM Tag") == [("taken",)]
+
+
+def test_record_that_cannot_be_taken_back_loses_the_turn(
+    at: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather nothing of the turn than a row of a handler that failed."""
+
+    def refuse(table: Table, id: int) -> None:
+        raise StoreError("the disk is full")
+
+    at.handler("a")
+    at.store.begin(writes=True)
+    new = make(at.store, "Note", title="lost")
+    monkeypatch.setattr(at.store.database, "take_back", refuse)
+    with pytest.raises(StoreError, match="full"):
+        at.store.rollback()
+    at.loop.settle()
+    assert new.id is None
+    assert [name for name, _ in at.acks.seen] == at.acks.bad == ["a"]
+    assert titles_on_disk(at.store) == []
+
+
+def test_handler_whose_transaction_is_gone_fails(at: Fixture) -> None:
+    """SQLite may roll back by itself: neither a save nor a commit after that succeeds."""
+    at.store.begin(writes=True)
+    make(at.store, "Note", title="lost")
+    at.store.database.execute("ROLLBACK")
+    with pytest.raises(StoreError):
+        at.store.database.execute("nonsense")  # how the store learns of it
+    with pytest.raises(StoreError, match="rolled back"):
+        make(at.store, "Note", title="lost")
+    with pytest.raises(StoreError, match="rolled back"):
+        at.store.commit()
+    at.handler("b")
+    at.loop.settle()
+    assert titles_on_disk(at.store) == ["b"]
+    assert at.acks.good == ["b"]
 
 
 # --- readers ----------------------------------------

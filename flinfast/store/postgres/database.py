@@ -479,6 +479,14 @@ class PostgresTransactions:
         if record is not None:
             self._database.note(record)
 
+    def lock(self) -> None:
+        """The transaction is serialisable."""
+
+    def insert(self, record: Undoable, table: Table, values: Sequence[Any]) -> int:
+        """Insert a new record and return its id."""
+        self._database.note(record)
+        return self._database.insert(table, values)
+
     def flush(self) -> None:
         """Nothing is kept back."""
 

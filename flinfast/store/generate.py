@@ -1,0 +1,103 @@
+"""Code made for one entity: turns the values of a new record into cells without a loop over fields.
+
+It knows the usual case only: values that are valid and have the declared type. For anything else
+it answers None, having changed nothing, and `Entity` looks at every field in the general way, which
+also finds the faults. So both must agree on what they accept: tests/store/test_generate.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from flinfast.store.codec import CELL_SIZE_MAX, INT_MAX, INT_MIN, FieldFault, decoder, encoder
+from flinfast.store.record import Record
+from flinfast.store.schema import Column, Stored, Table, Value
+from flinfast.values import Time
+
+# Cells of the declared fields from the assigned values and references of a record.
+Encode = Callable[[dict[str, Value], dict[str, Value] | None], tuple[Stored, ...] | None]
+
+# How a value `v` that is not none becomes the cell `c`; `{n}` numbers the field.
+_INT: Final = "if type(v{n}) is not int or not INT_MIN <= v{n} <= INT_MAX: c{n} = encode{n}(v{n})"
+_PATTERNS: Final = {
+    "int": _INT,
+    "duration": _INT,
+    "text": (
+        "if type(v{n}) is not str or not v{n}.isascii() or '\\0' in v{n} or len(v{n}) > SIZE_MAX: "
+        "c{n} = encode{n}(v{n})"
+    ),
+    "bool": "c{n} = 1 if v{n} is True else 0 if v{n} is False else encode{n}(v{n})",
+}
+_OTHER: Final = "c{n} = encode{n}(v{n})"
+_TIME: Final = """if type(v{n}) is not Time: return None
+c{n} = v{n}.ms"""
+_REFERENCE: Final = """if type(v{n}) is Record:
+    if v{n}._row is None or v{n}._entity.name != target{n}: return None
+    c{n} = v{n}._row[0]
+elif type(v{n}) is not int or not INT_MIN <= v{n} <= INT_MAX: return None"""
+
+
+def encode_new(table: Table) -> Encode:
+    """The function for records of a table."""
+    columns = [column for column in table.columns.values() if column.field is not None]
+    names: dict[str, Any] = {
+        "INT_MIN": INT_MIN,
+        "INT_MAX": INT_MAX,
+        "SIZE_MAX": CELL_SIZE_MAX,
+        "FieldFault": FieldFault,
+        "Record": Record,
+        "Time": Time,
+        "NONE": {},
+    }
+    body: list[str] = []
+    for column in columns:
+        body += _field(column, names)
+    kept = [
+        f"if c{column.index} is not v{column.index}: assigned[{column.name!r}] = c{column.index}"
+        for column in columns
+        if _is_plain(column)
+    ]
+    lines = [
+        "def encode(assigned, refs):",
+        "    get = assigned.get",
+        "    get_reference = (refs or NONE).get",
+        "    try:",
+        *(f"        {line}" for line in body or ["pass"]),
+        "    except FieldFault:",
+        "        return None",
+        *(f"    {line}" for line in kept),
+        f"    return ({''.join(f'c{column.index}, ' for column in columns)})",
+    ]
+    code = compile("\n".join(lines), f"<entity {table.name}>", "exec")
+    exec(code, names)  # made of numbers and of string literals of the fields' names
+    encode: Encode = names["encode"]
+    return encode
+
+
+def _is_plain(column: Column) -> bool:
+    """Whether the record keeps the cell as its value."""
+    return not column.target and decoder(column) is None
+
+
+def _field(column: Column, names: dict[str, Any]) -> list[str]:
+    """Lines that set `v` and `c` of a field, or leave the function."""
+    spec, n = column.field, column.index
+    assert spec is not None
+    names[f"encode{n}"] = encoder(spec)
+    names[f"target{n}"] = spec.target
+    pattern = _OTHER if spec.transforms else _PATTERNS.get(spec.type, _OTHER)
+    if column.target:
+        pattern = _REFERENCE if column.kind == "ref" else "return None"
+    elif column.type == "time":
+        pattern = _TIME
+    get = "get_reference" if column.kind == "ref" else "get"
+    inner = pattern.format(n=n).split("\n")
+    for place, check in enumerate(spec.checks):
+        names[f"check{n}_{place}"] = check
+        value = f"c{n}" if _is_plain(column) else f"v{n}"
+        inner.append(f"if check{n}_{place}({value}) is not None: return None")
+    lines = [f"v{n} = c{n} = {get}({column.name!r})"]
+    if spec.required:
+        return [*lines, f"if v{n} is None or v{n} == '': return None", *inner]
+    return [*lines, f"if v{n} is not None:", *(f"    {line}" for line in inner)]
