@@ -233,18 +233,21 @@ class GroupCommit:
 
     def insert(self, record: Undoable, table: Table, values: Sequence[Any]) -> int:
         """Insert a new record and return its id; raises as `writing` and `Database.insert`."""
-        self.lock()
+        database = self._database
+        if not self._handler_writes or database.aborted:
+            self.lock()
         if not self._in_handler:
             self._turn_wrote = True
         elif self._handler_wrote:
             self._open_savepoint()
         else:
             self._handler_wrote = True
-        self._undo.append((record, None))
-        id = self._database.insert(table, values)
-        if self._in_handler and not self._has_savepoint:
+            self._undo.append((record, None))
+            id = database.insert(table, values)
             self._inserted = (table, id)
-        return id
+            return id
+        self._undo.append((record, None))
+        return database.insert(table, values)
 
     def _open_savepoint(self) -> None:
         if not self._has_savepoint:

@@ -159,7 +159,9 @@ class Entity:
         """
         record = Record(self, None)
         if self._plain.issuperset(fields):
-            record._cells.update(fields)
+            record._cells = dict(fields)
+            if not spread and not self._defaults:
+                return record
         else:
             for name, value in fields.items():
                 column = self._declared.get(name)
@@ -308,15 +310,14 @@ class Entity:
 
     def _insert(self, record: Record) -> None:
         """Save a new record."""
-        cells: Sequence[Stored] | None = self._encode_new(record._cells, record._refs)
-        if cells is None:
-            cells = self._encode(record)
         now = self.store.clock_ms()
+        cells = self._encode_new(record._cells, record._refs, now)
+        if cells is None:
+            cells = (*self._encode(record), now, now)
         if self._references:
             self._commit.lock()
             self._check_references(cells, None)
-        id = self._commit.insert(record, self.table, (*cells, now, now))
-        record._row = (id, *cells, now, now, None, 1)
+        record._row = (self._commit.insert(record, self.table, cells), *cells, None, 1)
 
     def _replace(self, old: Row, cells: Sequence[Stored], now: int) -> Row:
         """Archive the version that was read, then write the new one; returns its row."""

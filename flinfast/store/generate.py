@@ -15,8 +15,9 @@ from flinfast.store.record import Record
 from flinfast.store.schema import Column, Stored, Table, Value
 from flinfast.values import Time
 
-# Cells of the declared fields from the assigned values and references of a record.
-Encode = Callable[[dict[str, Value], dict[str, Value] | None], tuple[Stored, ...] | None]
+# Cells of the declared fields, `created_at` and `updated_at`, from the assigned values and
+# references of a record and the time.
+Encode = Callable[[dict[str, Value], dict[str, Value] | None, int], tuple[Stored, ...] | None]
 
 # How a value `v` that is not none becomes the cell `c`; `{n}` numbers the field.
 _INT: Final = "if type(v{n}) is not int or not INT_MIN <= v{n} <= INT_MAX: c{n} = encode{n}(v{n})"
@@ -50,6 +51,7 @@ def encode_new(table: Table) -> Encode:
         "Time": Time,
         "NONE": {},
     }
+    has_references = any(column.kind == "ref" for column in columns)
     body: list[str] = []
     for column in columns:
         body += _field(column, names)
@@ -59,15 +61,15 @@ def encode_new(table: Table) -> Encode:
         if _is_plain(column)
     ]
     lines = [
-        "def encode(assigned, refs):",
+        "def encode(assigned, refs, now):",
         "    get = assigned.get",
-        "    get_reference = (refs or NONE).get",
+        *(["    get_reference = (refs or NONE).get"] if has_references else []),
         "    try:",
         *(f"        {line}" for line in body or ["pass"]),
         "    except FieldFault:",
         "        return None",
         *(f"    {line}" for line in kept),
-        f"    return ({''.join(f'c{column.index}, ' for column in columns)})",
+        f"    return ({''.join(f'c{column.index}, ' for column in columns)}now, now)",
     ]
     code = compile("\n".join(lines), f"<entity {table.name}>", "exec")
     exec(code, names)  # made of numbers and of string literals of the fields' names

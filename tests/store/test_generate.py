@@ -60,6 +60,7 @@ USUAL: dict[str, st.SearchStrategy[Any]] = {
     "any": st.text(max_size=9) | st.floats() | st.lists(st.none()),
     "file": st.binary(max_size=9),
 }
+NOW = 1_700_000_000_000
 ODD = st.sampled_from(
     [
         *(None, "", " ", "A", " Open ", "Open", "x" * 31, "\0", "ä", "\ud800", "12"),
@@ -85,11 +86,11 @@ def both(entity: Entity, values: dict[str, Any]) -> tuple[Any, Any]:
     """What each way makes of the values: cells and the record afterwards, or None and faults."""
     quick, general = entity.construct(values), entity.construct(values)
     before = dict(quick._cells), dict(quick._refs or {})
-    cells = entity._encode_new(quick._cells, quick._refs)
+    cells = entity._encode_new(quick._cells, quick._refs, NOW)
     if cells is None:
         assert (quick._cells, quick._refs or {}) == before
     try:
-        expected = tuple(entity._encode(general))
+        expected = (*entity._encode(general), NOW, NOW)
     except ValidationFault:
         expected = None
     assert cells in (None, expected)
@@ -134,7 +135,7 @@ def test_usual_values_take_the_quick_way(store: Store) -> None:
     assert cells[11] == "e"
     cells, expected = both(store.handle("Strict"), {**text, **numbers, **nested, "f_int": None})
     assert cells is expected is None
-    assert both(store.handle("Linked"), {"owner": 1})[0] == (1, None, None, None)
+    assert both(store.handle("Linked"), {"owner": 1})[0] == (1, None, None, None, NOW, NOW)
     owner = store.handle("User").find(1)
-    assert both(store.handle("Linked"), {"owner": owner})[0] == (1, None, None, None)
-    assert both(store.handle("Empty"), {})[0] == ()
+    assert both(store.handle("Linked"), {"owner": owner})[0] == (1, None, None, None, NOW, NOW)
+    assert both(store.handle("Empty"), {})[0] == (NOW, NOW)
