@@ -276,6 +276,11 @@ class Lowering:
         if not isinstance(value, py.Constant | py.Name):
             self.emit(py.Expr(value, **self.place))
 
+    def emit_in_bounds(self, inside: py.stmt, outside: py.stmt) -> None:
+        """`inside`, or `outside` instead when an index is beyond the end of a list."""
+        error = py.ExceptHandler(self.support("py_index_error"), None, [outside], **self.place)
+        self.emit(py.Try([inside], [error], [], [], **self.place))
+
     def define(self, name: str, parameters: Sequence[str], body: list[py.stmt]) -> py.FunctionDef:
         """`def name(parameters): body`."""
         args = [py.arg(p, **self.place) for p in parameters]

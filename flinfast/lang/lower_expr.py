@@ -157,14 +157,26 @@ def index(self: Lowering, node: ast.Index) -> py.expr:
         is_map = self.is_map(node.target) or self.is_exactly(first, "dict")
         return self.choose(is_map, fast, slow)
     if kind == LIST and self.kinds.of(node.key) == INT and isinstance(value, py.Name):
+        natural = is_natural(self, node.key)
+        if natural and self.frame.loops and not self.rows:
+            return _item_in_loop(self, value, key)
         first, again = self.once(key)
         size = self.call(self.support("py_len"), value)
-        if is_natural(self, node.key):
+        if natural:
             inside = self.compare(first, py.Lt(), size)
             return self.choose(inside, self.item(value, again()), self.const(None))
         inside = py.Compare(self.const(0), [py.LtE(), py.Lt()], [first, size], **self.place)
         return self.choose(inside, self.item(value, again()), self.call(operator, value, again()))
     return self.call(operator, value, key)
+
+
+def _item_in_loop(self: Lowering, value: py.expr, key: py.expr) -> py.expr:
+    """An item of a list, tried: in a loop most are there, and Python checks the bounds anyway."""
+    result = self.temp()
+    found = py.Assign([self.store(result)], self.item(value, key), **self.place)
+    missing = py.Assign([self.store(result)], self.const(None), **self.place)
+    self.emit_in_bounds(found, missing)
+    return self.load(result)
 
 
 def slice_(self: Lowering, node: ast.Slice) -> py.expr:

@@ -126,7 +126,9 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
         before = self.call(self.op("index"), owner, key)
         value = _compound(self, node, before)
     kinds = (self.kinds.of(place.target), self.kinds.of(place.key))
-    parts = (owner, key, value)
+    natural = kinds == (LIST, INT) and is_natural(self, place.key)
+    # A natural index is a sum of names and literals: to compute it later makes no difference.
+    parts = (owner, value) if natural else (owner, key, value)
     if kinds == (LIST, INT) and not all(isinstance(e, py.Name | py.Constant) for e in parts):
         owner, key, value = self.kept(owner), self.kept(key), self.kept(value)
     slow = py.Expr(self.call(self.op("set_index"), owner, key, value), **self.place)
@@ -134,11 +136,11 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     fast = py.Assign([cell], value, **self.place)
     if kinds == (MAP, TEXT):
         self.emit(fast)
+    elif natural:
+        self.emit_in_bounds(fast, slow)
     elif kinds == (LIST, INT):
         size = self.call(self.support("py_len"), owner)
         inside = py.Compare(self.const(0), [py.LtE(), py.Lt()], [key, size], **self.place)
-        if is_natural(self, place.key):
-            inside = self.compare(key, py.Lt(), size)
         self.emit(py.If(inside, [fast], [slow], **self.place))
     else:
         self.emit(slow)

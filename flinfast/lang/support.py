@@ -22,6 +22,7 @@ py_list: Final = list
 py_dict: Final = dict
 py_len: Final = len
 py_range: Final = range
+py_index_error: Final = IndexError
 bound: Final = partial  # a FLIN function as a value: its context is the first argument
 no_value: Final = NO_VALUE
 
