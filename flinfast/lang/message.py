@@ -44,7 +44,7 @@ class MessageUse:
 def message_use(kinds: Kinds, variable: Variable, body: ast.Block) -> MessageUse:
     """Find out how a handler uses the parameter of `on message`."""
     file = kinds.file
-    nodes = list(code_nodes(file, body))
+    nodes = code_nodes(file, body)
     relayed = {
         id(value) for node in nodes if isinstance(node, ast.Call) for value in _relayed(file, node)
     }

@@ -311,18 +311,27 @@ class FileNames:
     code: list[ast.Node] = field(default_factory=list)
 
 
-# Node type -> (fields that hold one node or nothing, fields that hold several), by annotation.
-_FIELDS: Final[dict[type, tuple[tuple[str, ...], tuple[str, ...]]]] = {}
-_LEAF: Final[tuple[tuple[str, ...], tuple[str, ...]]] = ((), ())
+# Node type -> (fields that hold one node or nothing, fields that hold several nodes, and the same
+# where something else may stand instead), by annotation.
+_Held = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+_FIELDS: Final[dict[type, _Held]] = {}
+_LEAF: Final[_Held] = ((), (), (), ())
 _LEAF_WORDS: Final = frozenset(["Span", "str", "int", "float", "bool", "None", "tuple"])
+_SURE_WORDS: Final = frozenset(["None", "tuple"])
 _WORD: Final = re.compile(r"\w+")
 
 
-def _fields_of(kind: type[ast.Node]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    held = [e for e in fields(kind) if not _LEAF_WORDS.issuperset(_WORD.findall(str(e.type)))]
-    several = tuple(entry.name for entry in held if str(entry.type).startswith("tuple["))
-    one = tuple(entry.name for entry in held if entry.name not in several)
-    found = _FIELDS[kind] = (one, several) if held else _LEAF
+def _fields_of(kind: type[ast.Node]) -> _Held:
+    groups: tuple[list[str], ...] = ([], [], [], [])
+    for entry in fields(kind):
+        annotation = str(entry.type)
+        words = set(_WORD.findall(annotation))
+        if not words <= _LEAF_WORDS:
+            is_mixed = bool(words & (_LEAF_WORDS - _SURE_WORDS))
+            groups[2 * is_mixed + annotation.startswith("tuple[")].append(entry.name)
+    one, several, mixed, mixed_several = (tuple(names) for names in groups)
+    held = (one, several, mixed, mixed_several)
+    found = _FIELDS[kind] = held if held != _LEAF else _LEAF
     return found
 
 
@@ -333,15 +342,19 @@ def children(node: ast.Node) -> list[ast.Node]:
     found: list[ast.Node] = []
     if held is _LEAF:
         return found
-    one, several = held
-    for name in one:
+    one, several, mixed, mixed_several = held
+    for name in mixed:
         child = getattr(node, name)
         if isinstance(child, ast.Node):
             found.append(child)
+    for name in one:
+        child = getattr(node, name)
+        if child is not None:
+            found.append(child)
     for name in several:
-        for child in getattr(node, name):
-            if isinstance(child, ast.Node):
-                found.append(child)  # noqa: PERF401  # a list of its own costs more
+        found += getattr(node, name)
+    for name in mixed_several:
+        found += [child for child in getattr(node, name) if isinstance(child, ast.Node)]
     return found
 
 
@@ -354,22 +367,25 @@ def walk(node: ast.Node) -> Iterator[ast.Node]:
         pending.extend(reversed(children(current)))
 
 
-def code_nodes(file: FileNames, root: ast.Node) -> Iterator[ast.Node]:
+def code_nodes(file: FileNames, root: ast.Node) -> list[ast.Node]:
     """All nodes of a piece of code; a pipeline is the call it stands for."""
+    pipes, below = file.pipes, children
+    found: list[ast.Node] = []
     pending = [root]
     while pending:
         node = pending.pop()
-        if type(node) is ast.Pipe and id(node) in file.pipes:
-            pending.append(file.pipes[id(node)])
+        if type(node) is ast.Pipe and id(node) in pipes:
+            pending.append(pipes[id(node)])
         else:
-            yield node
-            pending.extend(children(node))
+            found.append(node)
+            pending += below(node)
+    return found
 
 
 def all_code(file: FileNames) -> list[ast.Node]:
     """All nodes of a resolved file, found once."""
     if not file.code:
-        file.code = list(code_nodes(file, file.tree))
+        file.code = code_nodes(file, file.tree)
     return file.code
 
 
