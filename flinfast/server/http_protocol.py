@@ -135,11 +135,14 @@ class HttpConnection(asyncio.Protocol):
             self._set_reading(False)
 
     def eof_received(self) -> bool:
-        """The peer will send nothing more; a pending response may still go out (not over TLS)."""
-        if self._state in (HANDLING, STREAMING) and not self._is_tls:
-            self._is_half_closed = True
-            return True
-        return False
+        """The peer will send nothing more; what it asked is still answered (not over TLS)."""
+        is_reading = self._state == READING and bool(self._reader.buffer)
+        if self._is_tls or not (is_reading or self._state in (HANDLING, STREAMING)):
+            return False
+        self._is_half_closed = True
+        if is_reading:
+            self._advance()
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone; a handler that still runs has its response dropped."""
@@ -312,7 +315,9 @@ class HttpConnection(asyncio.Protocol):
         finally:
             self._is_advancing = False
         if self._state == READING:
-            if is_starved:
+            if is_starved and self._is_half_closed:
+                self.transport.close()  # the rest of this request will never come
+            elif is_starved:
                 self._set_reading(True)
             elif len(reader.buffer) > PIPELINE_BYTES_MAX:
                 self._set_reading(False)
@@ -395,6 +400,11 @@ class HttpConnection(asyncio.Protocol):
 
     # --- responses ----------------------------------------
 
+    @property
+    def _is_last(self) -> bool:
+        """Whether no request can follow the pending one."""
+        return self._is_half_closed and not self._reader.buffer
+
     def _send(self, response: Response, file: OpenFile | None) -> None:
         """Write a response; what follows depends on its body and on both sides' keep-alive."""
         site, head = self._site, self._reader.head
@@ -407,10 +417,7 @@ class HttpConnection(asyncio.Protocol):
             response = site.fitted(head, response)
         size = file.left if file is not None else len(response.body)
         keep_alive = (
-            head is not None
-            and head.keep_alive
-            and not site.is_draining
-            and not self._is_half_closed
+            head is not None and head.keep_alive and not site.is_draining and not self._is_last
         )
         try:
             raw = site.heads.render(response, head, size=size, keep_alive=keep_alive)
@@ -493,9 +500,7 @@ class HttpConnection(asyncio.Protocol):
                 file.close()
                 self._file = None
                 head = cast(Head, self._reader.head)
-                self._finish(
-                    head.keep_alive and not self._site.is_draining and not self._is_half_closed
-                )
+                self._finish(head.keep_alive and not self._site.is_draining and not self._is_last)
                 return
             if not self._can_write():
                 self.deadline = self._site.now + STALL_S

@@ -362,6 +362,21 @@ def test_half_close_after_the_request_still_gets_the_answer(shared: Running) -> 
         assert client.is_closed()
 
 
+@pytest.mark.parametrize("path", ["/", "/later"])
+@pytest.mark.parametrize("tail", [b"", b"GET / HT"])
+def test_half_close_after_many_requests_gets_every_answer(
+    shared: Running, path: str, tail: bytes
+) -> None:
+    """Also when they take several turns of the loop; none but the last says that it ends."""
+    count = 50
+    with shared.connect() as client:
+        client.send(request(path) * count + tail)
+        client.link.shutdown(socket.SHUT_WR)
+        answers = client.read_to_end()
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == count
+    assert b"Connection: close" not in answers.rpartition(b"HTTP/1.1 ")[0]
+
+
 def test_half_close_within_a_request_ends_the_connection(shared: Running) -> None:
     """Nothing can become of it."""
     with shared.connect() as client:
