@@ -295,7 +295,7 @@ def _open_stream(site: Site, stream: Stream, opening: Opening) -> None:
     """Let the hub speak WebSocket over an accepted socket that stays where it is."""
     try:
         site.hub.open_stream(stream, opening)
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - nothing else would ever end it
         stream.abort()
         site.report("a connection could not be opened", error)
 
@@ -303,15 +303,19 @@ def _open_stream(site: Site, stream: Stream, opening: Opening) -> None:
 def _open_transport(site: Site, transport: asyncio.Transport, opening: Opening) -> None:
     """Leave the socket with the loop and put the hub behind its transport."""
     transport.set_protocol(StreamAdapter(site, opening.connection))
-    site.hub.open_transport(
-        opening.connection,
-        opening.endpoint,
-        transport,
-        response=opening.response,
-        early=opening.early,
-        protocol=opening.protocol,
-        deflate=opening.deflate,
-        deflate_output=opening.deflate_output,
-    )
+    try:
+        site.hub.open_transport(
+            opening.connection,
+            opening.endpoint,
+            transport,
+            response=opening.response,
+            early=opening.early,
+            protocol=opening.protocol,
+            deflate=opening.deflate,
+            deflate_output=opening.deflate_output,
+        )
+    except Exception:
+        transport.abort()  # nothing else would ever end it
+        raise
     if not transport.is_closing():
         transport.resume_reading()

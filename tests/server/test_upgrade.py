@@ -237,6 +237,23 @@ def test_a_peer_that_leaves_while_guards_run_harms_nobody(shared: Running) -> No
     assert len(shared.hub.opened) <= count + 2
 
 
+@pytest.mark.parametrize("data_plane", ["reactor", "adapter"])
+def test_connection_that_the_hub_does_not_take_is_ended(
+    start: Start, monkeypatch: pytest.MonkeyPatch, data_plane: str
+) -> None:
+    """HTTP has let go of it already, and reading is paused: nobody else would."""
+    running = start(server_data_plane=data_plane)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    for name in ("open_stream", "open_transport"):
+        monkeypatch.setattr(running.hub, name, fail)
+    with running.connect() as client:
+        client.send(upgrade("/ws", *ALL))
+        assert client.is_closed()
+
+
 def test_a_guard_that_never_decides_gets_503(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline of handlers holds for upgrades."""
     monkeypatch.setattr("flinfast.server.http_protocol.HANDLER_GRACE_S", 0.0)
