@@ -30,7 +30,8 @@ FAULT_CHARS_MAX = 100_000
 
 _SCRIPT_FILE: Final = Path(__file__).with_name("assets") / "live.js"
 _ROOM: Final = "/_flin/live"
-_BODY_END: Final = re.compile(rb"</body\s*>|</html\s*>|\Z", re.IGNORECASE)
+_BODY_END: Final = re.compile(rb"</body\s*>", re.IGNORECASE)
+_PAGE_END: Final = re.compile(rb"</html\s*>", re.IGNORECASE)
 
 
 class LiveConnection(Connection):
@@ -126,7 +127,7 @@ class LivePages:
             for name, value in response.headers
             if name.lower() not in ("etag", "last-modified", "cache-control", "accept-ranges")
         ]
-        end = next(match for match in _BODY_END.finditer(response.body)).start()
+        end = _end_of(response.body)
         body = response.body[:end] + self._tag + response.body[end:]
         return Response(response.status, [*fields, ("Cache-Control", "no-store")], body)
 
@@ -148,6 +149,15 @@ def _is_page(response: Response) -> bool:
         name.lower() == "content-type" and value.lower().startswith("text/html")
         for name, value in response.headers
     )
+
+
+def _end_of(page: bytes) -> int:
+    """Where a page's body ends: a script of the page may hold the text of another one."""
+    for end in (_BODY_END, _PAGE_END):
+        found = [match.start() for match in end.finditer(page)]
+        if found:
+            return found[-1]
+    return len(page)
 
 
 def is_local_name(host: str) -> bool:

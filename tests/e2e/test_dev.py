@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from flinfast.cli.dev import _matters, changes, looked_at
 from flinfast.cli.watch import Look, look_at
-from flinfast.server.live import is_local_name
+from flinfast.server.live import _end_of, is_local_name
 from tests.e2e.conftest import RECEIVE_S, Server, wait_until
 from tests.e2e.test_browser import make_page
 from tests.e2e.test_browser import pytestmark as browser_marks
@@ -196,6 +196,20 @@ def test_stop_ends_it(dev: Server) -> None:
 def test_local_names(host: str, is_local: bool) -> None:
     """Names that nobody can point somewhere else, and addresses."""
     assert is_local_name(host) is is_local
+
+
+@pytest.mark.parametrize(
+    ("page", "rest"),
+    [
+        (b"<body>x</body></html>", b"</body></html>"),
+        (b"<body><script>a = '</body></html>'</script>x</BODY ></html>", b"</BODY ></html>"),
+        (b"<p>x</HTML>", b"</HTML>"),
+        (b"<p>x", b""),
+    ],
+)
+def test_script_goes_to_the_end_of_the_body(page: bytes, rest: bytes) -> None:
+    """Not into a text of the page's own scripts."""
+    assert page[_end_of(page) :] == rest
 
 
 @pytest.mark.parametrize(
