@@ -11,7 +11,13 @@ import click
 
 from flinfast.cli.usage import example
 
-TEMPLATES = ("chat", "blank")
+# Name -> what it is.
+TEMPLATES = {
+    "chat": "rooms and messages over a WebSocket",
+    "api": "a REST API with accounts, validation, pages and tests",
+    "collab": "a document edited by several people at once, with presence and versions",
+    "blank": "one route and one page",
+}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 # Names of files that would be taken for the template's own: pip leaves out dot files, git reads
@@ -19,14 +25,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DOTTED = {"gitignore": ".gitignore"}
 
 
-@click.command("new", epilog=example("flinfast new chat --template chat", "flinfast serve chat"))
+@click.command(
+    "new",
+    epilog=example("flinfast new shop --template api", "flinfast test shop", "flinfast dev shop"),
+)
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option(
     "--template",
-    type=click.Choice(TEMPLATES),
+    type=click.Choice(tuple(TEMPLATES)),
     default="chat",
     show_default=True,
-    help="What to start from.",
+    help="; ".join(f"{name}: {text}" for name, text in TEMPLATES.items()) + ".",
 )
 def command(name: Path, template: str) -> None:
     """Create a project in the new folder NAME."""
@@ -40,7 +49,10 @@ def command(name: Path, template: str) -> None:
     except OSError as error:
         raise click.ClickException(f"cannot write to `{name}`: {error.strerror}") from error
     click.echo("  created  " + "\n           ".join(str(path) for path in created))
-    click.echo(f"  next     flinfast serve {name}")
+    if source.joinpath("tests").is_dir():
+        click.echo(f"  next     flinfast test {name}\n           flinfast serve {name}")
+    else:
+        click.echo(f"  next     flinfast serve {name}")
 
 
 def _copy(source: Traversable, target: Path) -> list[Path]:
