@@ -22,7 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "new": ("new", "Create a project."),
     "docs": ("docs", "Tell what a function, keyword, guard, setting or code means."),
     "lsp": ("lsp", "Serve an editor: diagnostics, completion, hover, formatting."),
-    "doctor": ("doctor", "Check this machine and a project: what keeps it from serving well."),
+    "doctor": ("doctor", "Check this machine and a project before it serves."),
     "explain": ("explain", "Explain a diagnostic code, such as FL201."),
     "ws": ("ws", "Talk to a WebSocket from the terminal."),
     "token": ("token", "Print a bearer token for tests and scripts."),
