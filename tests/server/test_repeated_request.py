@@ -131,6 +131,29 @@ def test_sends_of_a_handler_leave_each_time(program: Callable[..., RunningProgra
     assert not running.program.hub.in_handler
 
 
+def test_session_of_equal_requests_is_read_each_time(
+    program: Callable[..., RunningProgram],
+) -> None:
+    """Equal bytes, cookie included: the handler sees what the request before it stored."""
+    running = program(
+        {
+            "count": "session.count = (session.count ?? 0) + 1\nsession.count",
+            "cookie": "cookies.name",
+        }
+    )
+    with running.connect() as client:
+        first = ask(client, "/count")
+        (cookie,) = (value for name, value in first.pairs if name == "Set-Cookie")
+        field = f"Cookie: {cookie.partition(';')[0]}"
+        assert [ask(client, "/count", field).body for _ in range(5)] == [
+            b"%d" % count for count in range(2, 7)
+        ]
+        assert not is_known(running)
+        for name in (b"a", b"b"):
+            named = f"Cookie: name={name.decode()}"
+            assert {ask(client, "/cookie", named).body for _ in range(5)} == {b'"%b"' % name}
+
+
 @pytest.mark.parametrize(
     "more",
     ['If-None-Match: "x"', "Origin: http://test", "Range: bytes=0-1", "Connection: close"],
