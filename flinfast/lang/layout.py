@@ -144,7 +144,7 @@ class Layout:
         while self._index < len(tokens):
             token = tokens[self._index]
             kind = token.type
-            if kind not in CLOSERS and self._ends_before(token, kind):
+            if not self._frame.fresh and kind not in CLOSERS and self._ends_before(token, kind):
                 self._separate()
             rule = rules.get(kind)
             if rule is None:
@@ -209,12 +209,10 @@ class Layout:
     def _ends_before(self, token: Any, kind: str) -> bool:
         """Whether a statement or member ends before this token."""
         frame = self._frame
-        if frame.fresh:
-            return False
         if frame.kind in _STATEMENTS:
             if self._line_ends(token):
                 return self._line_separates(token, kind)
-            return self._adjacency_separates(kind)
+            return self._complete and self._adjacency_separates(kind)
         if frame.kind is _FIELDS:
             if kind not in WORDS or self._next() != "COLON":
                 return False
@@ -239,7 +237,7 @@ class Layout:
 
     def _adjacency_separates(self, kind: str) -> bool:
         """Reference 1.3.5: whether this token cannot continue the operand before it."""
-        if not self._complete or self._belongs(kind):
+        if self._belongs(kind):
             return False
         after_block = self._closed is not None and self._closed.opener in ("LBRACE", "LDO")
         if kind in ("LPAREN", "LBRACKET"):

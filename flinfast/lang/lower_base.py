@@ -171,22 +171,18 @@ class Lowering:
         key = (span.start, span.end)
         known = self._places.get(key)
         if known is None:
-            line, column = self._position(span.start)
-            end_line, end_column = self._position(span.end)
+            line, column, end_line, end_column = self.file.source.extent(span)
+            if not self._is_ascii:
+                column, end_column = self._octets(line, column), self._octets(end_line, end_column)
             known = self._places[key] = Place(
                 lineno=line, col_offset=column, end_lineno=end_line, end_col_offset=end_column
             )
         return known
 
-    def _position(self, offset: int) -> tuple[int, int]:
-        source = self.file.source
-        line, column = source.position(offset)
-        if self._is_ascii:
-            return line, column - 1
-        text = source.line_text(line)
-        if text.isascii():
-            return line, column - 1
-        return line, len(text[: column - 1].encode("utf-8", "surrogatepass"))
+    def _octets(self, line: int, column: int) -> int:
+        """A column in UTF-8 bytes."""
+        text = self.file.source.line_text(line)
+        return len(text[:column].encode("utf-8", "surrogatepass"))
 
     @contextmanager
     def at(self, span: Span) -> Iterator[None]:

@@ -56,6 +56,14 @@ class Source:
         line = self.line_of(offset)
         return line, offset - self._line_starts[line - 1] + 1
 
+    def extent(self, span: Span) -> tuple[int, int, int, int]:
+        """Line (1-based) and column (0-based, in characters) of a span's start and of its end."""
+        starts = self._line_starts
+        line = end_line = bisect_right(starts, span.start)
+        if line < len(starts) and span.end >= starts[line]:
+            end_line = bisect_right(starts, span.end)
+        return line, span.start - starts[line - 1], end_line, span.end - starts[end_line - 1]
+
     def line_text(self, line: int) -> str:
         """Text of a 1-based line without its line break."""
         start = self._line_starts[line - 1]
