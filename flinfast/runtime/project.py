@@ -250,8 +250,8 @@ def _fault(project: Project, path: Path, code: str, message: str) -> None:
 
 
 def watch_folders(root: Path) -> list[Path]:
-    """Folders whose files make up the program; they need not exist."""
-    return [root / folder for folder in _KINDS]
+    """Folders whose files make up the program and its tests; they need not exist."""
+    return [root / folder for folder in (*_KINDS, TESTS_FOLDER)]
 
 
 def line_reader(project: Project) -> Callable[[str, int], str | None]:

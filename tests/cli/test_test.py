@@ -14,6 +14,8 @@ import pytest
 
 import flinfast
 from flinfast.cli.commands import main
+from flinfast.cli.watch import look_at
+from flinfast.lsp.workspace import Workspace
 
 ROOT = Path(flinfast.__file__).resolve().parent.parent
 ENTITY = "entity User { name: text @required @unique }\n"
@@ -253,6 +255,15 @@ def test_server_does_not_read_the_tests_folder(
     folder = project(tmp_path, **{"tests/a.flin": "this is no program\n"})
     assert main(["routes", str(folder)]) == 0
     assert main(["check", str(folder)]) == 1
+
+
+def test_check_watches_the_tests_and_editors_know_their_project(tmp_path: Path) -> None:
+    folder = project(tmp_path, **{"tests/a.flin": 'test "a" { expect User.count == 0 }\n'})
+    file = folder / "tests" / "a.flin"
+    assert str(file) in look_at(folder)
+    checked = Workspace().check(file, {})
+    assert checked.project.root == folder
+    assert list(checked.diagnostics) == []
 
 
 def test_examples_of_the_page_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
