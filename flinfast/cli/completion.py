@@ -14,8 +14,8 @@ VARIABLE = "_FLINFAST_COMPLETE"  # how the script asks this program; click's con
 @click.command(
     "completion",
     epilog=example(
-        'eval "$(flinfast completion bash)"',
         "flinfast completion zsh > ~/.zfunc/_flinfast",
+        'eval "$(flinfast completion bash)"',
         "flinfast completion fish > ~/.config/fish/completions/flinfast.fish",
     ),
 )
