@@ -309,11 +309,12 @@ class GroupCommit:
         if mode != _WRITE:
             return
         self._undo.clear()
-        if self._turn_wrote:
-            self._turn_wrote = False
+        wrote, self._turn_wrote = self._turn_wrote, False
+        if wrote:
             self._seen_version = self._database.data_version()
             self._committed += 1
-            self._after_commit()
+        self._after_commit()  # the log grows by pages whose changes were undone, too
+        if wrote:
             self._start_sync()
 
     def _lose_turn(self, error: StoreError) -> None:

@@ -636,6 +636,22 @@ def test_checkpoint_runs_on_a_thread_and_lets_the_log_start_over(
     at.store.close()
 
 
+def test_log_stays_bounded_when_every_handler_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was undone is in the log all the same."""
+    monkeypatch.setattr("flinfast.store.store.CHECKPOINT_PAGES", 20)
+    at = Fixture(tmp_path)
+    for _ in range(150):
+        at.store.begin(writes=True)
+        make(at.store, "Note", title="lost")
+        at.store.rollback()
+        at.loop.settle()
+    assert at.store.database.wal_pages < 60
+    assert at.titles() == []
+    at.store.close()
+
+
 def test_checkpoints_under_steady_load_are_spread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
