@@ -18,9 +18,11 @@ from tests.runtime.fake_services import FakeConnection, fake_services
 from tests.runtime.flin_values import BY_KIND, fault_code, values
 
 ROOT = Path(__file__).resolve().parents[2]
-# Slow by design, or talking to the network; each has tests of its own.
+# Slow by design, talking to the network, or for tests only; each has tests of its own.
 APART = {"hash_password", "argon2_hash", "bcrypt_hash", "sleep"}
-NAMES = sorted(name for name in REGISTRY if name not in APART and not name.startswith("http_"))
+NAMES = sorted(
+    name for name in REGISTRY if name not in APART and not name.startswith(("http_", "test_"))
+)
 RELAXED = settings(
     deadline=None, max_examples=8, suppress_health_check=list(HealthCheck), database=None
 )
