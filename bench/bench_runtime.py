@@ -66,7 +66,7 @@ def test_call(benchmark: Any, case: str) -> None:
 def test_send_without_a_hub(benchmark: Any, name: str) -> None:
     """What the builtin adds to the hub's own time."""
 
-    def send(room: str, data: Any) -> int:
+    def send(room: str, data: Any, volatile: bool) -> int:
         return 1
 
     services: Any = SimpleNamespace(hub=SimpleNamespace(broadcast=send, send=send))
