@@ -358,7 +358,8 @@ class HttpConnection(asyncio.Protocol):
             cast(Any, scheme),
             site.next_request_id(),
         )
-        if self._reader.repeat_count == 1 or self._repeated is not None:
+        repeat_count = self._reader.repeat_count
+        if repeat_count == 1 or (repeat_count and self._repeated is not None):
             raw = self._reader.raw_head
             self._repeated = RepeatedRequest.of(site, raw, head, request)
         if head.is_websocket:
