@@ -91,7 +91,11 @@ class LivePages:
     def _tell(self, change: str) -> None:
         hub = self._site.hub
         hub.begin(None)
-        hub.broadcast(_ROOM, self._state(change))
+        try:
+            hub.broadcast(_ROOM, self._state(change))
+        except BaseException:
+            hub.rollback()  # an open log would stop every handler
+            raise
         hub.commit()
 
     def _opened(self, connection: Connection) -> None:
