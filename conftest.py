@@ -1,5 +1,7 @@
 """Options of the test suite: `--benchmark` runs benchmarks, `--update-snapshots` rewrites them."""
 
+import signal
+
 import pytest
 
 
@@ -20,7 +22,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """`--benchmark` switches pytest-benchmark on; without it a benchmark runs its body once."""
+    """`--benchmark` switches pytest-benchmark on; without it a benchmark runs its body once.
+
+    Signals that were ignored when pytest started, as a shell script does for what it puts in the
+    background and nohup for SIGHUP, are restored: the servers under test inherit them.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, default)
     if config.getoption("--benchmark"):
         config.option.benchmark_disable = False
         config.option.benchmark_enable = True
