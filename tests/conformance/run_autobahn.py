@@ -85,7 +85,7 @@ FULL_SHARDS = [
 # Quick: the whole of 1-7 and 10, small and middling sizes of 9 (with the two of
 # very many fragments), and for each compression setting the small messages.
 QUICK_SHARDS = [
-    ("core", ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"], [], 90),
+    ("core", ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"], [], 600),
     (
         "mixed",
         ["9.%d.%d" % (a, b) for a in (1, 2) for b in (1, 2, 3)]
@@ -93,7 +93,7 @@ QUICK_SHARDS = [
         + ["12.%d.%d" % (a, b) for a in range(1, 6) for b in (1, 2, 3)]
         + ["13.%d.%d" % (a, b) for a in range(1, 8) for b in (1, 2, 3)],
         [],
-        90,
+        600,
     ),
 ]
 
