@@ -6,12 +6,12 @@ each value came from. Sizes are bytes, times are seconds, unless the name says o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
+
+class ServerSettings(Struct, frozen=True):
     """`[server]`: where and how to listen, and HTTP limits.
 
     `data_plane` says who reads and writes open WebSockets: "reactor" is the native epoll set,
@@ -45,8 +45,7 @@ class ServerSettings:
     metrics: Literal["local", "public", "off"] = "local"
 
 
-@dataclass(frozen=True, slots=True)
-class WsSettings:
+class WsSettings(Struct, frozen=True):
     """`[ws]`: limits and policy of WebSocket connections."""
 
     heartbeat_s: float = 15.0
@@ -65,8 +64,7 @@ class WsSettings:
     compression_threshold: int = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class SessionSettings:
+class SessionSettings(Struct, frozen=True):
     """`[session]`: the cookie and the life of a session."""
 
     secret: str = ""
@@ -78,8 +76,7 @@ class SessionSettings:
     cookie: str = "flin_session"
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
+class StoreSettings(Struct, frozen=True):
     """`[store]`: where entities live and what an acknowledged write means.
 
     `database` is a `postgres://` URL, or empty for the embedded database in `path`; `connections`
@@ -92,8 +89,7 @@ class StoreSettings:
     connections: int = 16
 
 
-@dataclass(frozen=True, slots=True)
-class SecuritySettings:
+class SecuritySettings(Struct, frozen=True):
     """`[security]`: response headers and cross-origin rules."""
 
     headers: bool = True
@@ -107,8 +103,7 @@ class SecuritySettings:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class LogSettings:
+class LogSettings(Struct, frozen=True):
     """`[log]`: what is written to standard error."""
 
     level: Literal["debug", "info", "warn", "error"] = "info"
@@ -116,8 +111,7 @@ class LogSettings:
     format: Literal["auto", "pretty", "json"] = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """All tables; `mode` is `FLIN_ENV`: only "dev" shows source in error pages."""
 
     mode: Literal["dev", "test", "production"] = "production"

@@ -20,13 +20,14 @@ import secrets
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec.structs import replace
 
 from flinfast.runtime.app import App, Upgrade
 from flinfast.runtime.cookie import parse_cookies

@@ -7,9 +7,12 @@ usage, 70 a fault of flinfast itself, 130 interrupted.
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
 from flinfast import __version__
+
+TYPE_CHECKING = False  # as type checkers know it: `typing` takes longer than all else here
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def run() -> NoReturn:

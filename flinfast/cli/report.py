@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -101,6 +99,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def _show_internal(error: BaseException, *, debug: bool) -> None:
+    import tempfile
+    import traceback
+
     text = "".join(traceback.format_exception(error))
     if debug:
         click.echo(text, err=True, nl=False)

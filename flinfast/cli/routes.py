@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
+from msgspec.structs import asdict
 
 from flinfast.cli.listing import route_lines, rows_of
 from flinfast.cli.usage import example

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -126,6 +127,7 @@ def serve_project(
         StoreError: The database cannot be used.
     """
     _check_workers(config)
+    gc.disable()  # a start makes no garbage; the server looks for it once it serves
     from flinfast.runtime.app import App
     from flinfast.server.log import Log
     from flinfast.server.server import run

@@ -9,11 +9,12 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec.structs import replace
 
 from flinfast.cli.report import EXIT_FAULTS, has_color, show_diagnostics
 from flinfast.cli.usage import example

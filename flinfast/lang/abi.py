@@ -8,8 +8,9 @@ for the resolver, arity checks and docs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 Value = Any  # a FLIN value: see flinfast/values.py
 
@@ -146,8 +147,7 @@ class Abi(Protocol):
 # --- builtins ----------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Builtin:
+class Builtin(Struct, frozen=True):
     """One global function of FLIN.
 
     Attributes:

@@ -17,11 +17,13 @@ import marshal
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
 from hashlib import blake2b
 from pathlib import Path
 from types import CodeType
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from flinfast.lang import program
 from flinfast.lang.abi import Builtin
@@ -158,17 +160,17 @@ def store(folder: Path, key: bytes, compiled: CompiledProgram) -> bool:
     return True
 
 
-# --- dataclasses as lists, everything else as it is ----------------------------------------
+# --- structs as lists, everything else as it is ----------------------------------------
 
 
 def _plain(value: Any) -> Any:
-    """What marshal can write: a dataclass is a list of its class name and its fields."""
+    """What marshal can write: a struct is a list of its class name and its fields."""
     if isinstance(value, tuple):
         return tuple(_plain(item) for item in value)
     if isinstance(value, Source):
         return ["Source", value.path]
-    if is_dataclass(value) and not isinstance(value, type):
-        return [type(value).__name__, *(_plain(getattr(value, f.name)) for f in fields(value))]
+    if isinstance(value, Struct):
+        return [type(value).__name__, *(_plain(item) for item in astuple(value))]
     return value
 
 

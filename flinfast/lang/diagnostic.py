@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from flinfast.lang.source import Source, Span
 
@@ -23,8 +24,7 @@ _LINE_CONTEXT = 60  # columns kept before the span in such a window
 _BOLD, _RED, _YELLOW, _BLUE, _OFF = "\x1b[1m", "\x1b[1;31m", "\x1b[1;33m", "\x1b[1;34m", "\x1b[0m"
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A second place that matters, such as the bracket that was never closed.
 
     Attributes:
@@ -38,8 +38,7 @@ class Note:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One fault in FLIN source.
 
     Attributes:

@@ -6,8 +6,9 @@ What a modifier checks at run time is the business of `runtime/validate.py` and 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from flinfast.lang.abi import Value
 
@@ -20,8 +21,7 @@ _SIZE: Final = re.compile(r"\d+(\.\d+)?\s*(B|KB|MB|GB)", re.IGNORECASE)
 PATTERN_LENGTH_MAX: Final = 1000  # characters of a regular expression
 
 
-@dataclass(frozen=True, slots=True)
-class ModifierSpec:
+class ModifierSpec(Struct, frozen=True):
     """One modifier.
 
     Attributes:

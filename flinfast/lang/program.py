@@ -7,9 +7,10 @@ imported when something has to be parsed, so a program from the cache never pays
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct, field
 
 from flinfast.lang import support
 from flinfast.lang.abi import Abi, Builtin, Value
@@ -28,8 +29,7 @@ ProjectSource = tuple[Source, str, tuple[str, ...]]
 KeptState = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Effects:
+class Effects(Struct, frozen=True):
     """What a handler may do, functions it calls included; conservative.
 
     Attributes:
@@ -56,8 +56,7 @@ class Effects:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class HandlerInfo:
+class HandlerInfo(Struct, frozen=True):
     """One closure; `key` is its name in the dict that `CompiledFile.bind()` returns."""
 
     key: str
@@ -65,8 +64,7 @@ class HandlerInfo:
     effects: Effects
 
 
-@dataclass(frozen=True, slots=True)
-class GuardInfo:
+class GuardInfo(Struct, frozen=True):
     """One use of a guard.
 
     Attributes:
@@ -82,8 +80,7 @@ class GuardInfo:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class GuardDefinitionInfo:
+class GuardDefinitionInfo(Struct, frozen=True):
     """One `guard_definition`; `bind()[key](ctx, *arguments)` gives none or the answer."""
 
     name: str
@@ -92,8 +89,7 @@ class GuardDefinitionInfo:
     effects: Effects
 
 
-@dataclass(frozen=True, slots=True)
-class TypeInfo:
+class TypeInfo(Struct, frozen=True):
     """A type, canonical and without aliases.
 
     Attributes:
@@ -108,8 +104,7 @@ class TypeInfo:
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FieldInfo:
+class FieldInfo(Struct, frozen=True):
     """One field of an entity or `validate` block.
 
     Attributes:
@@ -127,8 +122,7 @@ class FieldInfo:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class RouteInfo:
+class RouteInfo(Struct, frozen=True):
     """One `route` block; `path` is the path override, as written, or None."""
 
     method: str
@@ -139,8 +133,7 @@ class RouteInfo:
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WsInfo:
+class WsInfo(Struct, frozen=True):
     """The `ws` block of a file; `uses_join` says whether its rooms are explicit."""
 
     line: int
@@ -151,8 +144,7 @@ class WsInfo:
     uses_join: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EntityInfo:
+class EntityInfo(Struct, frozen=True):
     """One entity."""
 
     name: str
@@ -161,8 +153,7 @@ class EntityInfo:
     fields: tuple[FieldInfo, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EnumInfo:
+class EnumInfo(Struct, frozen=True):
     """One enum; the value of a variant is its name."""
 
     name: str
@@ -171,8 +162,7 @@ class EnumInfo:
     variants: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TestInfo:
+class TestInfo(Struct, frozen=True):
     """One `test "name" { ... }` block; any file may have some, at file level.
 
     `bind()[handler.key](ctx)` runs it. It has no request: of the context only what builtins need
@@ -195,8 +185,7 @@ class TestInfo:
     handler: HandlerInfo
 
 
-@dataclass(frozen=True, slots=True)
-class FileInfo:
+class FileInfo(Struct, frozen=True):
     """What one file declares.
 
     Attributes:
@@ -227,8 +216,7 @@ class FileInfo:
     tests: tuple[TestInfo, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledFile:
+class CompiledFile(Struct, frozen=True):
     """One file: what it declares, and code that makes its closures."""
 
     info: FileInfo
@@ -253,8 +241,7 @@ class CompiledFile:
         return closures
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledProgram:
+class CompiledProgram(Struct, frozen=True):
     """All files of a project.
 
     Attributes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 SOURCE_BYTES_MAX = 4 << 20  # a .flin file beyond this is refused (FL901); hand-written ones are KBs
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """A stretch of source text.
 
     Attributes:

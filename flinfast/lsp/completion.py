@@ -8,8 +8,10 @@ decides (after `guard`, `on`, `@`, in a record), the tokens before the cursor do
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from flinfast.lang import ast
 from flinfast.lang.build import METHODS
@@ -113,8 +115,7 @@ _FAMILIES: Final = {"text": "text", "int": "number", "number": "number", "list":
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One completion.
 
     Attributes:
@@ -136,8 +137,7 @@ class Item:
     rank: int = 5
 
 
-@dataclass(slots=True)
-class _Asked:
+class _Asked(Struct):
     """What the compiler would have suggested for the word at the cursor."""
 
     code: str

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from flinfast.errors import FlinError, RuntimeFault, StoreError
 from flinfast.lang.diagnostic import Diagnostic
@@ -74,8 +75,7 @@ class Match:
         return dict(zip(self.route.names, values, strict=True)) if values else {}
 
 
-@dataclass(frozen=True, slots=True)
-class Upgrade:
+class Upgrade(Struct, frozen=True):
     """An accepted upgrade.
 
     Attributes:

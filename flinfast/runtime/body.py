@@ -6,11 +6,11 @@ fields and parts. A body that is not what its Content-Type says is the client's 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from flinfast.runtime.fault import HttpFault
 from flinfast.runtime.request import Request, parse_pairs
@@ -24,8 +24,7 @@ INVALID_JSON = "Invalid JSON"
 _decode = msgspec.json.Decoder().decode
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True):
     """A parsed body.
 
     Attributes:

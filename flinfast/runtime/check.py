@@ -6,7 +6,6 @@ reads after the field's name ("must be at least 3 characters"), or None.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import uuid
 from collections.abc import Callable
@@ -216,6 +215,8 @@ def is_url(text: str) -> bool:
 
 def is_ip(text: str) -> bool:
     """An IPv4 or IPv6 address."""
+    import ipaddress
+
     try:
         ipaddress.ip_address(text)
     except ValueError:

@@ -10,9 +10,10 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from flinfast.errors import ConfigError, RuntimeFault
 from flinfast.lang.program import CompiledFile

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from html import escape
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault, UniqueFault, ValidationFault
@@ -126,6 +125,8 @@ def _quality(parameters: str) -> float:
 
 def _page(status: int, body: Mapping[str, Any]) -> bytes:
     """A page without scripts, so that no policy can break it."""
+    from html import escape
+
     title = f"{status} {reason(status)}"
     parts = [f"<h1>{escape(title)}</h1>"]
     message = str(body.get("error", ""))

@@ -8,13 +8,13 @@ missing field, or `false` from a definition refuses with 403.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from flinfast.errors import ConflictFault, RuntimeFault
 from flinfast.runtime.context import RequestContext
@@ -24,6 +24,9 @@ from flinfast.runtime.message_limit import MessageLimit, check_limit
 from flinfast.runtime.origin import SAFE_METHODS
 from flinfast.runtime.rate_limit import CALLS_MAX, WINDOW_S_MAX, RateLimiter
 from flinfast.runtime.response import Reply, Stop
+
+if TYPE_CHECKING:
+    import ipaddress
 
 Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
 Verdict = Callable[[RequestContext], Reply | None]
@@ -36,8 +39,7 @@ _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-@dataclass(frozen=True, slots=True)
-class GuardUse:
+class GuardUse(Struct, frozen=True):
     """One guard of one route.
 
     Attributes:
@@ -254,6 +256,8 @@ def _csrf(use: GuardUse, context: RequestContext) -> Reply | None:
 
 
 def _ip_whitelist(use: GuardUse, context: RequestContext, *networks: Any) -> Reply | None:
+    import ipaddress
+
     address = _address(context.raw.peer)
     if address is None:
         return forbidden()
@@ -266,6 +270,8 @@ def _ip_whitelist(use: GuardUse, context: RequestContext, *networks: Any) -> Rep
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address; IPv4 inside IPv6 counts as IPv4."""
+    import ipaddress
+
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

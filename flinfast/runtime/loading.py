@@ -12,6 +12,8 @@ from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
+
 from flinfast.errors import CompileError
 from flinfast.lang.cache import compile_cached
 from flinfast.lang.diagnostic import Diagnostic, Note
@@ -51,8 +53,7 @@ _SESSION_PARTS: Final = frozenset({"session", "request"})
 _STORE_GUARDS: Final = frozenset({"auth", "role", "owner", "csrf"})  # they look at the session
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """A checked program that is not bound yet.
 
     Attributes:
@@ -73,8 +74,7 @@ class Compiled:
         return tuple(e for file in self.program.files for e in file.info.entities)
 
 
-@dataclass(slots=True)
-class WsEntry:
+class WsEntry(Struct):
     """The `ws` block of a route.
 
     Attributes:
@@ -132,8 +132,7 @@ class Route:
         return ", ".join(sorted(methods))
 
 
-@dataclass(frozen=True, slots=True)
-class RouteRow:
+class RouteRow(Struct, frozen=True):
     """One line of `flinfast routes`: method or "WS", path, place and guards as written."""
 
     method: str

@@ -6,8 +6,9 @@ Only what the declaration of one parameter says; functions and tables are in `ru
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from flinfast.runtime.kinds import Value, as_int, as_items, as_map, is_function
 from flinfast.values import Time
@@ -24,8 +25,7 @@ MapRef = dict[str, Any]
 Function = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """What an annotation means.
 
     Attributes:
@@ -63,8 +63,7 @@ KINDS: Final[dict[str, Kind]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One parameter of a builtin as FLIN sees it."""
 
     name: str

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from flinfast.errors import ConfigError
 from flinfast.lang.diagnostic import Diagnostic
@@ -36,8 +37,7 @@ _KINDS: Final = {APP_FOLDER: "route", "entities": "entities", "lib": "lib", "gua
 TESTS_FOLDER: Final = "tests"
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectFile:
+class ProjectFile(Struct, frozen=True):
     """One source file.
 
     Attributes:
@@ -53,8 +53,7 @@ class ProjectFile:
     folder: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Project:
+class Project(Struct):
     """A project as it was read.
 
     Attributes:

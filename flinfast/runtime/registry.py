@@ -12,8 +12,10 @@ program is bound to, `context` the running handler's context.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from flinfast.errors import RuntimeFault
 from flinfast.lang.abi import Builtin
@@ -42,8 +44,7 @@ if TYPE_CHECKING:
     from flinfast.runtime.services import Services
 
 
-@dataclass(slots=True)
-class Variant:
+class Variant(Struct):
     """One implementation of a builtin; `reverse` has one for text and one for lists.
 
     Attributes:
@@ -103,8 +104,7 @@ class Variant:
         return self.checked
 
 
-@dataclass(slots=True)
-class RegisteredBuiltin:
+class RegisteredBuiltin(Struct):
     """A global function of FLIN: what the compiler knows of it and how to get it."""
 
     spec: Builtin

@@ -6,15 +6,15 @@ so no byte of a header is lost or can fail to decode.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct, field
 
 QUERY_FIELDS_MAX = 1000  # name=value pairs of a query string or form; beyond it: 400
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """A received request.
 
     Attributes:

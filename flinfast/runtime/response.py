@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from flinfast.errors import FlinError, RuntimeFault
 from flinfast.runtime.cookie import cookie_from_options, printable
@@ -43,8 +44,7 @@ JSON_KINDS = frozenset({dict, list, str, int, float, bool, type(None)})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-@dataclass(slots=True)
-class Response:
+class Response(Struct):
     """What the server writes.
 
     Attributes:

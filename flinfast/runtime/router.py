@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from flinfast.runtime.fault import HttpFault
 
@@ -37,8 +38,7 @@ class RouteNameError(ValueError):
     """A file or folder name under app/ has no meaning as a path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """One part of a route path.
 
     Attributes:
@@ -53,8 +53,7 @@ class Segment:
         return {"static": self.name, "one": f":{self.name}", "rest": f"*{self.name}"}[self.kind]
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A route path, such as `/api/orders/:id`."""
 
     segments: tuple[Segment, ...]

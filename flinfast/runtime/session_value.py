@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from flinfast.errors import RuntimeFault
 from flinfast.values import Time
@@ -28,8 +28,7 @@ _INT64_MAX = (1 << 63) - 1
 Load = Callable[[str, Any], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class EntityRef:
+class EntityRef(Struct, frozen=True):
     """A record in a session."""
 
     entity: str

@@ -11,8 +11,9 @@ import binascii
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from flinfast.lang.program import FieldInfo, TypeInfo
 from flinfast.runtime.check import TRANSFORMS, Check, checks_of
@@ -44,8 +45,7 @@ class Refusal(Exception):  # noqa: N818 - control flow inside this module, never
     """A value is not of its type; the text says what it must be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """What types refer to.
 
     Attributes:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 import re
-import tomllib
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, cast, get_args, get_origin
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from flinfast.errors import ConfigError
 from flinfast.settings import (
@@ -112,8 +113,7 @@ class SettingError(ConfigError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One setting.
 
     Attributes:
@@ -146,8 +146,7 @@ class Key:
         return f"{self.table}.{self.field}" in _SECRETS
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """All settings and where each came from.
 
     Attributes:
@@ -165,8 +164,7 @@ class Config:
         return getattr(getattr(self.settings, key.table), key.field)
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """A value given on the command line.
 
     Attributes:
@@ -233,6 +231,8 @@ def _from_file(path: Path) -> _Layer:
         return
     except OSError as error:
         raise SettingError(f"cannot read {path.name}: {error.strerror}", path=str(path)) from error
+    import tomllib
+
     if len(raw) > CONFIG_BYTES_MAX:
         raise SettingError(f"expected {path.name} to be at most {CONFIG_BYTES_MAX} bytes")
     try:
@@ -428,10 +428,8 @@ def _check_together(settings: Settings) -> None:
 def _all_keys() -> dict[str, Key]:
     found: dict[str, Key] = {}
     for table, kind in TABLES.items():
-        hints = get_type_hints(kind)
         for item in fields(kind):
-            default = item.default if item.default is not MISSING else None
-            key = Key(table, item.name, item.name.removesuffix("_s"), hints[item.name], default)
+            key = Key(table, item.name, item.name.removesuffix("_s"), item.type, item.default)
             found[key.path] = key
     return found
 

@@ -13,9 +13,10 @@ Source: RFC 9112 sections 2-7, RFC 9110 sections 5-7.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from flinfast.errors import FlinError
 from flinfast.runtime.request import has_token
@@ -76,8 +77,7 @@ class RequestError(FlinError):
         self.headers = headers
 
 
-@dataclass(slots=True)
-class Head:
+class Head(Struct):
     """A checked request head; shared by every request that repeats it, so never changed.
 
     Attributes:

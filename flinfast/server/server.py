@@ -108,8 +108,8 @@ class Server:
             )
             hub.attach_loop(loop)
             # What was loaded lives as long as the process: the collector need not look at it.
-            gc.collect()
             gc.freeze()
+            gc.enable()
             for listener in self._listeners:
                 await self._listen(site, listener, context)
             self.addresses = tuple(
@@ -123,6 +123,7 @@ class Server:
             await self._drain(site)
             hub.detach_loop()
         finally:
+            gc.enable()
             self._close_listeners()
             if app is not None:
                 app.close()

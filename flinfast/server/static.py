@@ -14,10 +14,11 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+from msgspec import Struct
 
 from flinfast.runtime.response import Response
 from flinfast.server.compress import FILE_CODINGS, accepted_codings, is_compressible
@@ -79,8 +80,7 @@ _HASHED_NAME: Final = re.compile(r"[.-][0-9a-f]{8,64}\.[a-z0-9]+\Z")
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
 
-@dataclass(slots=True)
-class OpenFile:
+class OpenFile(Struct):
     """An open regular file and the part of it to send; whoever holds it closes it.
 
     Attributes:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, cast
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from flinfast.native.handshake import accept_key
 from flinfast.native.hub import Opening, Stream
@@ -60,8 +62,7 @@ _OWN_FIELDS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Handshake:
+class Handshake(Struct, frozen=True):
     """A valid opening handshake.
 
     Attributes:

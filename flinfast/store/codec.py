@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 import msgpack
+from msgspec.structs import replace
 
 from flinfast.store.schema import Column, FieldSpec, Stored, Value
 from flinfast.values import Time

@@ -7,8 +7,9 @@ lose data asks for a decision instead, unless the caller made it already.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from flinfast.store.engine import SchemaDatabase
 from flinfast.store.schema import TABLE_PREFIX, Column, FieldSpec, Table, index_name, quote
@@ -30,8 +31,7 @@ _SAME_CELLS: Final[dict[str, frozenset[str]]] = {
 }
 
 
-@dataclass
-class Steps:
+class Steps(Struct):
     """What the comparison found.
 
     Attributes:

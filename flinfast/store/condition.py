@@ -22,8 +22,9 @@ against a number field) is left to Python: `Compiled.filters` must hold for each
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from flinfast.errors import RuntimeFault
 from flinfast.store.predicate import (
@@ -49,8 +50,7 @@ FUNCTIONS: Final[dict[str, Callable[[Any], Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """One form of a template.
 
     Attributes:

@@ -17,10 +17,10 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgpack
+from msgspec import Struct
 
 from flinfast.errors import SchemaError
 from flinfast.store.codec import FieldFault, encoder
@@ -41,8 +41,7 @@ COMMAND: Final = "flinfast db migrate"
 BATCH: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """An up-to-date database.
 
     Attributes:
@@ -54,8 +53,7 @@ class Schema:
     unfilled: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What `migrate` with the same arguments would do.
 
     Attributes:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
 
 from flinfast.store.codec import INT_MAX, INT_MIN
 from flinfast.store.dialect import Dialect, Number
@@ -48,8 +49,7 @@ _FLIPPED: Final = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
 _BOOLEAN: Final = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "not", "in", "truthy"})
 
 
-@dataclass(frozen=True, slots=True)
-class Pick:
+class Pick(Struct, frozen=True):
     """Binds a parameter as it is."""
 
     index: int
@@ -116,8 +116,7 @@ def _sql(pattern: str, *parts: Sql) -> Sql:
     return Sql(text, tuple([bind for part in parts for bind in part.binds]))
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(Struct, frozen=True):
     """One side of a comparison that differs from row to row: a column or a function of one.
 
     Attributes:
@@ -136,8 +135,7 @@ class _Column:
         return self.column is None or self.column.is_integer
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """One side of a comparison that is known before the scan.
 
     Attributes:
@@ -435,8 +433,7 @@ def _record_id(record: Any) -> int:
     return int(record.id)
 
 
-@dataclass(frozen=True, slots=True)
-class _ListItem:
+class _ListItem(Struct, frozen=True):
     """Binds one item of a list; NULL, which equals nothing in IN, for one that cannot match."""
 
     bind: Bind

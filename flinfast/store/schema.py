@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal
 
+from msgspec import Struct
+
 from flinfast.errors import SchemaError
 from flinfast.store.dialect import NAME_BYTES_MAX, SQLITE, Dialect, quote
 
@@ -63,8 +65,7 @@ TABLE_PREFIX: Final = "_flin_"  # tables of ours that hold no records
 FIELD_COUNT_MAX: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSpec:
+class FieldSpec(Struct, frozen=True):
     """One declared field of an entity.
 
     Attributes:
@@ -94,16 +95,14 @@ class FieldSpec:
     transforms: tuple[Callable[[str], str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EntitySpec:
+class EntitySpec(Struct, frozen=True):
     """One declared entity."""
 
     name: str
     fields: tuple[FieldSpec, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column of an entity's table.
 
     Attributes:

@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -376,6 +375,8 @@ def read_only(path: Path) -> Iterator[ReadOnly]:
 @contextlib.contextmanager
 def copied(path: Path) -> Iterator[Database]:
     """A temporary copy that may be changed; raises StoreError."""
+    import tempfile
+
     with read_only(path) as source, tempfile.TemporaryDirectory() as folder:
         target = Path(folder, FILE_NAME)
         try:

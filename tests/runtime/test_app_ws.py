@@ -376,7 +376,7 @@ def refused_or_open(client: TestClient) -> str:
 
 def test_expiry_closes_the_sockets_of_the_session(tmp_path: Path) -> None:
     """The sweep looks once a second."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from flinfast.settings import Settings
 

@@ -2,13 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flinfast.errors import ConfigError, RuntimeFault
 from flinfast.runtime.secret import SECRET_BYTES_MIN, Secrets, load_secrets

@@ -10,11 +10,11 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from flinfast.errors import ConfigError
 from flinfast.runtime.response import Response
