@@ -75,7 +75,14 @@ class BlockingScheduler:
             result = error
         self._ready.append(lambda: done(result))
 
-    run_waiting = run_in_thread
+    def run_waiting(
+        self, work: Callable[[], T], done: Callable[[T | BaseException], None]
+    ) -> Callable[[], None]:
+        """run_in_thread(); it has run when this returns, so nothing can be dropped."""
+        self.run_in_thread(work, done)
+        return lambda: None
+
+    run_computing = run_waiting
 
     def call_from_thread(self, callback: Callable[[], None]) -> None:
         """Run `callback` in the next `settle`."""

@@ -52,8 +52,19 @@ class Scheduler(Protocol):
     def call_from_thread(self, callback: Callable[[], None]) -> None:
         """Run `callback` in the loop; the only call that other threads may make."""
 
-    def run_waiting(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
-        """run_in_thread() for what handlers wait for: it never delays the database."""
+    def run_waiting(
+        self, work: Callable[[], T], done: Callable[[T | BaseException], None]
+    ) -> Callable[[], None]:
+        """run_in_thread() for what handlers wait for: it never delays the database.
+
+        Returns:
+            Drops `work` if it has not begun.
+        """
+
+    def run_computing(
+        self, work: Callable[[], T], done: Callable[[T | BaseException], None]
+    ) -> Callable[[], None]:
+        """run_waiting() for work that keeps a core busy, of which little is done at one time."""
 
 
 class Log(Protocol):
@@ -72,6 +83,9 @@ class Waiter(Protocol):
 
     def wait(self, work: Callable[[], T]) -> T:
         """Run `work` on a pool thread; returns its result or raises its exception."""
+
+    def compute(self, work: Callable[[], T]) -> T:
+        """wait() for work that keeps a core busy, such as hashing a password."""
 
     def wait_callback(self, start: Callable[[Callable[[T | BaseException], None]], None]) -> T:
         """Call `start(done)` in the loop and sleep until `done(result or exception)` is called."""

@@ -55,12 +55,23 @@ class TooManyWaiting(RuntimeFault):
 class _Task:
     """One run of a handler that may wait."""
 
-    __slots__ = ("deadline_s", "is_waiting", "job", "point", "result", "timer", "token", "worker")
+    __slots__ = (
+        "cancel",
+        "deadline_s",
+        "is_waiting",
+        "job",
+        "point",
+        "result",
+        "timer",
+        "token",
+        "worker",
+    )
 
     def __init__(self, job: Callable[[], None]) -> None:
         self.job = job
         self.point: CommitPoint | None = None
         self.worker: _Worker | None = None
+        self.cancel: Callable[[], None] | None = None  # drops the work it waits for, if queued
         self.timer: Timer | None = None
         self.token: object | None = None
         self.is_waiting = False
@@ -157,13 +168,11 @@ class WaitingPool:
 
     def wait(self, work: Callable[[], T]) -> T:
         """Run `work` on a pool thread; returns its result or raises its exception."""
-        if self._task() is None:
-            return work()
+        return self._elsewhere(work, self._scheduler.run_waiting)
 
-        def start(done: Callable[[T | BaseException], None]) -> None:
-            self._scheduler.run_waiting(work, done)
-
-        return self.wait_callback(start)
+    def compute(self, work: Callable[[], T]) -> T:
+        """wait() for work that keeps a core busy, such as hashing a password."""
+        return self._elsewhere(work, self._scheduler.run_computing)
 
     def sleep(self, seconds: float) -> None:
         """Suspend for that long."""
@@ -244,6 +253,17 @@ class WaitingPool:
         worker = getcurrent()
         return worker.task if isinstance(worker, _Worker) and worker.pool is self else None
 
+    def _elsewhere(self, work: Callable[[], T], run: Callable[..., Callable[[], None]]) -> T:
+        """Wait for what `run(work, done)` does on another thread."""
+        task = self._task()
+        if task is None:
+            return work()
+
+        def start(done: Callable[[T | BaseException], None]) -> None:
+            task.cancel = run(work, done)
+
+        return self.wait_callback(start)
+
     def _suspend(self, task: _Task, start: Callable[..., None], rest_s: float) -> Any:
         token = task.token = object()
         is_starting = True
@@ -273,6 +293,9 @@ class WaitingPool:
         task.token = None
         task.is_waiting = False
         self._waiting.discard(task)
+        cancel, task.cancel = task.cancel, None
+        if cancel is not None:
+            cancel()
         if task.timer is not None:
             task.timer.cancel()
             task.timer = None

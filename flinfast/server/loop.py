@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
+
+from flinfast.server.threads import ThreadPool
 
 T = TypeVar("T")
 
-# Threads are started on demand. Those for the database are apart: a sync must find one free even
-# while every other thread waits for a slow server or hashes a password.
+# Threads are started on demand. Each kind is apart: a sync must find one free even while every
+# other thread waits for a slow server, and a login while all of those do.
 STORE_THREADS_MAX = 4  # one sync and one checkpoint at a time, and the database closing
 WAIT_THREADS_MAX = 32
+# Hashing a password takes a core and 64 MiB for its time, so no more than there are cores, at a
+# lower priority than the loop's: a flood of logins must not starve everybody else.
+COMPUTE_THREADS_MAX = 8
+COMPUTE_NICENESS = 5  # a third of the loop's share of a core
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -28,7 +36,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 class LoopScheduler:
-    """`runtime.services.Scheduler` over a loop and two small pools of threads.
+    """`runtime.services.Scheduler` over a loop and three small pools of threads.
 
     Args:
         loop: The loop; every method except what runs in threads is called from its thread.
@@ -37,7 +45,10 @@ class LoopScheduler:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._store_pool = ThreadPoolExecutor(STORE_THREADS_MAX, "flinfast-store")
-        self._wait_pool = ThreadPoolExecutor(WAIT_THREADS_MAX, "flinfast-wait")
+        self._wait_pool = ThreadPool("flinfast-wait", WAIT_THREADS_MAX)
+        self._compute_pool = ThreadPool(
+            "flinfast-compute", min(_core_count(), COMPUTE_THREADS_MAX), niceness=COMPUTE_NICENESS
+        )
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run `callback` after the current loop callback."""
@@ -53,9 +64,17 @@ class LoopScheduler:
         """Run `work` on a thread of the database, then `done(result or exception)` in the loop."""
         self._store_pool.submit(self._work, work, done)
 
-    def run_waiting(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
-        """run_in_thread() for what handlers wait for, which may take long."""
-        self._wait_pool.submit(self._work, work, done)
+    def run_waiting(
+        self, work: Callable[[], T], done: Callable[[T | BaseException], None]
+    ) -> Callable[[], None]:
+        """run_in_thread() for what handlers wait for; returns what drops it from the queue."""
+        return self._wait_pool.submit(partial(self._work, work, done)).cancel
+
+    def run_computing(
+        self, work: Callable[[], T], done: Callable[[T | BaseException], None]
+    ) -> Callable[[], None]:
+        """run_waiting() for what keeps a core busy: few at a time, at a lower priority."""
+        return self._compute_pool.submit(partial(self._work, work, done)).cancel
 
     def _work(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         result: T | BaseException
@@ -74,4 +93,12 @@ class LoopScheduler:
     def close(self) -> None:
         """Start no more work; what runs is not waited for."""
         self._store_pool.shutdown(wait=False, cancel_futures=True)
-        self._wait_pool.shutdown(wait=False, cancel_futures=True)
+        self._wait_pool.close()
+        self._compute_pool.close()
+
+
+def _core_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -71,10 +71,13 @@ class Server:
         assert self.process is not None
         return self.process.pid
 
-    def start(self, port: int = 0) -> "Server":
-        """Start the process and wait until it listens; `port` 0 picks a free one."""
+    def start(self, port: int = 0, *, prefix: tuple[str, ...] = ()) -> "Server":
+        """Start the process and wait until it listens; `port` 0 picks a free one.
+
+        `prefix` is a command that runs it, such as one that sets limits.
+        """
         self.port = port or free_port()
-        command = [sys.executable, "-m", "flinfast", self.command, str(self.root)]
+        command = [*prefix, sys.executable, "-m", "flinfast", self.command, str(self.root)]
         self.process = subprocess.Popen(
             [*command, "--port", str(self.port), *self.arguments],
             stdout=subprocess.PIPE,

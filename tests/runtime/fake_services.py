@@ -84,6 +84,8 @@ class BlockingWaiter:
         self.works += 1
         return work()
 
+    compute = wait
+
     def wait_callback(self, start: Callable[[Callable[[Any], None]], None]) -> Any:
         results: list[Any] = []
         start(results.append)

@@ -74,7 +74,19 @@ class ManualLoop:
     def run_in_thread(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
         self._threads.append((work, done))
 
-    run_waiting = run_in_thread
+    def run_waiting(
+        self, work: Callable[[], Any], done: Callable[[Any], None]
+    ) -> Callable[[], None]:
+        entry = (work, done)
+        self._threads.append(entry)
+
+        def cancel() -> None:
+            if entry in self._threads:
+                self._threads.remove(entry)
+
+        return cancel
+
+    run_computing = run_waiting
 
     def turn(self) -> None:
         """Run what is due in the loop, no thread."""

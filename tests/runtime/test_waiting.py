@@ -99,6 +99,29 @@ def test_exception_of_the_work_is_raised_in_the_job(loop: ManualLoop, pool: Wait
     assert caught == ["no route"]
 
 
+def test_work_that_nobody_waits_for_any_more_is_not_begun(
+    loop: ManualLoop, pool: WaitingPool
+) -> None:
+    """The time limit takes queued work out of the queue; so does the end of the program."""
+    begun: list[str] = []
+    faults: list[str] = []
+
+    def job(name: str) -> None:
+        try:
+            pool.compute(lambda: begun.append(name))
+        except TimeLimitFault as fault:
+            faults.append(fault.code)
+
+    pool.run(lambda: job("a"))
+    loop.pass_time(31)
+    pool.run(lambda: job("b"))
+    pool.close()
+    pool.run(lambda: job("c"))
+    loop.run_threads()
+    assert faults == ["FL550"]
+    assert begun == ["c"]
+
+
 def test_sleep_takes_its_time(loop: ManualLoop, pool: WaitingPool) -> None:
     """The loop goes on meanwhile."""
     woke: list[int] = []

@@ -65,7 +65,7 @@ def hash_password(services: Services, password: str) -> str:
         raise range_fault(
             "hash_password", 1, f"text of at most {PASSWORD_BYTES_MAX} bytes", "a longer one"
         )
-    return services.waiter.wait(lambda: _hasher().hash(raw))
+    return services.waiter.compute(lambda: _hasher().hash(raw))
 
 
 @builtin("argon2_verify", "bcrypt_verify", waits=True)
@@ -76,7 +76,7 @@ def verify_password(services: Services, password: Value, hashed: Value) -> bool:
         return False
     if type(hashed) is not str or not _is_affordable(hashed):
         # As long as for an account that exists: the time must not tell which ones do.
-        services.waiter.wait(lambda: _verify(_hash_of_nobody(), raw))
+        services.waiter.compute(lambda: _verify(_hash_of_nobody(), raw))
         return False
     limits = services.settings.security
     account = f"verify_password\0{hashed}"
@@ -93,7 +93,7 @@ def verify_password(services: Services, password: Value, hashed: Value) -> bool:
         )
         if reply is not None:
             raise Stop(reply)
-    is_right = services.waiter.wait(lambda: _verify(hashed, raw))
+    is_right = services.waiter.compute(lambda: _verify(hashed, raw))
     if is_right:
         services.limiter.forget(account)
     return is_right
