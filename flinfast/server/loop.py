@@ -19,10 +19,11 @@ T = TypeVar("T")
 # other thread waits for a slow server, and a login while all of those do.
 STORE_THREADS_MAX = 4  # one sync and one checkpoint at a time, and the database closing
 WAIT_THREADS_MAX = 32
-# Hashing a password takes a core and 64 MiB for its time, so no more than there are cores, at a
-# lower priority than the loop's: a flood of logins must not starve everybody else.
+# Hashing a password takes 64 MiB and four cores (its lanes) for its time, so few are hashed at one
+# time, on threads that let the loop's go first: a flood of logins must not starve everybody else.
 COMPUTE_THREADS_MAX = 8
-COMPUTE_NICENESS = 5  # a third of the loop's share of a core
+CORES_PER_COMPUTATION = 4
+COMPUTE_NICENESS = 2
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -46,9 +47,8 @@ class LoopScheduler:
         self._loop = loop
         self._store_pool = ThreadPoolExecutor(STORE_THREADS_MAX, "flinfast-store")
         self._wait_pool = ThreadPool("flinfast-wait", WAIT_THREADS_MAX)
-        self._compute_pool = ThreadPool(
-            "flinfast-compute", min(_core_count(), COMPUTE_THREADS_MAX), niceness=COMPUTE_NICENESS
-        )
+        count = max(1, min(_core_count() // CORES_PER_COMPUTATION, COMPUTE_THREADS_MAX))
+        self._compute_pool = ThreadPool("flinfast-compute", count, niceness=COMPUTE_NICENESS)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run `callback` after the current loop callback."""
