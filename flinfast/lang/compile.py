@@ -30,7 +30,7 @@ from flinfast.lang.resolve import Resolver
 from flinfast.lang.resolve_needs import check_needs
 from flinfast.lang.source import Source, Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, ProjectTable, depth
-from flinfast.lang.types import infer
+from flinfast.lang.types import Kinds, infer
 
 _PLACE_ORDER: Final = {"entities": 0, "lib": 1, "guards": 2, "middleware": 3, "route": 4}
 _SHARED_ITEMS: Final = (ast.EntityDecl, ast.EnumDecl, ast.TypeAlias)
@@ -190,10 +190,10 @@ def _check(
     return checked
 
 
-def compile_trees(
+def analyse(
     files: Sequence[FileNames], table: ProjectTable, report: Report
-) -> list[CompiledFile] | None:
-    """Compile parsed files; None when there are faults, which are in the report."""
+) -> tuple[dict[str, Kinds], EffectAnalysis] | None:
+    """Resolve and check parsed files; kinds by path and effects, None when there are faults."""
     declarations = Declarations(table, report)
     declarations.collect(files)
     for file in files:
@@ -207,7 +207,17 @@ def compile_trees(
     if report.has_errors:
         return None
     check_queries(readers.values(), report)
-    effects = EffectAnalysis(readers.values())
+    return readers, EffectAnalysis(readers.values())
+
+
+def compile_trees(
+    files: Sequence[FileNames], table: ProjectTable, report: Report
+) -> list[CompiledFile] | None:
+    """Compile parsed files; None when there are faults, which are in the report."""
+    analysed = analyse(files, table, report)
+    if analysed is None:
+        return None
+    readers, effects = analysed
     compiled: list[CompiledFile] = []
     for file in files:
         try:

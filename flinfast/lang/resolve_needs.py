@@ -9,10 +9,11 @@ from flinfast.lang.report import Note, Report
 from flinfast.lang.source import Source
 from flinfast.lang.symbol import AVAILABLE, FileNames, FunctionScope, FunctionSymbol
 
+FILE_LEVEL_HELP: Final = "file-level code runs once, when the file is loaded: use it in a handler"
 _CONTEXT_HELP: Final = {
     ("ws", "body"): "a message is the parameter of `on message(data)`",
     ("ws", "response"): "answer with `ws_send(ws.connection_id, data)`",
-    ("file", ""): "file-level code runs once, when the file is loaded: use it in a handler",
+    ("file", ""): FILE_LEVEL_HELP,
     ("default", ""): "set the field where the record is made",
 }
 _KIND_TITLES: Final = {

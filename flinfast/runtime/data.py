@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec.structs import replace
 
 from flinfast.errors import ConfigError, RuntimeFault
-from flinfast.lang.program import CompiledFile
+from flinfast.lang.program import CompiledFile, KeptState
 from flinfast.lang.source import SOURCE_BYTES_MAX, Source
 from flinfast.native.hub import Hub
 from flinfast.runtime.database import is_postgres, open_store, postgres_schema
@@ -101,12 +101,15 @@ class ProjectData:
         path: Project root, its `app` folder, or one `.flin` file.
         settings: All settings.
         log: Where log lines of seeds go.
-        seed: A FLIN file whose statements `run_seed` runs.
+        seed: A FLIN file whose statements `run` runs.
+        kept: See `compile_files`: what compiling leaves, for inputs that are compiled beside it.
 
     Attributes:
         root: Project root.
         folder: Where its data lies.
         specs: Its entities.
+        kept: As given.
+        project: Its files.
 
     Raises:
         CompileError: The source, or the seed file, has faults.
@@ -114,7 +117,13 @@ class ProjectData:
     """
 
     def __init__(
-        self, path: Path, settings: Settings, *, log: Log, seed: Path | None = None
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        log: Log,
+        seed: Path | None = None,
+        kept: KeptState | None = None,
     ) -> None:
         project = load_project(path)
         if seed is not None:
@@ -123,7 +132,9 @@ class ProjectData:
         self.folder = self.root / settings.store.path
         self._settings = settings
         self._log = log
-        self._compiled = _without_routes(compile_files(project))
+        self.kept = kept
+        self.project = project
+        self._compiled = _without_routes(compile_files(project, kept=kept))
         self._binder: Binder | None = None
         self._scheduler = BlockingScheduler()
         self.specs: list[EntitySpec] = entity_specs(
@@ -176,16 +187,18 @@ class ProjectData:
         with postgres_schema(self._settings) as database:
             yield database
 
-    def run(self, store: BaseStore) -> None:
+    def run(self, store: BaseStore) -> Binder:
         """Bind the files, which runs their file-level code, all in one transaction."""
         services = self._services(store)
-        self._binder = Binder(self._compiled, services, _unused_reply(self._compiled.project))
+        reply = _unused_reply(self._compiled.project)
+        binder = self._binder = Binder(self._compiled, services, reply)
         services.hub.begin(None)
         try:
             with store.transaction():
-                self._binder.bind()
+                binder.bind()
         finally:
             services.hub.rollback()
+        return binder
 
     def _services(self, store: BaseStore) -> Services:
         settings = self._settings

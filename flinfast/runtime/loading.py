@@ -244,7 +244,13 @@ class Binder:
         compiled: The program.
         services: What its builtins reach.
         fault_reply: Turns a fault into what the client is told.
+
+    Attributes:
+        services: As given.
+        abi: What files are bound to, once they are.
     """
+
+    abi: Any
 
     def __init__(
         self,
@@ -253,7 +259,7 @@ class Binder:
         fault_reply: FaultReply,
     ) -> None:
         self._compiled = compiled
-        self._services = services
+        self.services = services
         self._fault_reply = fault_reply
         self.closures: dict[str, Closures] = {}
         self.rows: list[RouteRow] = []
@@ -286,11 +292,11 @@ class Binder:
         return self.closures[path][key]
 
     def _bind_files(self) -> None:
-        services = self._services
+        services = self.services
         store = services.store
         builtins = BoundBuiltins(services)
         shared: Closures = {}
-        abi: Any = SimpleNamespace(
+        abi = self.abi = SimpleNamespace(
             ops=OperatorSet(builtins),
             entities=store.entities,
             builtins=builtins,
@@ -385,14 +391,14 @@ class Binder:
         bound = {event: closures[handler.key] for event, handler in found.items()}
         names = code_names(file.code) | self._shared_names
         if "message" in bound and _limits_messages((*file.info.guards, *info.guards)):
-            bound["message"] = limited(bound["message"], self._services)
+            bound["message"] = limited(bound["message"], self.services)
         return WsEntry(
             plan=self._plan(chain, guards, None, None, accept_upgrade, effects),
             connect=bound.get("connect"),
             message=bound.get("message"),
             close=bound.get("close"),
             effects={event: handler.effects for event, handler in found.items()},
-            is_implicit=not info.uses_join and self._services.settings.ws.implicit_rooms,
+            is_implicit=not info.uses_join and self.services.settings.ws.implicit_rooms,
             keeps=KEPT_PARTS & names,
         )
 
@@ -416,7 +422,7 @@ class Binder:
             self._fault_reply,
             uses_store=effects.reads or effects.writes,
             writes=effects.writes,
-            waits=effects.waits or self._services.store.waits,
+            waits=effects.waits or self.services.store.waits,
         )
 
     def _guards(
@@ -444,7 +450,7 @@ class Binder:
                         place=f"{path}:{info.line}",
                         arguments=arguments,
                         scope=scope,
-                        limiter=self._services.limiter,
+                        limiter=self.services.limiter,
                         closure=closure,
                     )
                 )

@@ -153,6 +153,15 @@ class Query:
             self._rows = self._fetch()
         return self._rows
 
+    @property
+    def entity_name(self) -> str:
+        """Name of the entity whose records it finds."""
+        return self._entity.name
+
+    def peek(self, count: int) -> list[Record]:
+        """The first records, `count` at most, without fetching all; raises as `rows`."""
+        return self._fetch(count) if self._rows is None else self._rows[:count]
+
     def __iter__(self) -> Iterator[Record]:
         return iter(self.rows())
 
