@@ -12,169 +12,35 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bench.lang.programs import CASES
 from flinfast.lang.cache import compile_cached
 from flinfast.lang.program import ProjectSource, compile_project
 from flinfast.lang.source import Source
 from flinfast.runtime.builtins import BoundBuiltins, specs
 from flinfast.runtime.guard import BUILTIN_GUARDS
-from flinfast.runtime.operators import OPERATORS
+from flinfast.runtime.operators import OperatorSet
 
 ROUNDS = 15  # per side; the fastest counts
 CALLS = 20  # measured together, as one may be shorter than the clock's steps
 LINES = 1000  # of the program that is compiled
 COLD_MS, CACHED_MS = 150, 10
 
-FLIN = """
-fn fib(n: int) -> int { if n < 2 { n } else { fib(n - 1) + fib(n - 2) } }
-
-fn sum_of_squares(n: int) {
-    total = 0
-    for i in 0..n { if i % 3 == 0 || i % 5 == 0 { total += i * i } }
-    total
-}
-
-fn bubble(items: list) {
-    n = items.len
-    for i in 0..n {
-        for j in 0..n - 1 - i {
-            if items[j] > items[j + 1] {
-                [a, b] = [items[j + 1], items[j]]
-                items[j] = a
-                items[j + 1] = b
-            }
-        }
-    }
-    items
-}
-
-fn slug(text: text) {
-    out = ""
-    for c in text {
-        if c == " " { out += "-" } else if c != "!" { out += c }
-    }
-    out
-}
-
-fn horner(x: number, n: int) {
-    y = 1.0
-    for i in 0..n { y = y * x + 1.0 }
-    y
-}
-
-fn cursor(data, name) {
-    if data.type == "edit" { return { type: "edit", patch: data.patch } }
-    if data.type == "cursor" {
-        return { type: "cursor", user: name, position: data.position, room: data.room || "general" }
-    }
-    none
-}
-
-fn totals(orders) {
-    by_user = {}
-    for order in orders {
-        if order.paid == true && order.total > 0 {
-            user = "user:" + order.user
-            by_user[user] = (by_user[user] ?? 0) + order.total
-        }
-    }
-    by_user
-}
-"""
-
-
-def fib(n: int) -> int:
-    return n if n < 2 else fib(n - 1) + fib(n - 2)
-
-
-def sum_of_squares(n: int) -> int:
-    total = 0
-    for i in range(n):
-        if i % 3 == 0 or i % 5 == 0:
-            total += i * i
-    return total
-
-
-def slug(text: str) -> str:
-    out = ""
-    for c in text:
-        if c == " ":
-            out += "-"
-        elif c != "!":
-            out += c
-    return out
-
-
-def horner(x: float, n: int) -> float:
-    y = 1.0
-    for _ in range(n):
-        y = y * x + 1.0
-    return y
-
-
-def bubble(items: list[int]) -> list[int]:
-    n = len(items)
-    for i in range(n):
-        for j in range(n - 1 - i):
-            if items[j] > items[j + 1]:
-                a, b = items[j + 1], items[j]
-                items[j] = a
-                items[j + 1] = b
-    return items
-
-
-def cursor(data: Any, name: str) -> Any:
-    if data.get("type") == "edit":
-        return {"type": "edit", "patch": data.get("patch")}
-    if data.get("type") == "cursor":
-        room = data.get("room") or "general"
-        return {"type": "cursor", "user": name, "position": data.get("position"), "room": room}
-    return None
-
-
-def totals(orders: list[dict[str, Any]]) -> dict[str, Any]:
-    by_user: dict[str, Any] = {}
-    for order in orders:
-        if order.get("paid") is True and order.get("total", 0) > 0:
-            user = "user:" + str(order.get("user"))
-            by_user[user] = by_user.get(user, 0) + order["total"]
-    return by_user
-
-
-@dataclass(frozen=True)
-class Case:
-    """One function in both languages, and what it is called with."""
-
-    python: Callable[..., Any]
-    arguments: Callable[[], tuple[Any, ...]]
-    typed: bool
-
-
-ORDERS = [{"user": f"u{n % 9}", "paid": n % 4 != 0, "total": n % 50} for n in range(300)]
-CURSOR = {"type": "cursor", "position": 17}
-CASES = {
-    "fib": Case(fib, lambda: (17,), typed=True),
-    "sum_of_squares": Case(sum_of_squares, lambda: (4000,), typed=True),
-    "slug": Case(slug, lambda: ("Hello wide world! " * 60,), typed=True),
-    "horner": Case(horner, lambda: (0.5, 4000), typed=True),
-    "bubble": Case(bubble, lambda: ([(n * 37) % 101 for n in range(60)],), typed=False),
-    "cursor": Case(cursor, lambda: (CURSOR, "Ada"), typed=False),
-    "totals": Case(totals, lambda: (ORDERS,), typed=False),
-}
-
 
 def _compiled() -> dict[str, Callable[..., Any]]:
     builtins: Any = BoundBuiltins(None)
+    text = (Path(__file__).parent / "lang" / "programs.flin").read_text(encoding="utf-8")
     program = compile_project(
-        [(Source("lib/bench.flin", FLIN), "lib", ())], builtins=specs(), guards=()
+        [(Source("lib/bench.flin", text), "lib", ())], builtins=specs(), guards=()
     )
-    abi: Any = SimpleNamespace(ops=OPERATORS, builtins=builtins, entities={}, shared_functions={})
+    abi: Any = SimpleNamespace(
+        ops=OperatorSet(builtins), builtins=builtins, entities={}, shared_functions={}
+    )
     return program.files[0].bind(abi)
 
 

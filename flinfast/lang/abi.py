@@ -110,6 +110,9 @@ class Operators(Protocol):
         `value` as its first argument; otherwise FL505.
         """
 
+    def method(self, name: str, count: int) -> Callable[..., Value]:
+        """`call_method` for one name and `count` plain arguments: (context, value, *arguments)."""
+
     def iterate(self, value: Value) -> Any:
         """Items of a list (a snapshot), query, text or range; keys of a map for one variable."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast as py
 from collections.abc import Callable, Mapping, Sequence
 
-from flinfast.lang import ast
+from flinfast.lang import ast, lower_method
 from flinfast.lang.lower_base import CONTEXT, Lowering
 from flinfast.lang.types import LIST
 
@@ -52,6 +52,12 @@ def call_method(
     makers: Mapping[int, Maker] | None = None,
 ) -> py.expr:
     """`target.name(arguments)` of a value of any kind."""
+    if not any(a.spread or a.name is not None for a in arguments):
+        makers = makers or {}
+        values = [_maker(self, a, makers.get(i)) for i, a in enumerate(arguments)]
+        value, *rest = self.in_order([target, *values])
+        function = lower_method.method(self, name, len(rest))
+        return self.call(function, self.load(CONTEXT), value, *rest)
     first, args, named = packed(self, [target], arguments, makers)
     operator = self.op("call_method")
     return self.call(operator, self.load(CONTEXT), *first, self.const(name), args, named)

@@ -53,6 +53,16 @@ class Target:
     name: str = ""
 
 
+class Choice(py.IfExp):
+    """`likely if test else rare`, where the likely value is of an evident kind.
+
+    An operation on it goes into both branches: Python does it on the likely value, and an operator
+    of the runtime on the other.
+    """
+
+    kind = ""
+
+
 DISCARD: Final = Target("discard")
 RETURN: Final = Target("return")
 
@@ -119,6 +129,7 @@ class Lowering:
         templates: (entity, template) -> Python name of the prepared form.
         asked: Variables whose members are read several times.
         maps: Variables -> Python name of what says whether they hold a plain map.
+        naturals: Variables -> whether they evidently hold ints from 0 only, as far as asked.
     """
 
     def __init__(
@@ -140,6 +151,7 @@ class Lowering:
         self.templates: dict[tuple[str, tuple[Any, ...]], str] = {}
         self.asked: set[Variable] = set()
         self.maps: dict[Variable, str] = {}
+        self.naturals: dict[Variable, bool] = {}
         self._expressions = expressions
         self._statements = statements
         self._count = 0
@@ -250,10 +262,20 @@ class Lowering:
         """`then if test else otherwise`."""
         return py.IfExp(test, then, otherwise, **self.place)
 
+    def likely(self, kind: str, test: py.expr, fast: py.expr, rare: py.expr) -> Choice:
+        """`fast if test else rare`; `fast` is of an evident kind."""
+        choice = Choice(test, fast, rare, **self.place)
+        choice.kind = kind
+        return choice
+
     def is_exactly(self, value: py.expr, python_type: str) -> py.Compare:
-        """`type(value) is python_type`."""
-        of_value = self.call(self.support("py_type"), value)
+        """Whether the class of a value is `python_type`; no FLIN value hides its class."""
+        of_value = self.attr(value, "__class__")
         return self.compare(of_value, py.Is(), self.support(f"py_{python_type}"))
+
+    def both(self, *tests: py.expr) -> py.expr:
+        """`test and test ...`."""
+        return py.BoolOp(py.And(), list(tests), **self.place)
 
     def negate(self, value: py.expr) -> py.UnaryOp:
         """`not value`."""
@@ -446,6 +468,17 @@ class Lowering:
             name = self.maps.get(variable) or self.temp()
             self.maps[variable] = name
             self.emit_assign(name, self.is_exactly(self.load(variable.python), "dict"))
+
+    def is_stable(self, node: ast.Expr, value: py.expr) -> bool:
+        """Whether reading a lowered value later, or twice, makes no difference: nothing assigns."""
+        if isinstance(value, py.Constant):
+            return True
+        if not isinstance(value, py.Name):
+            return False
+        if value.id.startswith("$"):
+            return True
+        symbol = self.file.symbols.get(id(node))
+        return isinstance(symbol, Variable) and not symbol.is_file_level and symbol.writes <= 1
 
     def is_map(self, node: ast.Expr) -> py.expr | None:
         """Whether a variable holds a plain map, if that is known by the time it is read."""

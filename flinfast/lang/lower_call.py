@@ -12,6 +12,8 @@ from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_argument import Maker, call_method, packed
 from flinfast.lang.lower_base import CONTEXT, MESSAGE, Lowering, Rule
 from flinfast.lang.lower_function import needs_no_check
+from flinfast.lang.lower_method import has_text_form, text_method
+from flinfast.lang.lower_operator import floor_quotient
 from flinfast.lang.lower_text import to_text
 from flinfast.lang.message import relayed_places
 from flinfast.lang.resolve_call import Signature, signature_of
@@ -21,7 +23,7 @@ from flinfast.lang.symbol import (
     FunctionSymbol,
     Variable,
 )
-from flinfast.lang.types import INT, LIST, MAP, NUMBER, SIZE_NAMES, TEXT
+from flinfast.lang.types import ANY, INT, LIST, MAP, NUMBER, SIZE_NAMES, TEXT
 
 _SEND_CURRENT: Final = "_ws_send_current"
 # On these kinds `value.name(...)` is the builtin `name` and nothing else.
@@ -163,6 +165,8 @@ def _inline(self: Lowering, symbol: Builtin, arguments: Sequence[ast.Argument]) 
     node = arguments[0].value
     if symbol.name == "to_text":
         return to_text(self, node)
+    if symbol.name == "floor":
+        return floor_quotient(self, node)
     if symbol.name in SIZE_NAMES and self.kinds.of(node) in (TEXT, LIST, MAP):
         return self.call(self.support("py_len"), self.expr(node))
     return None
@@ -207,6 +211,10 @@ def _method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
     if id(node) in self.file.queries:
         return lower_query.method(self, node, callee)
     kind = self.kinds.of(callee.target)
+    if kind in (TEXT, ANY) and has_text_form(self, kind, callee.name, node.arguments):
+        nodes = [argument.value for argument in node.arguments]
+        target, *args = self.operands([callee.target, *nodes])
+        return text_method(self, kind, callee.name, target, args)
     static = self.file.table.builtins.get(callee.name) if kind in _PLAIN_KINDS else None
     if static is not None and not static.ws_only and not callee.name.startswith("_"):
         if kind in (TEXT, LIST) and callee.name in SIZE_NAMES and not node.arguments:

@@ -8,7 +8,7 @@ from functools import partial
 from types import NoneType
 from typing import Final
 
-from flinfast.lang import ast
+from flinfast.lang import ast, lower_method
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_base import CONTEXT, Lowering, Rule, Target
 from flinfast.lang.lower_operator import condition, is_natural
@@ -23,6 +23,7 @@ from flinfast.lang.symbol import (
     VariantSymbol,
 )
 from flinfast.lang.types import (
+    ANY,
     INT,
     LIST,
     MAP,
@@ -113,6 +114,10 @@ def read_member(
         return self.call(self.support("py_len"), value)
     if entity_of(kind, "handle", "query") and name in QUERY_RESULTS:
         return self.call(self.attr(value, "flin_get"), self.const(name))
+    if not optional:
+        made = lower_method.text_property(self, kind, name, value)
+        if made is not None:
+            return made
     operator = self.op("member_optional" if optional else "member")
     if kind in (TEXT, LIST):
         return self.call(operator, value, self.const(name))
@@ -149,25 +154,61 @@ def index(self: Lowering, node: ast.Index) -> py.expr:
     is_name = isinstance(node.key, ast.Literal) and isinstance(node.key.value, str)
     if kind == MAP and self.kinds.of(node.key) == TEXT:
         return self.call(self.attr(value, "get"), key)
-    operator = self.op("index")
     if is_name:
         first, again = self.once(value)
         fast = self.call(self.attr(again(), "get"), key)
-        slow = self.call(operator, again(), key)
+        slow = self.call(self.op("index"), again(), key)
         is_map = self.is_map(node.target) or self.is_exactly(first, "dict")
         return self.choose(is_map, fast, slow)
+    if self.is_stable(node.target, value):
+        return _stable_index(self, node, value, key)
     if kind == LIST and self.kinds.of(node.key) == INT and isinstance(value, py.Name):
-        natural = is_natural(self, node.key)
-        if natural and self.frame.loops and not self.rows:
-            return _item_in_loop(self, value, key)
-        first, again = self.once(key)
-        size = self.call(self.support("py_len"), value)
-        if natural:
-            inside = self.compare(first, py.Lt(), size)
-            return self.choose(inside, self.item(value, again()), self.const(None))
-        inside = py.Compare(self.const(0), [py.LtE(), py.Lt()], [first, size], **self.place)
-        return self.choose(inside, self.item(value, again()), self.call(operator, value, again()))
-    return self.call(operator, value, key)
+        return _list_item(self, node, value, key)
+    return self.call(self.op("index"), value, key)
+
+
+def _stable_index(self: Lowering, node: ast.Index, value: py.expr, key: py.expr) -> py.expr:
+    """An item of what a variable holds, which is there to be looked at twice."""
+    kind, of_key = self.kinds.of(node.target), self.kinds.of(node.key)
+    if kind == LIST and of_key == INT:
+        return _list_item(self, node, value, key)
+    first, again = self.once(key)
+    slow = self.call(self.op("index"), value, again())
+    if kind == ANY and of_key == INT:
+        tests = [self.is_exactly(value, "list"), *_inside(self, node.key, value, first)]
+        if key is not first:  # it is evaluated whatever the other test gives
+            return self.call(self.op("index"), value, key)
+        return self.choose(self.both(*tests), self.item(value, again()), slow)
+    if kind not in (ANY, MAP) or of_key not in (ANY, TEXT):
+        return self.call(self.op("index"), value, key)
+    tests = [] if of_key == TEXT else [self.is_exactly(first, "str")]
+    if kind == ANY:
+        tests.append(self.is_map(node.target) or self.is_exactly(value, "dict"))
+        if of_key == TEXT and key is not first:
+            return self.call(self.op("index"), value, key)
+    fast = self.call(self.attr(value, "get"), again())
+    return self.choose(tests[0] if len(tests) == 1 else self.both(*tests), fast, slow)
+
+
+def _list_item(self: Lowering, node: ast.Index, value: py.expr, key: py.expr) -> py.expr:
+    """An item of a list."""
+    natural = is_natural(self, node.key)
+    if natural and self.frame.loops and not self.rows:
+        return _item_in_loop(self, value, key)
+    first, again = self.once(key)
+    slow: py.expr = self.const(None)
+    if not natural:
+        slow = self.call(self.op("index"), value, again())
+    tests = _inside(self, node.key, value, first)
+    return self.choose(tests[0], self.item(value, again()), slow)
+
+
+def _inside(self: Lowering, node: ast.Expr, value: py.expr, key: py.expr) -> list[py.expr]:
+    """Tests of an int for being the index of an item."""
+    size = self.call(self.support("py_len"), value)
+    if is_natural(self, node):
+        return [self.compare(key, py.Lt(), size)]
+    return [py.Compare(self.const(0), [py.LtE(), py.Lt()], [key, size], **self.place)]
 
 
 def _item_in_loop(self: Lowering, value: py.expr, key: py.expr) -> py.expr:

@@ -9,6 +9,7 @@ from typing import Final
 
 from flinfast.lang import ast, lower_block
 from flinfast.lang.lower_base import CONTEXT, MESSAGE, RETURN, Frame, Lowering, Rule
+from flinfast.lang.lower_method import is_of_text
 from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
@@ -105,8 +106,14 @@ def function(self: Lowering, symbol: FunctionSymbol) -> list[py.stmt]:
 def find_asked(self: Lowering) -> set[Variable]:
     """Variables of unknown kind whose only value is asked for members in several places."""
     counts: dict[Variable, int] = {}
+    called: set[int] = set()
     for node in all_code(self.file):
-        if not isinstance(node, ast.Member | ast.Index):
+        if isinstance(node, ast.Call):
+            called.add(id(node.callee))  # a call is met before what it calls
+            continue
+        if not isinstance(node, ast.Member | ast.Index) or id(node) in called:
+            continue
+        if isinstance(node, ast.Member) and is_of_text(node.name):
             continue
         symbol = self.file.symbols.get(id(node.target))
         if isinstance(symbol, Variable) and symbol.kind == ANY and symbol.writes <= 1:

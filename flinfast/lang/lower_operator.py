@@ -7,11 +7,22 @@ from collections.abc import Callable
 from typing import Final
 
 from flinfast.lang import ast
-from flinfast.lang.lower_base import Lowering, Rule
+from flinfast.lang.lower_base import Choice, Lowering, Rule
 from flinfast.lang.lower_text import join_texts
-from flinfast.lang.support import INT_SMALL
-from flinfast.lang.symbol import ItemOf, Variable
-from flinfast.lang.types import ANY, BOOL, INT, LIST, MAP, NUMBER, TEXT, entity_of
+from flinfast.lang.support import INT_EXACT, INT_SMALL
+from flinfast.lang.symbol import ItemOf, Origin, Variable
+from flinfast.lang.types import (
+    ANY,
+    BOOL,
+    INT,
+    LIST,
+    MAP,
+    NUMBER,
+    SIZE_NAMES,
+    TEXT,
+    entity_of,
+    is_floored,
+)
 
 _ARITHMETIC: Final = {"+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "**": "pow"}
 _PYTHON: Final[dict[str, type[py.operator]]] = {"+": py.Add, "-": py.Sub, "*": py.Mult}
@@ -37,6 +48,9 @@ def condition(self: Lowering, node: ast.Expr) -> py.expr:
     if isinstance(node, ast.Unary) and node.operator == "!":
         with self.at(node.span):
             return self.negate(condition(self, node.operand))
+    is_map = self.is_map(node)
+    if is_map is not None:
+        return py.BoolOp(py.Or(), [is_map, truth(self, self.expr(node), ANY)], **self.place)
     return truth(self, self.expr(node), self.kinds.of(node))
 
 
@@ -49,6 +63,9 @@ def truth(self: Lowering, value: py.expr, kind: str) -> py.expr:
         return self.compare(value, py.IsNot(), self.const(None))
     if kind != ANY or isinstance(value, py.Constant):
         return self.call(self.op("truthy"), value)
+    if isinstance(value, Choice) and value.kind in (BOOL, TEXT, INT):
+        rare = self.call(self.op("truthy"), value.orelse)
+        return self.likely(BOOL, value.test, value.body, rare)
     first, again = self.once(value)
     is_true = self.compare(first, py.Is(), self.const(True))
     is_not_false = self.compare(again(), py.IsNot(), self.const(False))
@@ -193,6 +210,9 @@ def _if_both(
 ) -> py.expr:
     """An operation that Python does when both values turn out to be of one type."""
     kind = _KIND_OF[python_type]
+    chosen = _in_branches(self, left, right, kinds, kind, fast, slow)
+    if chosen is not None:
+        return chosen
     if not isinstance(left, py.Constant) and not (_is_simple(left) and _is_simple(right)):
         left = self.walrus(self.temp(), left)
     first, second = left, right
@@ -204,13 +224,36 @@ def _if_both(
         test = self.is_exactly(second, python_type)
     else:
         wanted = self.support(f"py_{python_type}")
-        types = [self.call(self.support("py_type"), value) for value in (first, second)]
+        types = [self.attr(value, "__class__") for value in (first, second)]
         test = py.Compare(types[0], [py.Is(), py.Is()], [types[1], wanted], **self.place)
     again = [
         value.target if isinstance(value, py.NamedExpr) else value for value in (first, second)
     ]
     left, right = (self.load(value.id) if isinstance(value, py.Name) else value for value in again)
     return self.choose(test, fast(left, right), slow(left, right))
+
+
+def _in_branches(
+    self: Lowering,
+    left: py.expr,
+    right: py.expr,
+    kinds: tuple[str, str],
+    kind: str,
+    fast: _Operation,
+    slow: _Operation,
+) -> py.expr | None:
+    """The operation in both branches of an operand that is a choice, if the other one is plain."""
+    if isinstance(left, Choice) and left.kind == kind:
+        if kinds[1] == kind and _is_simple(right):
+            rare = slow(left.orelse, right)
+            return self.choose(left.test, fast(left.body, right), rare)
+    elif (
+        isinstance(right, Choice)
+        and right.kind == kinds[0] == kind
+        and isinstance(left, py.Constant)
+    ):
+        return self.choose(right.test, fast(left, right.body), slow(left, right.orelse))
+    return None
 
 
 def _is_simple(value: py.expr) -> bool:
@@ -279,6 +322,11 @@ def _contains(
         return self.compare(item, py.In(), self.const(texts))
     if kind == TEXT and inside == LIST:
         return self.compare(item, py.In(), container)
+    if kind == ANY and inside in (LIST, MAP) and _is_simple(container):
+        first, again = self.once(item)
+        fast = self.compare(again(), py.In(), container)
+        rare = self.call(self.op("contains"), again(), container)
+        return self.likely(BOOL, self.is_exactly(first, "str"), fast, rare)
     return self.call(self.op("contains"), item, container)
 
 
@@ -298,7 +346,18 @@ def _text_literals(node: ast.Expr) -> tuple[str, ...] | None:
 def _arithmetic(
     self: Lowering, node: ast.Binary, left: py.expr, right: py.expr, kinds: tuple[str, str]
 ) -> py.expr:
-    operator = node.operator
+    return arithmetic(self, node.operator, node.left, left, right, kinds)
+
+
+def arithmetic(
+    self: Lowering,
+    operator: str,
+    node: ast.Expr,
+    left: py.expr,
+    right: py.expr,
+    kinds: tuple[str, str],
+) -> py.expr:
+    """`left operator right` of lowered values; `node` is what the left one comes from."""
     exact = kinds[0] == kinds[1] and kinds[0] in _NUMERIC
     small = _is_small(left, kinds[0]) or _is_small(right, kinds[1])
     numeric = kinds[0] in _NUMERIC and kinds[1] in _NUMERIC
@@ -308,11 +367,10 @@ def _arithmetic(
         return py.BinOp(left, py.Mult(), right, **self.place)
     if operator == "*" and kinds == (INT, INT):
         return _int_product(self, left, right)
-    if operator == "%" and kinds == (INT, INT):
-        inline = _int_remainder(self, node.left, left, right)
-        if inline is not None:
-            return inline
     name = self.op(_ARITHMETIC[operator])
+    if operator in ("%", "/") and kinds[0] in (INT, ANY) and _is_divisor(right):
+        inline = _int_remainder if operator == "%" else _int_quotient
+        return inline(self, node, left, right, kinds[0])
     if operator not in ("+", "-") and not (operator == "*" and small):
         return self.call(name, left, right)
     return _if_ints(
@@ -348,36 +406,97 @@ def _int_product(self: Lowering, left: py.expr, right: py.expr) -> py.expr:
     return self.choose(inside, self.load(name), checked)
 
 
-def _int_remainder(self: Lowering, node: ast.Expr, left: py.expr, right: py.expr) -> py.expr | None:
+def _is_divisor(value: py.expr) -> bool:
+    """Whether it is an int literal above 0."""
+    return isinstance(value, py.Constant) and type(value.value) is int and value.value > 0
+
+
+def _int_remainder(
+    self: Lowering, node: ast.Expr, left: py.expr, right: py.expr, kind: str
+) -> py.expr:
     """`x % 7`: the sign is that of `x`, so Python's operator serves for positive ones."""
-    if not isinstance(right, py.Constant) or not isinstance(right.value, int) or right.value <= 0:
-        return None
-    symbol = self.file.symbols.get(id(node))
-    if isinstance(symbol, Variable) and _counts_up(symbol):
+    if kind == INT and is_natural(self, node):
         return py.BinOp(left, py.Mod(), right, **self.place)
     first, again = self.once(left)
-    is_positive = self.compare(first, py.GtE(), self.const(0))
     fast = py.BinOp(again(), py.Mod(), right, **self.place)
-    return self.choose(is_positive, fast, self.call(self.op("mod"), again(), right))
+    rare = self.call(self.op("mod"), again(), right)
+    if kind == INT:
+        return self.choose(self.compare(first, py.GtE(), self.const(0)), fast, rare)
+    is_natural_int = self.both(
+        self.is_exactly(first, "int"), self.compare(again(), py.GtE(), self.const(0))
+    )
+    return self.likely(INT, is_natural_int, fast, rare)
+
+
+def _int_quotient(
+    self: Lowering, node: ast.Expr, left: py.expr, right: py.expr, kind: str
+) -> py.expr:
+    """`x / 7`: an int when the division is exact."""
+    first, again = self.once(left)
+    fast = py.BinOp(again(), py.FloorDiv(), right, **self.place)
+    rare = self.call(self.op("div"), again(), right)
+    if kind == INT:
+        is_inexact = py.BinOp(first, py.Mod(), right, **self.place)
+        return self.choose(is_inexact, rare, fast)
+    is_inexact = py.BinOp(again(), py.Mod(), right, **self.place)
+    is_exact = self.both(self.is_exactly(first, "int"), self.negate(is_inexact))
+    return self.likely(INT, is_exact, fast, rare)
+
+
+def floor_quotient(self: Lowering, node: ast.Expr) -> py.expr | None:
+    """`floor(x / 7)` of an evident int, FLIN's division of whole numbers."""
+    if not is_floored(self.kinds, node):
+        return None
+    assert isinstance(node, ast.Binary)
+    left, right = self.operands([node.left, node.right])
+    first, again = self.once(left)
+    # Below 2**53 the float quotient is never rounded up to the next whole number.
+    inside = py.Compare(
+        self.const(-INT_EXACT), [py.Lt(), py.Lt()], [first, self.const(INT_EXACT)], **self.place
+    )
+    quotient = self.call(self.op("div"), again(), right)
+    rare = self.call(self.builtin("floor"), quotient)
+    return self.choose(inside, py.BinOp(again(), py.FloorDiv(), right, **self.place), rare)
 
 
 def is_natural(self: Lowering, node: ast.Expr) -> bool:
     """Whether an int evidently is not negative."""
     if isinstance(node, ast.Literal):
         return type(node.value) is int and node.value >= 0
+    if self.kinds.of(node) != INT:
+        return False
     if isinstance(node, ast.Binary) and node.operator in ("+", "*"):
         return is_natural(self, node.left) and is_natural(self, node.right)
+    if isinstance(node, ast.Binary) and node.operator == "%":
+        return is_natural(self, node.left)
+    if isinstance(node, ast.Member):
+        return node.name in SIZE_NAMES
     symbol = self.file.symbols.get(id(node))
-    return isinstance(symbol, Variable) and _counts_up(symbol)
+    return isinstance(symbol, Variable) and _counts_up(self, symbol)
 
 
-def _counts_up(variable: Variable) -> bool:
-    """Whether a variable only ever holds the ints of a range that starts at 0 or above."""
-    origin = variable.sources[0] if variable.writes == 1 else None
-    if not isinstance(origin, ItemOf) or not isinstance(origin.iterable, ast.RangeExpr):
+def _counts_up(self: Lowering, variable: Variable) -> bool:
+    """Whether a variable only ever holds ints from 0: every value it gets is one, if others are."""
+    known = self.naturals.get(variable)
+    if known is None:
+        self.naturals[variable] = True  # assumed until one of its sources says no
+        known = bool(variable.sources) and all(_gives_natural(self, s) for s in variable.sources)
+        if not known:
+            # What was found out under the assumption is worth nothing.
+            self.naturals = {v: k for v, k in self.naturals.items() if not k}
+        self.naturals[variable] = known
+    return known
+
+
+def _gives_natural(self: Lowering, origin: Origin) -> bool:
+    if isinstance(origin, str):
         return False
-    start = origin.iterable.start
-    return isinstance(start, ast.Literal) and type(start.value) is int and start.value >= 0
+    if not isinstance(origin, ItemOf):
+        return is_natural(self, origin)
+    if origin.place == 1:
+        return self.kinds.of_origin(origin) == INT
+    iterable = origin.iterable
+    return isinstance(iterable, ast.RangeExpr) and is_natural(self, iterable.start)
 
 
 # --- ranges and type tests ----------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast as py
 from typing import Final
 
-from flinfast.lang import ast, lower_expr, lower_pattern
+from flinfast.lang import ast, lower_expr, lower_method, lower_pattern
 from flinfast.lang.lower_base import DISCARD, RETURN, Loop, Lowering, StatementRule, Target
 from flinfast.lang.lower_block import (
     block,
@@ -21,9 +21,9 @@ from flinfast.lang.lower_block import (
     return_nothing,
     statements,
 )
-from flinfast.lang.lower_operator import condition, is_natural
+from flinfast.lang.lower_operator import arithmetic, condition, is_natural
 from flinfast.lang.symbol import Variable
-from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT
+from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT, entity_of
 
 _BREAK, _CONTINUE = 1, 2  # values of a loop's flag
 
@@ -40,8 +40,24 @@ def expr_statement(self: Lowering, node: ast.ExprStatement, target: Target) -> N
         lower_pattern.match(self, value, target)
     elif isinstance(value, ast.BlockExpr):
         statements(self, value.block, target)
+    elif target.kind == "discard" and isinstance(value, ast.Call) and _is_push(self, value):
+        assert isinstance(value.callee, ast.Member)
+        lower_method.push(self, value.callee.target, value.callee.name, value.arguments[0].value)
     else:
         plain_value(self, value, target)
+
+
+def _is_push(self: Lowering, node: ast.Call) -> bool:
+    """`list.push(item)`, or what may be it."""
+    callee = node.callee
+    return (
+        isinstance(callee, ast.Member)
+        and not callee.optional
+        and self.kinds.of(callee.target) in (LIST, ANY)
+        and id(node) not in self.file.queries
+        and id(callee) not in self.file.symbols
+        and lower_method.is_push(callee.name, node.arguments)
+    )
 
 
 def plain_value(self: Lowering, value: ast.Expr, target: Target) -> None:
@@ -105,32 +121,53 @@ def _assign_name(self: Lowering, node: ast.Assign, variable: Variable) -> None:
 
 
 def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
+    kind = self.kinds.of(place.target)
     if node.operator == "=":
         owner, value = self.operands([place.target, node.value])
     else:
-        owner = self.kept(self.expr(place.target))
-        before = lower_expr.read_member(self, owner, "any", place.name)
+        owner = self.expr(place.target)
+        if not self.is_stable(place.target, owner):
+            owner = self.kept(owner)
+        is_map = self.is_map(place.target)
+        before = lower_expr.read_member(self, owner, kind, place.name, is_map=is_map)
         value = _compound(self, node, before)
-    if self.kinds.of(place.target) == MAP:
-        cell = py.Subscript(owner, self.const(place.name), py.Store(), **self.place)
+    cell = py.Subscript(owner, self.const(place.name), py.Store(), **self.place)
+    if kind == MAP:
         self.emit(py.Assign([cell], value, **self.place))
-    else:
-        self.emit_expr(self.call(self.op("set_member"), owner, self.const(place.name), value))
+        return
+    if not entity_of(kind, "record") and not self.is_stable(place.target, owner):
+        cell.value = owner = self.kept(owner)
+        value = self.kept(value)
+    slow = self.call(self.op("set_member"), owner, self.const(place.name), value)
+    if kind != ANY or not isinstance(owner, py.Name):
+        self.emit_expr(slow)
+        return
+    if not _is_plain(value):
+        slow.args[-1] = value = self.kept(value)
+    is_map = self.is_map(place.target) or self.is_exactly(owner, "dict")
+    fast = py.Assign([cell], value, **self.place)
+    self.emit(py.If(is_map, [fast], [py.Expr(slow, **self.place)], **self.place))
 
 
 def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
+    kinds = (self.kinds.of(place.target), self.kinds.of(place.key))
     if node.operator == "=":
         owner, key, value = self.operands([place.target, place.key, node.value])
     else:
         owner, key = (self.kept(e) for e in self.operands([place.target, place.key]))
-        before = self.call(self.op("index"), owner, key)
+        before: py.expr
+        if kinds == (MAP, TEXT):
+            before = self.call(self.attr(owner, "get"), key)
+        else:
+            before = self.call(self.op("index"), owner, key)
         value = _compound(self, node, before)
-    kinds = (self.kinds.of(place.target), self.kinds.of(place.key))
     natural = kinds == (LIST, INT) and is_natural(self, place.key)
     # A natural index is a sum of names and literals: to compute it later makes no difference.
     parts = (owner, value) if natural else (owner, key, value)
-    if kinds == (LIST, INT) and not all(isinstance(e, py.Name | py.Constant) for e in parts):
+    tests = _set_tests(self, kinds, owner, key)
+    if (kinds == (LIST, INT) or tests) and not all(_is_plain(e) for e in parts):
         owner, key, value = self.kept(owner), self.kept(key), self.kept(value)
+        tests = _set_tests(self, kinds, owner, key)
     slow = py.Expr(self.call(self.op("set_index"), owner, key, value), **self.place)
     cell = py.Subscript(owner, key, py.Store(), **self.place)
     fast = py.Assign([cell], value, **self.place)
@@ -138,19 +175,40 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
         self.emit(fast)
     elif natural:
         self.emit_in_bounds(fast, slow)
-    elif kinds == (LIST, INT):
-        size = self.call(self.support("py_len"), owner)
-        inside = py.Compare(self.const(0), [py.LtE(), py.Lt()], [key, size], **self.place)
-        self.emit(py.If(inside, [fast], [slow], **self.place))
+    elif tests:
+        test = tests[0] if len(tests) == 1 else self.both(*tests)
+        self.emit(py.If(test, [fast], [slow], **self.place))
     else:
         self.emit(slow)
 
 
+def _set_tests(
+    self: Lowering, kinds: tuple[str, str], owner: py.expr, key: py.expr
+) -> list[py.expr]:
+    """What must hold for Python to do the assignment; empty when it better does not."""
+    if kinds == (LIST, INT):
+        size = self.call(self.support("py_len"), owner)
+        return [py.Compare(self.const(0), [py.LtE(), py.Lt()], [key, size], **self.place)]
+    if kinds[0] not in (MAP, ANY) or kinds[1] not in (TEXT, ANY) or isinstance(owner, py.Constant):
+        return []
+    tests: list[py.expr] = [] if kinds[1] == TEXT else [self.is_exactly(key, "str")]
+    if kinds[0] == ANY:
+        tests.append(self.is_exactly(owner, "dict"))
+    return tests
+
+
+def _is_plain(value: py.expr) -> bool:
+    return isinstance(value, py.Name | py.Constant)
+
+
 def _compound(self: Lowering, node: ast.Assign, before: py.expr) -> py.expr:
     """`before + value` of `a.b += value`."""
-    name = {"+=": "add", "-=": "sub", "*=": "mul", "/=": "div"}[node.operator]
-    kept = self.kept(before)
-    return self.call(self.op(name), kept, self.expr(node.value))
+    left = self.kept(before)
+    right = self.expr(node.value)
+    kinds = (ANY, self.kinds.of(node.value))
+    if node.operator == "+=" and kinds[1] == TEXT:
+        return self.call(self.op("add"), left, right)
+    return arithmetic(self, node.operator[0], node.value, left, right, kinds)
 
 
 # --- loops ----------------------------------------
@@ -181,6 +239,8 @@ def _iterable(self: Lowering, node: ast.For) -> py.expr:
         return self.call(self.op("iterate_pairs"), value, self.const(node.key_first))
     if isinstance(node.iterable, ast.RangeExpr):
         return value  # a Python range either way
+    if self.kinds.of(node.iterable) == TEXT or self.kinds.is_split(node.iterable):
+        return value  # nothing changes it while it is looked at
     return self.call(self.op("iterate"), value)
 
 

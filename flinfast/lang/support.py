@@ -13,7 +13,6 @@ from flinfast.errors import RuntimeFault
 from flinfast.lang.abi import Operators, Value
 from flinfast.values import NO_VALUE
 
-py_type: Final = type
 py_str: Final = str
 py_int: Final = int
 py_float: Final = float
@@ -33,6 +32,7 @@ class Missing:
 
 missing: Final = Missing()
 _SHOWN_MAX: Final = 200  # characters of a value in the message of a failed expectation
+INT_EXACT: Final = 1 << 53  # ints below it are numbers without loss
 INT_SMALL: Final = 1 << 62  # products beyond it are checked against the runtime's limit
 
 _EXACT: Final[dict[str, type]] = {

@@ -110,6 +110,7 @@ class Variable:
         sources: Where its values come from.
         kind: Evident kind of its values, see `types`.
         annotation: Its declared type; values are checked against it.
+        gives: Evident kind of what calls of the lambda it holds give.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Variable:
     sources: list[Origin] = field(default_factory=list)
     kind: str = ""
     annotation: TypeInfo | None = None
+    gives: str = "any"
 
     @property
     def is_boxed(self) -> bool:

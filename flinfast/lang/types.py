@@ -29,6 +29,7 @@ from flinfast.lang.symbol import (
     ProjectTable,
     Variable,
     VariantSymbol,
+    all_code,
 )
 
 UNSEEN: Final = ""
@@ -49,7 +50,8 @@ _PLAIN: Final = frozenset({TEXT, LIST, INT, NUMBER})  # `value.f()` is the built
 SIZE_NAMES: Final = frozenset({"len", "length", "count", "size"})  # FLIN reference 3.5
 
 # Results of builtins that are of that exact kind for every argument, never none.
-_RESULTS: Final = frozenset({TEXT, INT, BOOL})
+_RESULTS: Final = frozenset({TEXT, INT, BOOL, LIST, MAP})
+_TEXT_PARTS: Final = frozenset({"split", "lines", "words", "chars"})  # give lists of texts
 
 # What a method or property of an entity or query gives; see FLIN reference 6.1.
 QUERY_RESULTS: Final[dict[str, str]] = {
@@ -207,11 +209,16 @@ class Kinds:
             if isinstance(symbol, FunctionSymbol):
                 return symbol.kind
             if isinstance(symbol, Builtin):
+                if symbol.name == "floor" and len(node.arguments) == 1:
+                    return INT if is_floored(self, node.arguments[0].value) else ANY
                 return self._builtin_result(symbol)
+            if isinstance(symbol, Variable):
+                return symbol.gives
         return ANY
 
     def _builtin_result(self, symbol: Builtin) -> str:
-        return symbol.result if symbol.result in _RESULTS else ANY
+        is_exact = symbol.result in _RESULTS and not symbol.test_only
+        return symbol.result if is_exact else ANY
 
     def _unary(self, node: ast.Unary) -> str:
         if node.operator == "!":
@@ -289,10 +296,38 @@ class Kinds:
             return ANY
         if kind == RANGE:
             return INT
-        if kind == TEXT:
+        if kind == TEXT or (kind == LIST and self.is_split(iterable)):
             return TEXT
         entity = entity_of(kind, "query")
         return record(entity) if entity else ANY
+
+    def is_split(self, node: ast.Expr) -> bool:
+        """Whether it is a list of texts that nothing else can get hold of."""
+        if isinstance(node, ast.Name):
+            symbol = self.file.symbols.get(id(node))
+            if not isinstance(symbol, Variable) or symbol.writes != 1 or symbol.reads != 1:
+                return False
+            origin = symbol.sources[0]
+            return isinstance(origin, ast.Call) and self.is_split(origin)
+        if not isinstance(node, ast.Call):
+            return False
+        callee = node.callee
+        if isinstance(callee, ast.Member):
+            return callee.name in _TEXT_PARTS and self.of(callee.target) == TEXT
+        symbol = self.file.symbols.get(id(callee))
+        return isinstance(symbol, Builtin) and symbol.name in _TEXT_PARTS
+
+
+def is_floored(kinds: Kinds, node: ast.Expr) -> bool:
+    """Whether it is the quotient of an evident int and an int literal above 0."""
+    return (
+        isinstance(node, ast.Binary)
+        and node.operator == "/"
+        and isinstance(node.right, ast.Literal)
+        and type(node.right.value) is int
+        and node.right.value > 0
+        and kinds.of(node.left) == INT
+    )
 
 
 def _is_total(node: ast.Match) -> bool:
@@ -367,12 +402,15 @@ def infer(files: Iterable[FileNames]) -> dict[str, Kinds]:
         for reader in readers.values()
         for function in (*reader.file.functions.values(), *reader.file.guards.values())
     ]
+    lambdas = [(reader, *found) for reader in readers.values() for found in _own_lambdas(reader)]
     holders: list[tuple[Kinds, Variable | FunctionSymbol, list[Any]]] = [
         *((reader, v, v.sources) for reader, v in variables),
         *((reader, f, f.results) for reader, f in functions),
     ]
     for _, holder, _ in holders:
         holder.kind = _declared_kind(holder)
+    for _, variable, _ in lambdas:
+        variable.gives = UNSEEN
     changed = True
     while changed:
         changed = False
@@ -384,11 +422,65 @@ def infer(files: Iterable[FileNames]) -> dict[str, Kinds]:
                 kind = join(kind, reader.of_origin(origin))
             if kind != holder.kind:
                 holder.kind, changed = kind, True
+        for reader, variable, body in lambdas:
+            kind = join(variable.gives, reader.of(body))
+            if kind != variable.gives:
+                variable.gives, changed = kind, True
+    for _, variable, _ in lambdas:
+        variable.gives = variable.gives or ANY
     for _, holder, _ in holders:
         holder.kind = holder.kind or ANY
     for reader in readers.values():
         reader.freeze()
     return readers
+
+
+def _own_lambdas(reader: Kinds) -> list[tuple[Variable, ast.Expr]]:
+    """Variables that hold one lambda which is only ever called, and the expression it gives.
+
+    All that its parameters get is known then: their sources become the arguments of the calls.
+    """
+    file = reader.file
+    calls: dict[Variable, list[ast.Call]] = {}
+    lambdas: dict[Variable, ast.Lambda] = {}
+    for variable in file.variables:
+        origin = variable.sources[0] if variable.writes == 1 and variable.sources else None
+        if isinstance(origin, ast.Lambda) and not variable.is_late:
+            lambdas[variable], calls[variable] = origin, []
+    if not lambdas:
+        return []
+    for node in all_code(file):
+        if type(node) is ast.Call:
+            symbol = file.symbols.get(id(node.callee))
+            if type(symbol) is Variable and symbol in calls:
+                calls[symbol].append(node)
+    found: list[tuple[Variable, ast.Expr]] = []
+    for variable, origin in lambdas.items():
+        if len(calls[variable]) == variable.reads and _fit(origin, calls[variable]):
+            _take_arguments(file, origin, calls[variable])
+            if not isinstance(origin.body, ast.Block):
+                found.append((variable, origin.body))
+    return found
+
+
+def _fit(function: ast.Lambda, calls: list[ast.Call]) -> bool:
+    """Whether arguments stand where the parameters are."""
+    if any(p.rest or p.default is not None for p in function.parameters):
+        return False
+    return all(
+        len(call.arguments) <= len(function.parameters)
+        and not any(a.spread or a.name is not None for a in call.arguments)
+        for call in calls
+    )
+
+
+def _take_arguments(file: FileNames, function: ast.Lambda, calls: list[ast.Call]) -> None:
+    for place, parameter in enumerate(function.parameters):
+        given: list[Origin] = [
+            call.arguments[place].value if place < len(call.arguments) else NONE for call in calls
+        ]
+        variable = file.bindings[id(parameter)][0]
+        variable.sources = [*given, *variable.sources[1:]]  # the first stood for all of them
 
 
 def _declared_kind(holder: Variable | FunctionSymbol) -> str:

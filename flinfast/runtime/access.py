@@ -6,6 +6,7 @@ Property-style methods (`text.len`) and methods (`list.map(f)`) come from the ta
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType, NoneType
 from typing import Any, Final
@@ -281,7 +282,7 @@ def iterate_pairs(value: Value, key_first: bool) -> Iterator[tuple[Value, Value]
         return iter(list(fields.items()))
     if key_first:
         return map(_pair, iterate(value))
-    return ((item, place) for place, item in enumerate(iterate(value)))
+    return zip(iterate(value), itertools.count(), strict=False)
 
 
 def range_(start: Value, stop: Value, inclusive: bool) -> range:
@@ -429,6 +430,44 @@ def make_call_method(
     return call_method
 
 
+def make_method(
+    call_method: Callable[[Any, Value, str, tuple[Value, ...], Mapping[str, Value]], Value],
+) -> Callable[[str, int], Callable[..., Value]]:
+    """`Operators.method` of a program with this `call_method`."""
+
+    def method(name: str, count: int) -> Callable[..., Value]:
+        """`value.name(...)` with `count` plain arguments as a function of context, value and those.
+
+        Which function a kind has is looked up once; what no kind has is left to `call_method`.
+        """
+        known: dict[type, Callable[..., Value]] = {}
+
+        def other(context: Any, value: Value, *args: Value) -> Value:
+            kind = type(value)
+            family = FAMILY_BY_TYPE.get(kind, "")
+            variant = METHODS[family].get(name) if family else None
+            if variant is None or not variant.takes(count + 1):
+                return call_method(context, value, name, args, {})
+            if kind is dict:  # any map may have a function of its own
+                if is_function(value.get(name)):
+                    return call_method(context, value, name, args, {})
+                return variant.bind(None)(value, *args)
+            function = known[kind] = variant.bind(None)
+            return function(value, *args)
+
+        def without(context: Any, value: Value) -> Value:
+            function = known.get(type(value))
+            return other(context, value) if function is None else function(value)
+
+        def with_one(context: Any, value: Value, first: Value) -> Value:
+            function = known.get(type(value))
+            return other(context, value, first) if function is None else function(value, first)
+
+        return without if count == 0 else with_one if count == 1 else other
+
+    return method
+
+
 def version_at(value: Value, reference: Value) -> Value:
     """`entity @ reference`: an earlier version of a record, or none.
 
@@ -479,6 +518,7 @@ __all__ = [
     "iterate_pairs",
     "make_call_method",
     "make_member",
+    "make_method",
     "map_key",
     "member",
     "range_",

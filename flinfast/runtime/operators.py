@@ -23,7 +23,7 @@ class OperatorSet:
         builtins: The program's builtins, for `value.name(args)` where `name` is no method.
     """
 
-    __slots__ = ("call_method", "member", "member_optional")
+    __slots__ = ("call_method", "member", "member_optional", "method")
 
     truthy = staticmethod(compare.truthy)
     eq = staticmethod(compare.eq)
@@ -63,6 +63,7 @@ class OperatorSet:
         self.member = member
         self.member_optional = member_optional
         self.call_method = access.make_call_method(builtins)
+        self.method = access.make_method(self.call_method)
 
 
 def _property_tables(

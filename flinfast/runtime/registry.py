@@ -93,6 +93,10 @@ class Variant(Struct):
         """Whether `value.name` without parentheses means this call."""
         return self.is_method and not self.mutates and self.minimum == 1
 
+    def takes(self, count: int) -> bool:
+        """Whether it can be called with that many arguments."""
+        return self.minimum <= count and (self.maximum is None or count <= self.maximum)
+
     def bind(self, services: Services | None) -> Callable[..., Value]:
         """The checked callable; takes the context first when `context` is set."""
         if self.factory:
@@ -118,9 +122,7 @@ class RegisteredBuiltin(Struct):
 
     def accepts(self, count: int) -> bool:
         """Whether it can be called with that many arguments."""
-        return any(
-            v.minimum <= count and (v.maximum is None or count <= v.maximum) for v in self.variants
-        )
+        return any(variant.takes(count) for variant in self.variants)
 
 
 REGISTRY: Final[dict[str, RegisteredBuiltin]] = {}

@@ -1,4 +1,4 @@
-"""A tree-walking evaluator of expressions, as the oracle for compiled code. Nothing like it ships.
+"""A tree-walking evaluator, as the oracle for compiled code. Nothing like it ships.
 
 It knows no kinds and no fast paths: every operator goes to the runtime's operators, operands are
 evaluated from left to right, and a fault is whatever they raise.
@@ -6,7 +6,7 @@ evaluated from left to right, and a fault is whatever they raise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flinfast.lang import ast
@@ -23,12 +23,36 @@ _BINARY = {
 }
 
 
-class Evaluator:
-    """Evaluates expressions over an environment."""
+class _BreakError(Exception):
+    """A loop ends."""
 
-    def __init__(self, ops: Operators, names: Mapping[str, Any]) -> None:
+
+class _ContinueError(Exception):
+    """A turn of a loop ends."""
+
+
+class _ReturnError(Exception):
+    """A function gives a value."""
+
+
+class Evaluator:
+    """Evaluates expressions and statements over one flat environment.
+
+    Args:
+        ops: Operators.
+        names: Variables.
+        builtins: Builtins that are called by name.
+    """
+
+    def __init__(
+        self,
+        ops: Operators,
+        names: Mapping[str, Any],
+        builtins: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
         self.ops = ops
         self.names = dict(names)
+        self.builtins = builtins or {}
 
     def value(self, node: ast.Expr) -> Any:
         rule = getattr(self, f"_{type(node).__name__}")
@@ -93,17 +117,123 @@ class Evaluator:
             return self.block(node.otherwise)
         return None if node.otherwise is None else self.value(node.otherwise)
 
+    def _Call(self, node: ast.Call) -> Any:  # noqa: N802
+        callee = node.callee
+        if isinstance(callee, ast.Member):
+            target = self.value(callee.target)
+            args = tuple(self.value(argument.value) for argument in node.arguments)
+            return self.ops.call_method(None, target, callee.name, args, {})
+        if isinstance(callee, ast.Name) and callee.name not in self.names:
+            args = tuple(self.value(argument.value) for argument in node.arguments)
+            return self.builtins[callee.name](*args)
+        function = self.value(callee)
+        args = tuple(self.value(argument.value) for argument in node.arguments)
+        return self.ops.call(function, args, {})
+
+    def _Lambda(self, node: ast.Lambda) -> Any:  # noqa: N802
+        names = [parameter.name for parameter in node.parameters]
+
+        def one(first: Any = None) -> Any:
+            return self._run(node.body, dict(zip(names, (first,), strict=True)))
+
+        def two(first: Any = None, second: Any = None) -> Any:
+            return self._run(node.body, dict(zip(names, (first, second), strict=True)))
+
+        return one if len(names) == 1 else two
+
+    def _run(self, body: ast.Expr | ast.Block, given: Mapping[str, Any]) -> Any:
+        outer = {name: self.names.get(name) for name in given}
+        self.names.update(given)
+        try:
+            return self.block(body) if isinstance(body, ast.Block) else self.value(body)
+        finally:
+            self.names.update(outer)
+
+    def _RangeExpr(self, node: ast.RangeExpr) -> Any:  # noqa: N802
+        start = self.value(node.start)
+        return self.ops.range(start, self.value(node.stop), node.inclusive)
+
+    # --- statements ----------------------------------------
+
+    def function(self, node: ast.Block) -> Any:
+        """The value of the body of a function."""
+        try:
+            return self.block(node)
+        except _ReturnError as result:
+            return result.args[0]
+
     def block(self, node: ast.Block) -> Any:
         result = None
         for statement in node.statements:
             result = None
-            if isinstance(statement, ast.Assign):
-                assert isinstance(statement.target, ast.Name)
-                self.names[statement.target.name] = self.value(statement.value)
-            else:
-                assert isinstance(statement, ast.ExprStatement)
+            if isinstance(statement, ast.ExprStatement):
                 result = self.value(statement.value)
+            else:
+                getattr(self, f"_{type(statement).__name__}")(statement)
         return result
+
+    def _Assign(self, node: ast.Assign) -> None:  # noqa: N802
+        place, operator = node.target, _BINARY.get(node.operator[0])
+        if isinstance(place, ast.Name):
+            if operator is None:
+                self.names[place.name] = self.value(node.value)
+            else:
+                before = self.names[place.name]
+                self.names[place.name] = getattr(self.ops, operator)(before, self.value(node.value))
+            return
+        assert isinstance(place, ast.Member | ast.Index)
+        owner = self.value(place.target)
+        if isinstance(place, ast.Member):
+            key: Any = place.name
+            read, write = self.ops.member, self.ops.set_member
+        else:
+            key = self.value(place.key)
+            read, write = self.ops.index, self.ops.set_index
+        if operator is None:
+            write(owner, key, self.value(node.value))
+            return
+        before = read(owner, key)
+        write(owner, key, getattr(self.ops, operator)(before, self.value(node.value)))
+
+    def _Destructure(self, node: ast.Destructure) -> None:  # noqa: N802
+        assert isinstance(node.pattern, ast.ListPattern)
+        values = self.value(node.value)
+        for pattern, value in zip(node.pattern.items, values, strict=True):
+            assert isinstance(pattern, ast.BindPattern)
+            self.names[pattern.name] = value
+
+    def _For(self, node: ast.For) -> None:  # noqa: N802
+        values = self.value(node.iterable)
+        if len(node.names) == 1:
+            turns = ((value,) for value in self.ops.iterate(values))
+        else:
+            turns = self.ops.iterate_pairs(values, node.key_first)
+        for turn in turns:
+            self.names.update(zip(node.names, turn, strict=True))
+            try:
+                self.block(node.body)
+            except _ContinueError:
+                continue
+            except _BreakError:
+                break
+
+    def _While(self, node: ast.While) -> None:  # noqa: N802
+        while self.ops.truthy(self.value(node.condition)):
+            try:
+                self.block(node.body)
+            except _ContinueError:
+                continue
+            except _BreakError:
+                break
+
+    def _Break(self, node: ast.Break) -> None:  # noqa: N802
+        raise _BreakError
+
+    def _Continue(self, node: ast.Continue) -> None:  # noqa: N802
+        raise _ContinueError
+
+    def _Return(self, node: ast.Return) -> None:  # noqa: N802
+        raise _ReturnError(None if node.value is None else self.value(node.value))
 
     def _Binary(self, node: ast.Binary) -> Any:  # noqa: N802
         operator, ops = node.operator, self.ops

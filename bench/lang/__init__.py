@@ -1,0 +1,1 @@
+"""Programs in FLIN (`programs.flin`) and the same logic in Python (`programs.py`)."""

@@ -1,0 +1,137 @@
+"""Methods and properties that are one operation of Python on texts and lists.
+
+On an evident kind the operation stands alone; on a value of unknown kind it is guarded by a test,
+and every other kind goes to the runtime. Names that are likely keys of data (`title`, `words`) are
+left to the runtime where the kind is unknown.
+"""
+
+from __future__ import annotations
+
+import ast as py
+from collections.abc import Sequence
+from typing import Final
+
+from flinfast.lang import ast
+from flinfast.lang.lower_base import CONTEXT, Choice, Lowering
+from flinfast.lang.types import ANY, BOOL, INT, LIST, TEXT
+
+# Methods of text without arguments -> method of str.
+_TEXT_PLAIN: Final = {
+    "lower": "lower",
+    "upper": "upper",
+    "trim": "strip",
+    "trim_start": "lstrip",
+    "trim_end": "rstrip",
+}
+# Methods of text with a text -> method of str, kind of the result.
+_TEXT_WITH_TEXT: Final = {
+    "starts_with": ("startswith", BOOL),
+    "ends_with": ("endswith", BOOL),
+    "index_of": ("find", INT),
+    "last_index_of": ("rfind", INT),
+    "remove_prefix": ("removeprefix", TEXT),
+    "remove_suffix": ("removesuffix", TEXT),
+    "split": ("split", LIST),
+}
+_IN_TEXT: Final = frozenset({"contains", "includes"})
+_ADD: Final = frozenset({"push", "append"})
+_SIZES: Final = frozenset({"len", "length"})  # `count` and `size` are as likely keys of a map
+
+
+def text_method(
+    self: Lowering, kind: str, name: str, target: py.expr, args: Sequence[py.expr]
+) -> py.expr:
+    """`target.name(args)` of a text, or of what may be one; see `has_text_form`."""
+    if kind == TEXT:
+        return _on_text(self, name, target, args)[0]
+    first, again = self.once(target)
+    fast, result = _on_text(self, name, again(), args)
+    rare = self.call(method(self, name, len(args)), self.load(CONTEXT), again(), *args)
+    return self.likely(result, self.is_exactly(first, "str"), fast, rare)
+
+
+def _on_text(
+    self: Lowering, name: str, text: py.expr, args: Sequence[py.expr]
+) -> tuple[py.expr, str]:
+    """The operation on a text, and the kind of its result."""
+    if not args:
+        return self.call(self.attr(text, _TEXT_PLAIN[name])), TEXT
+    if name in _IN_TEXT:
+        return self.compare(args[0], py.In(), text), BOOL
+    attribute, kind = _TEXT_WITH_TEXT[name]
+    return self.call(self.attr(text, attribute), args[0]), kind
+
+
+def has_text_form(self: Lowering, kind: str, name: str, arguments: Sequence[ast.Argument]) -> bool:
+    """Whether a method with these arguments, of a value of the kind, is one operation on a text."""
+    if not arguments:
+        return name in _TEXT_PLAIN
+    if len(arguments) > 1 or not (name in _TEXT_WITH_TEXT or name in _IN_TEXT):
+        return False
+    argument = arguments[0]
+    if argument.spread or argument.name is not None or self.kinds.of(argument.value) != TEXT:
+        return False
+    if isinstance(argument.value, ast.Literal):
+        return name != "split" or argument.value.value != ""
+    return kind == TEXT and name != "split"
+
+
+def text_property(self: Lowering, kind: str, name: str, target: py.expr) -> py.expr | None:
+    """`target.name` without parentheses; None when there is no such form."""
+    if name in _TEXT_PLAIN and kind in (TEXT, ANY):
+        first, again = (target, None) if kind == TEXT else self.once(target)
+        text = target if again is None else again()
+        stripped = self.call(self.attr(text, _TEXT_PLAIN[name]))
+        if again is None:
+            return stripped
+        rare = self.call(self.op("member"), again(), self.const(name))
+        return self.likely(TEXT, self.is_exactly(first, "str"), stripped, rare)
+    if name in _SIZES and kind == ANY:
+        return _size(self, name, target)
+    return None
+
+
+def is_of_text(name: str) -> bool:
+    """Whether a member of that name is rather a property of a text than a key of a map."""
+    return name in _TEXT_PLAIN or name in _SIZES
+
+
+def _size(self: Lowering, name: str, target: py.expr) -> Choice:
+    """`value.len` of a text or list."""
+    first, again = self.once(target)
+    is_sized = py.BoolOp(
+        py.Or(), [self.is_exactly(first, "str"), self.is_exactly(again(), "list")], **self.place
+    )
+    rare = self.call(self.op("member"), again(), self.const(name))
+    return self.likely(INT, is_sized, self.call(self.support("py_len"), again()), rare)
+
+
+def is_push(name: str, nodes: Sequence[ast.Argument]) -> bool:
+    """Whether a call adds one item to a list."""
+    return name in _ADD and len(nodes) == 1 and not nodes[0].spread and nodes[0].name is None
+
+
+def push(self: Lowering, target: ast.Expr, name: str, item: ast.Expr) -> None:
+    """`target.push(item)` as a statement."""
+    kind = self.kinds.of(target)
+    owner, value = self.operands([target, item])
+    if kind == LIST:
+        self.emit_expr(self.call(self.attr(owner, "append"), value))
+        return
+    if not self.is_stable(target, owner):
+        owner, value = self.kept(owner), self.kept(value)
+    elif not isinstance(value, py.Constant):
+        value = self.kept(value)
+    append = self.call(self.attr(owner, "append"), value)
+    other = self.call(method(self, name, 1), self.load(CONTEXT), owner, value)
+    test = self.is_exactly(owner, "list")
+    fast, rare = py.Expr(append, **self.place), py.Expr(other, **self.place)
+    self.emit(py.If(test, [fast], [rare], **self.place))
+
+
+def method(self: Lowering, name: str, count: int) -> py.Name:
+    """The function that calls `value.name(...)` with `count` plain arguments."""
+    return self.bind(
+        f"$m_{name}_{count}",
+        lambda: self.call(self.op("method"), self.const(name), self.const(count)),
+    )

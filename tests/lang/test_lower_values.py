@@ -1,0 +1,324 @@
+"""Every lowered form on values of every kind, against the oracle: fast paths change nothing.
+
+A form is the body of a function of two or three unknown values. It is compiled once and run for
+every pair of values below; what it gives, the fault it ends in, and what it did to its arguments
+have to be what plain evaluation with the runtime's operators gives and does.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from itertools import product
+from typing import Any
+
+import pytest
+
+from flinfast.errors import RuntimeFault
+from flinfast.lang import ast
+from flinfast.lang.parser import parse
+from flinfast.lang.source import Source
+from flinfast.values import Time
+from tests.lang.compiling import bind_one
+from tests.lang.fake_abi import Record
+from tests.lang.reference import Evaluator
+
+
+def double(value: Any = None) -> Any:
+    """A function value."""
+    return value if value is None else [value, value]
+
+
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, 3, -2, 1 << 53, -(1 << 63), 1 << 13_950, 0.0, -0.0, 2.5, 3.0),
+    *(math.nan, math.inf, "", "a", " #Ab,c ", "1", b"ab", Time(1_000), range(3)),
+    double,
+    *([], [1], ["a", None, 2.5], [3, 1, 2], [True, [1]], {}, {"k": 1, "len": "own", "a": "x"}),
+    *({"k": {"a": 2.0}, "1": [1], "trim": double}, Record("Note", ("k", "a"), {"k": 2})),
+)
+DEPTH = 4  # of a shape
+THIRD = (2, "k", None, 1.5)
+
+# Bodies of two values, one a line.
+FORMS = r"""
+a + b
+a - b
+a * b
+a / b
+a % b
+a ++ b
+a == b
+a != b
+a < b
+a <= b
+a > b
+a >= b
+a in b
+!(a in b)
+a && b
+a || b
+a ?? b
+!a
+-a
+a[b]
+a + 1
+1 + a
+a - 1
+a * 2
+2 * a
+a / 2
+a / 7
+a % 2
+a % 7
+7 % a
+a == 0
+a == 1
+a == 2.5
+a == "a"
+a == true
+a != none
+a < 2
+2 < a
+a <= 1.5
+a > 0
+0 >= a
+a.k
+a?.k
+a.k.a
+a["k"]
+a[0]
+a[1]
+a[-1]
+a.len
+a.length
+a.size
+a.count
+a.trim
+a.lower
+a.upper
+a.first
+a.k.len
+a.len > 2
+a.len == b
+a.len == 0
+a.len + 1
+1 + a.len
+a.len < b
+a.len % 2
+a.len()
+a.trim()
+a.lower()
+a.trim_start()
+a.trim_end()
+a.upper()
+a.sort()
+a.starts_with("a")
+a.ends_with(b)
+a.contains("b")
+a.contains(b)
+a.index_of("b")
+a.includes("A")
+a.remove_prefix("a")
+a.remove_suffix("c")
+a.split(",")
+a.split("")
+a.split(b)
+a.push(b)
+a.keys()
+a.join(b)
+a.reverse()
+a.nothing()
+a.k(b)
+if a.starts_with("a") { 1 } else { 2 }
+a.contains("b") ? 1 : 2
+!a.starts_with("a")
+a % 2 == 0
+a % 2 == b
+a % 3 + 1
+a / 2 + 1
+a / 2 < 3
+floor(a / 2)
+floor(b)
+floor(len([1, 2, 3]) / 2)
+floor((0 - len(to_text(a))) / 2)
+to_text(a)
+len(a)
+"<{a}|{b.k}>"
+"t" + a
+a + "t"
+a + b + "t"
+[a, ...b]
+{ k: a, ...b }
+a.map(x => x)
+a.map(x => x + 1)
+a.filter(x => x > 1)
+a.filter(x => x)
+a.sum()
+a.map(x => x.k)
+a.some(x => x == b)
+a.group_by(x => x)
+a.reduce((x, y) => x + y, b)
+a.map(x => "{x}")
+a.map((x, y) => y)
+a.map(b)
+a[0:1]
+a[b:]
+a.k ?? b
+a.k || b
+(a.k ?? 0) + b
+(a.k ?? 0) + 1
+(a.k ?? "").trim()
+(a ?? "").len
+(a ?? 0) > 1
+a ? b : 1
+(a && b) ? 1 : 2
+!(a || b)
+a.k.len + b
+[a, b].len
+[a][0]
+[a][b]
+{ k: a }.k
+{ k: a }[b]
+to_text(a)[0]
+a in [1, 2]
+a in ["a", "k"]
+a in { k: 1 }
+a[b.k]
+a.k[b]
+a[0].k
+a[b][0]
+a.first.k
+a.k + a.k
+a.k - a.k
+a.k < a.k
+a.k = b ; a
+a.k += b ; a
+a.k -= 1 ; a
+a.k *= 2 ; a
+a.k += "t" ; a
+a.k.a = b ; a
+a[b] = 1 ; a
+a[b] += 1 ; a
+a["k"] = b ; a
+a["k"] += b ; a
+a[0] = b ; a
+a[0] += b ; a
+m = { k: 1 } ; m[a] = b ; m
+m = { k: 1 } ; m[a] += b ; m
+m = {} ; m.k = a ; m.k += b ; m
+m = {} ; m[a] = (m[a] ?? 0) + 1 ; m[a] = (m[a] ?? 0) + b ; m
+l = [1, 2] ; l[a] = b ; l
+l = [1, 2] ; l[a] += b ; l
+l = [] ; l.push(a) ; l.push(b) ; l
+a.push(b) ; a
+a.k.push(b) ; a
+a.append(b) ; a
+a.push(a) ; a.len
+x = a ; x += b ; x
+x = 1 ; x += a ; x += b ; x
+s = 0 ; for x in a { s += x } ; s
+s = b ; for x in a { s += x } ; s
+for x in a { b } ; a
+l = [] ; for x in a { l.push(x) } ; l
+l = [] ; for x, y in a { l.push([x, y]) } ; l
+l = [] ; for [x, y] in a { l.push(y) } ; l
+s = 0 ; for x, i in a { s += i } ; s
+m = none ; for x in a { if m == none || x > m { m = x } } ; m
+s = 0 ; for i in 0..3 { s += a[i] } ; s
+s = 0 ; for i in 0..a { s += i ; if s > 9 { break } } ; s
+for i in a..b { return i } ; 0
+l = [3, 1, 2] ; for i in 0..2 { if l[i] > a { l[i] = b } } ; l
+for i in 0..3 { a[i] = b } ; a
+s = 0 ; for i in 0..3 { for j in 0..3 { if a[i] > a[j] { s += 1 } } } ; s
+for i in 0..3 { if a[i] > a[i + 1] { [x, y] = [a[i + 1], a[i]] ; a[i] = x ; a[i + 1] = y } } ; a
+s = 0 ; for x in a { if x == b { continue } ; s += 1 ; if s > 1 { break } } ; s
+l = [] ; for x in "a,{a}".split(",") { l.push(x.len) } ; l
+l = [] ; for x in to_text(a) { l.push(x) } ; l
+p = "x,y".split(",") ; p.push(a) ; l = [] ; for x in p { l.push(x) } ; l
+i = 0 ; s = [] ; while i < 4 { s.push(a[i]) ; i += 1 } ; s
+i = 3 ; while i >= 0 { i -= 1 ; a[i] } ; i
+i = a ; n = 0 ; while i < b { i += 1 ; n += 1 ; if n > 3 { break } } ; i
+l = [1] ; l[0] = a ; l[0] + b
+f = x => x + 1 ; f(2) + f(len(to_text(a)))
+f = x => x + 1 ; f(a)
+f = (x, y) => x < y ; f(1, a)
+f = x => x * 2 ; g = (x, y) => x + y ; g(f(1), f(2))
+f = x => x.len ; f([1]) + f(to_text(a))
+f = (x, y) => y ; f(a)
+f = (x, y) => x + y ; f(1)
+f = x => { y = x + 1 ; y * 2 } ; f(3) + f(a)
+i = 1 ; j = i * i ; while j < 20 { j += j } ; [1, 2, 3][j % 3]
+i = 0 ; i -= 1 ; [1, 2][i]
+i = 2 ; x = [5, 6, 7] ; while i >= 0 { x[i] = a ; i -= 1 } ; x[i] = b ; x
+""".strip().splitlines()
+# Bodies of three values.
+FORMS_OF_THREE = r"""
+a[b] = c ; a
+a + b + c
+a < b && b < c
+a.k = b ; a[c]
+a[b][c]
+a ? b : c
+m = { k: a } ; m[c] += b ; m
+x = a.k ?? b ; y = x + c ; y
+s = c ; for x in a { s += x == b ? 1 : 0 } ; s
+for i in 0..2 { if a[i] == b { a[i] = c } } ; a
+a.k += b ; a.k += c ; a
+a[b] += c ; a
+""".strip().splitlines()
+
+
+def shape(value: Any, depth: int = 0) -> Any:
+    """A value in a form that can be compared: exact types, NaN equal to itself."""
+    if depth > DEPTH:
+        return type(value).__name__  # a list in itself, perhaps
+    if isinstance(value, list):
+        return ("list", [shape(item, depth + 1) for item in value[:9]])
+    if isinstance(value, dict):
+        return ("map", [(name, shape(item, depth + 1)) for name, item in value.items()])
+    if isinstance(value, Record):
+        return ("record", shape(value.values, depth + 1))
+    if isinstance(value, int) and abs(value) >= 1 << 64:
+        return (type(value).__name__, hash(value))
+    return (type(value).__name__, "" if callable(value) else repr(value))
+
+
+def outcome(run: Any, args: tuple[Any, ...]) -> Any:
+    """What a run gives or which fault it ends in, and its arguments afterwards."""
+    try:
+        result = ("value", shape(run(*args)))
+    except RuntimeFault as fault:
+        result = ("fault", (fault.code, str(fault)))
+    return result, [shape(arg) for arg in args if not callable(arg)]
+
+
+def check(body: str, names: str, values: list[tuple[Any, ...]]) -> None:
+    """A body does what the oracle does for all these arguments."""
+    text = f"fn f({', '.join(names)}) {{\n{body}\n}}"
+    abi, closures = bind_one(text)
+    tree, diagnostics = parse(Source("x.flin", text))
+    assert not diagnostics
+    declaration = tree.items[0]
+    assert isinstance(declaration, ast.FunctionDecl)
+
+    def plain(*args: Any) -> Any:
+        evaluator = Evaluator(abi.ops, dict(zip(names, args, strict=True)), abi.builtins)
+        return evaluator.function(declaration.body)
+
+    for args in values:
+        expected = outcome(plain, copy.deepcopy(args))
+        found = outcome(lambda *given: closures["f"](None, *given), copy.deepcopy(args))
+        assert found == expected, (body, args)
+
+
+@pytest.mark.parametrize("body", FORMS)
+def test_form_does_what_the_oracle_does(body: str) -> None:
+    """All pairs of values, where the form has two."""
+    others = VALUES if "b" in body.replace("append", "") else VALUES[:1]
+    check(body, "ab", list(product(VALUES, others)))
+
+
+@pytest.mark.parametrize("body", FORMS_OF_THREE)
+def test_form_of_three_does_what_the_oracle_does(body: str) -> None:
+    """All pairs of values with some third ones."""
+    check(body, "abc", list(product(VALUES, VALUES[::2], THIRD)))
