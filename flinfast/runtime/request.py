@@ -6,10 +6,14 @@ so no byte of a header is lost or can fail to decode.
 
 from __future__ import annotations
 
-from typing import Literal
-from urllib.parse import unquote_to_bytes
+import re
+from typing import Final, Literal
 
 from msgspec import Struct, field
+
+_DIGITS: Final = "0123456789abcdefABCDEF"
+_OCTETS: Final = {f"{a}{b}".encode(): bytes((int(a + b, 16),)) for a in _DIGITS for b in _DIGITS}
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
 QUERY_FIELDS_MAX = 1000  # name=value pairs of a query string or form; beyond it: 400
 
@@ -102,5 +106,9 @@ def decode_component(text: str) -> str:
     """Percent-decode one form component (`+` is a space) of latin-1 text."""
     if "%" not in text and "+" not in text and text.isascii():
         return text
-    raw = unquote_to_bytes(text.replace("+", " ").encode("latin-1", "replace"))
-    return raw.decode("utf-8", "replace")
+    raw = text.replace("+", " ").encode("latin-1", "replace")
+    return _ESCAPE.sub(_escaped, raw).decode("utf-8", "replace")
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return _OCTETS[found[1]]

@@ -111,9 +111,10 @@ class Session:
         return read_call(self, name, args, named)
 
     def csrf_token(self) -> str:
-        """This session's token against forged requests; made on first use."""
+        """This session's token against forged requests; made on first use, anew at login."""
         token = self.flin_get(CSRF_KEY)
-        if not isinstance(token, str):
+        is_old = CSRF_KEY not in self._changes and self._changes_rights()
+        if is_old or not isinstance(token, str):
             token = secrets.token_urlsafe(ID_BYTES)
             self._changes[CSRF_KEY] = token
         return token
@@ -136,6 +137,14 @@ class Session:
     def needs_durability(self) -> bool:
         """Whether the handler saw something that a crash could still take back."""
         return self.is_touched and self.state is not None and self.state.pending > 0
+
+    def _changes_rights(self) -> bool:
+        """Whether this handler has made the session stand for somebody else."""
+        kept = self._kept()
+        return any(
+            name in self._changes and freeze(self._changes[name]) != kept.get(name)
+            for name in RIGHTS
+        )
 
     def _kept(self) -> Mapping[str, Any]:
         """Data this handler builds on: none after clear(), or once another handler ended it."""
@@ -166,8 +175,10 @@ class Session:
         if after == before and not self._is_destroyed:
             return None
         change = SessionChange(state)
-        change.data = after
         was, now = _rights_of(before), _rights_of(after)
+        if was != now and CSRF_KEY not in self._changes:
+            after.pop(CSRF_KEY, None)  # whoever planted the session before login knows it
+        change.data = after
         if state is None or was != now or self._is_destroyed:
             change.id = new_id()
             change.cookie = self._manager.cookie_of(change.id, is_secure=self.is_secure)

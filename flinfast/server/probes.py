@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 PREFIX = "/_flin/"
 
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_LOOPBACK: Final = ("127.", "::1", "::ffff:127.")
+_LOOPBACK: Final = re.compile(r"(?:::ffff:)?127\.[0-9.]+|::1")
+# What proxies add to a request; a bare one adds nothing, so `metrics = "off"` is for behind those.
+_FORWARDING: Final = frozenset({"forwarded", "via", "x-real-ip", "cf-connecting-ip"})
+# Names without a dot are nobody's to register.
+_LOCAL_HOST: Final = re.compile(
+    r"(?:[a-z0-9_-]+|[a-z0-9_.-]+\.localhost|127\.[0-9.]+|\[::1\])(?::[0-9]+)?", re.IGNORECASE
+)
 # Counter of Hub.stats() -> name and help in the Prometheus text.
 _HUB_COUNTERS: Final = {
     "opened": ("flin_ws_opened_total", "WebSocket connections opened"),
@@ -62,12 +69,17 @@ class Probes:
     def _shows_metrics(self, request: Request) -> bool:
         """Counters tell about a business: only the same machine sees them, unless set otherwise.
 
-        A request that came through a proxy is not local, whoever the proxy is.
+        A request that came through a proxy is not local, whoever the proxy is; nor is one for
+        another host's name, which is how a page elsewhere gets a browser to ask (DNS rebinding).
         """
         setting = self._site.settings.server.metrics
         if setting == "local":
-            is_forwarded = request.header("x-forwarded-for") or request.header("forwarded")
-            return not is_forwarded and request.peer.startswith(_LOOPBACK)
+            is_forwarded = any(
+                name in _FORWARDING or name.startswith("x-forwarded-")
+                for name, _ in request.headers
+            )
+            is_local = _LOOPBACK.fullmatch(request.peer) and _LOCAL_HOST.fullmatch(request.host)
+            return not is_forwarded and is_local is not None
         return setting == "public"
 
     def metrics(self) -> str:

@@ -2,7 +2,9 @@
 
 A path is decoded once and split; hidden names, `.` and `..`, empty segments, backslashes and NUL
 are never looked up. What remains is resolved, has to lie below the resolved folder (a symlink may
-not lead out) and has to be a regular file when it is open. There are no directory listings.
+not lead out) and has to be a regular file when it is open. The resolved path is walked folder by
+folder without following links, so a link made meanwhile leads nowhere. There are no directory
+listings.
 
 Reads are small and come from the page cache, so they happen in the loop, CHUNK_BYTES at a time.
 """
@@ -29,6 +31,8 @@ CHUNK_BYTES = 64 << 10  # one write to the socket; 64 KiB keeps a slow disk's pa
 PATH_BYTES_MAX = 4096  # PATH_MAX
 INDEX_FILE = "index.html"
 _YEAR_S = 31_536_000
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 # Frozen: the answers of `mimetypes` differ from host to host.
 MIME_TYPES: Final[Mapping[str, str]] = {
@@ -195,7 +199,18 @@ class StaticFiles:
         real = os.path.realpath(name)
         if not real.startswith(self._folder + os.sep):
             return None
-        return open_regular(real)
+        *folders, last = real[len(self._folder) + 1 :].split(os.sep)
+        if not folders:
+            return open_regular(real)
+        parent = os.open(self._folder, _FOLDER_FLAGS)
+        try:
+            for folder in folders:
+                inner = os.open(folder, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+                os.close(parent)
+                parent = inner
+            return open_regular(last, parent)
+        finally:
+            os.close(parent)
 
     def _to_folder(self, head: Head, path: str, index: str) -> tuple[Response, None] | None:
         if not os.path.isfile(index):
@@ -230,15 +245,19 @@ def decoded_path(path: str) -> str | None:
     return "/".join(parts)
 
 
-def open_regular(name: str) -> int | None:
+def open_regular(name: str, folder: int | None = None) -> int | None:
     """A descriptor of a regular file, None when it is something else.
+
+    Args:
+        name: Its path, relative to `folder` if there is one.
+        folder: Descriptor of a folder.
 
     Raises:
         OSError: It cannot be opened.
     """
     try:
         # O_NONBLOCK: opening a FIFO must not wait for its writer.
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(name, _FILE_FLAGS, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.ENXIO):
             return None

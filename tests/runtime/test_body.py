@@ -1,14 +1,24 @@
 """Bodies by Content-Type, and what hostile ones cost."""
 
+import contextlib
+import gc
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flinfast.runtime.body import JSON_DEPTH_MAX, PARTS_MAX, parse_body
+from flinfast.runtime.body import (
+    FORM_BYTES_MAX,
+    JSON_DEPTH_MAX,
+    PART_HEADERS_BYTES_MAX,
+    PARTS_MAX,
+    UNCOLLECTED_BYTES_MIN,
+    parse_body,
+)
 from flinfast.runtime.fault import HttpFault
-from flinfast.runtime.request import QUERY_FIELDS_MAX, Request, parse_pairs
+from flinfast.runtime.request import QUERY_FIELDS_MAX, Request, decode_component, parse_pairs
 from flinfast.runtime.upload import NAME_CHARS_MAX, UploadedFile
 
 
@@ -31,6 +41,7 @@ def part(name: str, content: bytes, *, filename: str | None = None, kind: str = 
 
 
 MULTIPART = "multipart/form-data; boundary=B"
+FORM = "application/x-www-form-urlencoded"
 END = b"--B--\r\n"
 
 
@@ -91,6 +102,39 @@ def test_form_fields_are_limited() -> None:
         value("&".join([*names, "x=1"]).encode(), kind)
 
 
+def test_size_of_a_form_is_limited() -> None:
+    """At the limit it is read, one byte above it is 413: escapes are slow to decode."""
+    raw = b"a=" + b"x" * (FORM_BYTES_MAX - 2)
+    assert len(parse_body(request(raw, FORM)).value["a"]) == FORM_BYTES_MAX - 2
+    with pytest.raises(HttpFault) as caught:
+        parse_body(request(raw + b"x", FORM))
+    assert caught.value.status == 413
+
+
+@given(st.text(alphabet="%+aF0\xe9\u20ac=&", max_size=40))
+def test_escapes_mean_what_the_url_standard_says(text: str) -> None:
+    """Broken escapes stay as they are."""
+    raw = text.encode("utf-8", "replace")
+    expected = unquote_to_bytes(raw.replace(b"+", b" ")).decode("utf-8", "replace")
+    assert decode_component(raw.decode("latin-1")) == expected
+
+
+@pytest.mark.parametrize("was_collecting", [True, False])
+@pytest.mark.parametrize("raw", [b"[1,2,3]", b"[1,2"])
+def test_garbage_collection_is_as_before_a_large_body(raw: bytes, was_collecting: bool) -> None:
+    """It is off only while one is parsed."""
+    large = raw.replace(b"2", b"2" + b" " * UNCOLLECTED_BYTES_MIN)
+    assert gc.isenabled()
+    try:
+        if not was_collecting:
+            gc.disable()
+        with contextlib.suppress(HttpFault):
+            assert parse_body(request(large, "application/json")).value == [1, 2, 3]
+        assert gc.isenabled() is was_collecting
+    finally:
+        gc.enable()
+
+
 def test_multipart_gives_texts_and_files() -> None:
     """Parts with a file name are files; folders in their names are dropped."""
     raw = (
@@ -139,6 +183,24 @@ def test_broken_multipart_answers_400(raw: bytes, kind: str) -> None:
         raw = b"x"
     with pytest.raises(HttpFault) as caught:
         parse_body(request(raw, kind))
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("excess", [-1, 0, 1])
+@pytest.mark.parametrize("lines", [2, 5])
+def test_head_of_a_part_is_limited(lines: int, excess: int) -> None:
+    """Names and values of all its lines count, at, one below and one above the limit."""
+    disposition = b"Content-Disposition: form-data; name=a\r\n"
+    size = PART_HEADERS_BYTES_MAX + excess - len(disposition) + 4  # `: ` and CR LF do not count
+    each = size // lines
+    values = [b"y" * (each - 1)] * (lines - 1) + [b"y" * (size - each * (lines - 1) - 1)]
+    fields = b"".join(b"X: " + value + b"\r\n" for value in values)
+    raw = b"--B\r\n" + fields + disposition + b"\r\n1\r\n" + END
+    if excess <= 0:
+        assert parse_body(request(raw, MULTIPART)).value == {"a": "1"}
+        return
+    with pytest.raises(HttpFault) as caught:
+        parse_body(request(raw, MULTIPART))
     assert caught.value.status == 400
 
 

@@ -90,6 +90,23 @@ def test_verify_password_of_a_malformed_hash_is_false(bound: BoundBuiltins, stor
     assert bound["verify_password"]("x", stored) is False
 
 
+@pytest.mark.parametrize("costs", ["m=1048577,t=3,p=4", "m=65536,t=17,p=4", "m=65536,t=3,p=17"])
+def test_a_stored_hash_that_costs_too_much_is_not_computed(
+    bound: BoundBuiltins, monkeypatch: pytest.MonkeyPatch, costs: str
+) -> None:
+    """Only the hash of nobody is, so that the time tells nothing."""
+    computed: list[str] = []
+
+    def verify(hashed: str, password: bytes) -> bool:
+        computed.append(hashed)
+        return True
+
+    monkeypatch.setattr(security, "_verify", verify)
+    stored = f"$argon2id$v=19${costs}$YWFhYWFhYWE$YWFhYWFhYWFhYWFhYWFh"
+    assert bound["verify_password"]("x", stored) is False
+    assert computed == [security._hash_of_nobody()]
+
+
 def test_password_length_is_limited(bound: BoundBuiltins, hashed: str) -> None:
     limit = security.PASSWORD_BYTES_MAX
     with pytest.raises(RuntimeFault) as caught:
@@ -226,6 +243,9 @@ def test_jwt_decode_refuses(bound: BoundBuiltins, services: Services) -> None:
     assert bound["jwt_decode"](token, KEY[::-1]) is None
     assert bound["jwt_decode"](token, KEY * 2, "HS512") is None
     assert bound["jwt_decode"](_forged({"alg": "none"}, {}), KEY) is None
+    other = PURE["jwt_encode"]({}, KEY * 2, "HS512")
+    assert bound["jwt_decode"](other, KEY * 2, "HS512") == {}
+    assert bound["jwt_decode"](other, KEY * 2) is None  # the program names the algorithm
     assert later(services, 60)["jwt_decode"](token, KEY) is None
     assert later(services, -1)["jwt_decode"](token, KEY) is None
     for wrong in (None, 5, "", "a.b.c", "\ud800", "x" * 10_000):

@@ -126,7 +126,7 @@ def test_bad_response_literal_is_a_fault(fields: dict[str, Any]) -> None:
 def test_header_value_cannot_end_its_line(bad: str) -> None:
     """CR, LF, NUL and other controls are refused in every way to set a header."""
     headers = ResponseHeaders()
-    for value in (f"a{bad}b", [f"a{bad}b"]):
+    for value in (f"a{bad}b", [f"a{bad}b"], f"a{bad}", f"{bad}a"):
         with pytest.raises(RuntimeFault):
             headers.flin_set("X-A", value)
         with pytest.raises(RuntimeFault):
@@ -311,6 +311,13 @@ def test_fault_tells_details_only_to_its_developer() -> None:
     page = reply_to_response(reply, request, encode_json).body
     assert b"app/a.flin:2" in page
     assert b"line 2" in page
+    fault = RuntimeFault("no `<i>`", code="<b>", hint="<u>")
+    fault.path, fault.line = "app/<s>.flin", 2
+    reply = fault_reply(fault, shows_detail=True, read_line=lambda _, n: f"<q>{n}")
+    page = reply_to_response(reply, request, encode_json).body
+    for tag in (b"i", b"b", b"u", b"s", b"q"):
+        assert b"&lt;%b&gt;" % tag in page
+        assert b"<%b>" % tag not in page.replace(b"<b>&lt;b&gt;</b>", b"")
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ from flinfast.settings import SessionSettings, Settings
 from flinfast.values import TIME_MS_MAX, TIME_MS_MIN, Time
 from tests.runtime.harness import NOW_MS, Parts
 
+RANDOM = "0123456789abcdef" * 4  # long enough for a secret, and no sample
+
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
@@ -561,6 +563,47 @@ def test_csrf_token_belongs_to_its_session(parts: Parts) -> None:
     assert not parts.context().session.verify_csrf("")
 
 
+@pytest.mark.parametrize("right", ["user", "userId", "role"])
+def test_csrf_token_is_another_after_login(parts: Parts, right: str) -> None:
+    """Whoever planted the session knows the old one; the handler that logs in gives the new one."""
+    context = parts.context()
+    planted = context.session.csrf_token()
+    context.session.flin_set("basket", [1])
+    cookie = parts.finish(context)
+    login = parts.context(cookie=cookie)
+    login.session.flin_set(right, "7")
+    cookie = parts.finish(login)
+    session = parts.context(cookie=cookie).session
+    assert session.flin_get("basket") == [1]
+    assert not session.verify_csrf(planted)
+
+    form = parts.context(cookie=cookie)
+    first = form.session.csrf_token()
+    parts.finish(form)
+    again = parts.context(cookie=cookie)
+    assert again.session.csrf_token() == first
+    again.session.flin_set(right, "8")
+    given = again.session.csrf_token()
+    assert given == again.session.csrf_token()
+    assert given not in (first, planted)
+    after = parts.context(cookie=parts.finish(again)).session
+    assert after.verify_csrf(given)
+    assert not after.verify_csrf(first)
+
+
+def test_csrf_token_stays_with_other_writes(parts: Parts) -> None:
+    """Forms that are open in another tab go on working."""
+    context = parts.context()
+    token = context.session.csrf_token()
+    context.session.flin_set("role", "member")
+    cookie = parts.finish(context)
+    other = parts.context(cookie=cookie)
+    other.session.flin_set("role", "member")
+    other.session.flin_set("n", 1)
+    parts.finish(other)
+    assert parts.context(cookie=cookie).session.verify_csrf(token)
+
+
 # --- secret ----------------------------------------
 
 
@@ -574,10 +617,14 @@ def test_secret_file_is_made_once_and_private(tmp_path: Path) -> None:
     assert [p.name for p in folder.iterdir()] == ["secret"]
 
 
-@pytest.mark.parametrize("weak", ["short", "changeme" * 8, "a" * 64, "x" * (SECRET_BYTES_MIN - 1)])
+@pytest.mark.parametrize(
+    "weak",
+    ["short", "changeme" * 8, "your-secret-key" * 3, "a" * 64, RANDOM[: SECRET_BYTES_MIN - 1]],
+)
 def test_weak_secret_is_refused(tmp_path: Path, weak: str) -> None:
     """Short, sample and repeated values stop the program."""
-    for current, previous in ((weak, ()), ("0123456789abcdef" * 4, (weak,))):
+    load_secrets(RANDOM[:SECRET_BYTES_MIN], (), tmp_path)
+    for current, previous in ((weak, ()), (RANDOM, (weak,))):
         with pytest.raises(ConfigError):
             load_secrets(current, previous, tmp_path)
 

@@ -251,6 +251,9 @@ def test_metrics_are_prometheus_text(start: Start) -> None:
         ("local", "", 200),
         ("local", "X-Forwarded-For: 127.0.0.1", 404),
         ("local", "Forwarded: for=127.0.0.1", 404),
+        ("local", "X-Forwarded-Proto: https", 404),
+        ("local", "X-Real-IP: 127.0.0.1", 404),
+        ("local", "Via: 1.1 proxy", 404),
         ("public", "X-Forwarded-For: 1.2.3.4", 200),
         ("off", "", 404),
     ],
@@ -262,6 +265,27 @@ def test_metrics_are_for_this_machine_unless_set(
     running = start(server_metrics=setting)
     with running.connect() as client:
         assert client.get("/_flin/metrics", *([field] if field else [])).status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:3000", 200),
+        ("localhost", 200),
+        ("app.localhost:3000", 200),
+        ("[::1]:3000", 200),
+        ("monitor", 200),
+        ("evil.example", 404),
+        ("127.0.0.1.evil.example", 404),
+        ("localhost.evil.example", 404),
+        ("8.8.8.8", 404),
+    ],
+)
+def test_metrics_are_not_for_pages_of_other_hosts(shared: Running, host: str, status: int) -> None:
+    """A name that somebody lets point to this machine makes no request local."""
+    with shared.connect() as client:
+        client.send(f"GET /_flin/metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert client.read_response().status == status
 
 
 # --- draining ----------------------------------------

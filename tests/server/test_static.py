@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flinfast.server.head import interpret
 from flinfast.server.http_date import http_date, parse_http_date
-from flinfast.server.static import MIME_TYPES, decoded_path
+from flinfast.server.static import MIME_TYPES, StaticFiles, decoded_path
 from tests.server.running import Running
 
 Start = Callable[..., Running]
@@ -46,6 +47,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     (root / "publicity/x.txt").write_bytes(SECRET)
     (public / "out.txt").symlink_to(root / "secret.txt")
     (public / "outside").symlink_to(root)
+    (public / "sibling.txt").symlink_to(root / "publicity/x.txt")
     (public / "inside.txt").symlink_to(public / "a.txt")
     (public / "loop").symlink_to(public / "loop")
     os.mkfifo(public / "pipe")
@@ -113,6 +115,7 @@ def test_files_are_served(site: Running, path: str, body: bytes, kind: str) -> N
         "/a.txt/x",
         "/out.txt",
         "/outside/secret.txt",
+        "/sibling.txt",
         "/loop",
         "/pipe",
         "/hollow/",
@@ -138,6 +141,36 @@ def test_nothing_else_is_served(site: Running, path: str) -> None:
         assert SECRET not in answer.body
         assert b"a.txt" not in answer.body
         assert client.get("/").status == 200
+
+
+def test_a_link_made_after_the_check_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder is swapped for a link between the look at the path and the opening of the file."""
+    public = tmp_path / "public"
+    (public / "docs" / "deep").mkdir(parents=True)
+    (public / "docs" / "deep" / "a.txt").write_text("public")
+    (tmp_path / "private" / "deep").mkdir(parents=True)
+    (tmp_path / "private" / "deep" / "a.txt").write_bytes(SECRET)
+    files = StaticFiles(public, caches_hashed=False)
+    head = interpret("GET", "/docs/deep/a.txt", "1.1", [("host", "test")])
+    found = files.serve(head, head.path)
+    assert found is not None
+    assert found[1] is not None
+    assert found[1].read() == b"public"
+    found[1].close()
+    resolve = os.path.realpath
+
+    def resolve_then_swap(name: str) -> str:
+        real = resolve(name)
+        (public / "docs").rename(tmp_path / "docs")
+        (public / "docs").symlink_to(tmp_path / "private")
+        return real
+
+    before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    monkeypatch.setattr(os.path, "realpath", resolve_then_swap)
+    assert files.serve(head, head.path) is None
+    assert (len(os.listdir("/proc/self/fd")) if before else 0) == before
 
 
 @settings(max_examples=300, deadline=None)
