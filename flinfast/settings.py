@@ -90,7 +90,11 @@ class StoreSettings(Struct, frozen=True):
 
 
 class SecuritySettings(Struct, frozen=True):
-    """`[security]`: response headers and cross-origin rules."""
+    """`[security]`: response headers and cross-origin rules.
+
+    `private_addresses` says whether `http_get` and its like may reach addresses that are not
+    public, such as 127.0.0.1 and 10.0.0.0/8.
+    """
 
     headers: bool = True
     hsts: bool = False
@@ -101,6 +105,7 @@ class SecuritySettings(Struct, frozen=True):
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "frame-ancestors 'none'; base-uri 'self'; form-action 'self'"
     )
+    private_addresses: bool = True
 
 
 class LogSettings(Struct, frozen=True):

@@ -61,6 +61,7 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "security.login_window": "Time over which wrong passwords are counted.",
     "security.cors_origins": "Origins that may call routes from other sites.",
     "security.content_security_policy": "Policy sent with HTML.",
+    "security.private_addresses": "Whether `http_get` may reach addresses that are not public.",
     "log.level": "Least severe line that is written.",
     "log.access": "Write a line per request and per socket.",
     "log.format": "Pretty or JSON lines; `auto` is pretty on a terminal.",

@@ -1,5 +1,7 @@
 """HTTP client builtins, against a small server on loopback."""
 
+import contextlib
+import dataclasses
 import json
 import socket
 import threading
@@ -8,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from flinfast.errors import RuntimeFault
@@ -181,6 +184,87 @@ def test_a_dripping_response_times_out(bound: BoundBuiltins, url: str) -> None:
     """Bytes that keep coming do not extend the time."""
     answer = bound["http_get"](f"{url}/drip", {"timeout": 150})
     assert (answer["status"], answer["error"]) == (0, "timed out")
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
+def test_a_dripping_head_times_out(bound: BoundBuiltins, start: bytes) -> None:
+    """Nor do bytes of a head, or interim answers, that keep coming."""
+    pause = threading.Event()
+    piece = start if b"100" in start else b"X"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            peer, _ = listener.accept()
+            with peer, contextlib.suppress(OSError):
+                peer.sendall(start)
+                while not pause.wait(0.01):
+                    peer.sendall(piece)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        answer = bound["http_get"](f"http://127.0.0.1:{port}/", {"timeout": 150})
+        pause.set()
+        thread.join()
+    assert (answer["status"], answer["error"]) == (0, "timed out")
+
+
+def test_private_addresses_can_be_refused(services: Services, url: str) -> None:
+    """With `security.private_addresses = false`, in whatever form the address is written."""
+    security = msgspec.structs.replace(services.settings.security, private_addresses=False)
+    settings = msgspec.structs.replace(services.settings, security=security)
+    careful = BoundBuiltins(dataclasses.replace(services, settings=settings))
+    port = url.rpartition(":")[2]
+    for host in ("127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "[::1]", "0.0.0.0"):
+        answer = careful["http_get"](f"http://{host}:{port}/x")
+        assert (answer["status"], answer["error"]) == (0, "the address is not public"), host
+
+
+def test_a_redirect_to_a_private_address_is_refused(url: str) -> None:
+    """Each step is judged; here the first one is said to be public."""
+    judged: list[str] = []
+
+    def is_public(address: str) -> bool:
+        judged.append(address)
+        return len(judged) == 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http_client, "is_public", is_public)
+        answer = http_client.perform(
+            http_client.Outgoing("GET", f"{url}/to/302/{url}/x", only_public=True)
+        )
+    assert judged == ["127.0.0.1", "127.0.0.1"]
+    assert answer.error == "the address is not public"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("8.8.8.8", True),
+        ("2001:4860:4860::8888", True),
+        ("::ffff:8.8.8.8", True),
+        ("127.0.0.1", False),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),  # where clouds keep credentials
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("ff02::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("2002:7f00:1::", False),
+        ("2001:0:7f00:1::", False),
+    ],
+)
+def test_public_addresses(address: str, expected: bool) -> None:
+    assert http_client.is_public(address) is expected
 
 
 def test_a_silent_server_times_out(bound: BoundBuiltins) -> None:

@@ -69,6 +69,9 @@ SETTING_TESTS = {
     ),
     "security.cors_origins": f"{HTTP}::test_cross_origin_fields_for_listed_origins",
     "security.content_security_policy": f"{OWN}::test_content_security_policy",
+    "security.private_addresses": (
+        "tests/runtime/test_builtins_http.py::test_private_addresses_can_be_refused"
+    ),
     "log.level": f"{OWN}::test_log_level",
     "log.access": f"{SERVER}::test_each_answer_has_an_access_line",
     "log.format": f"{SERVER}::test_each_answer_has_an_access_line",

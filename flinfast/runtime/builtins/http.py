@@ -84,7 +84,8 @@ def _request(
         headers["Content-Type"] = content_type
     timeout_ms = _number(function, position + 1, "timeout", options, TIMEOUT_MS, TIMEOUT_MS_MAX)
     retries = int(_number(function, position + 1, "retries", options, 0, RETRIES_MAX))
-    outgoing = Outgoing(method, url, headers, body, timeout_ms / 1000)
+    only_public = not services.settings.security.private_addresses
+    outgoing = Outgoing(method, url, headers, body, timeout_ms / 1000, only_public)
     return _answer(services.waiter.wait(_attempts(outgoing, retries)))
 
 
