@@ -35,6 +35,7 @@ PUBLIC_FOLDER: Final = "public"
 # Events of one save come within a few milliseconds; more waiting would be felt.
 DEBOUNCE_MS: Final = 20
 STEP_MS: Final = 5
+LOOK_MS: Final = 1000
 
 
 @click.command(
@@ -69,7 +70,7 @@ def command(path: Path, **options: Any) -> None:
         try:
             config = settings.load(root, environ=environ, flags=flags)
             follower = _Follower(root, single, before)
-            serve_project(path, root, config, began, when_started=follower.start)
+            serve_project(path, root, config, began, following=follower.start)
         except CompileError as error:
             show_error(error)
         else:
@@ -144,16 +145,19 @@ class _Follower:
         try:
             self._app.reload()
         except CompileError as error:
-            show_error(error)
-            self._pages.show_fault(render(error.diagnostics, color=False))
+            self._report(error, render(error.diagnostics, color=False))
         except FlinError as error:
-            show_error(error)
-            self._pages.show_fault(str(error))
+            self._report(error, str(error))
         else:
             took_ms = (time.perf_counter() - began) * 1000
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             click.echo(f"  reloaded in {took_ms:.0f} ms  {names[0]}{more}", err=True)
             self._pages.reload()
+
+    def _report(self, error: FlinError, text: str) -> None:
+        show_error(error)
+        click.echo("  the last good program serves on", err=True)
+        self._pages.show_fault(text)
 
 
 def changes(
@@ -161,40 +165,42 @@ def changes(
 ) -> Iterator[list[str]]:
     """Paths that changed below a project, batch by batch, until `stop` is set.
 
-    Uses the system's events when `watchfiles` is installed (extra `dev`), else looks four times a
-    second; so too for a single file, which may lie in a folder with everything else of a person.
+    The system's events tell at once; a look every second finds what they do not tell, as in mounted
+    folders of containers and on network drives.
 
     Args:
         root: Project root.
         stop: Ends it.
         before: The files as they were read; what changed since then is told as well.
-        single: The file, when the project is one file.
+        single: The file, when the project is one file: the folder it lies in may hold everything
+            else of a person, so nothing else in it counts.
     """
-    if single is not None:
-        yield from looked_at(root, stop, before, single)
-        return
-    try:
-        from watchfiles import watch
-    except ImportError:
-        yield from looked_at(root, stop, before)
-        return
-    folder = os.path.realpath(root)
-    is_first = True
+    from watchfiles import watch
+
+    folder = os.path.realpath(root if single is None else single.parent)
+
+    def is_ours(path: str) -> bool:
+        name = os.path.relpath(path, folder)
+        return name == single.name if single is not None else _matters(name)
+
     for batch in watch(
         folder,
-        watch_filter=lambda _, path: _matters(os.path.relpath(path, folder)),
+        watch_filter=lambda _, path: is_ours(path),
         debounce=DEBOUNCE_MS,
         step=STEP_MS,
         stop_event=stop,
-        rust_timeout=250,
+        rust_timeout=LOOK_MS,
         yield_on_timeout=True,
         raise_interrupt=False,
+        recursive=single is None,
     ):
-        paths = {str(root / os.path.relpath(path, folder)) for _, path in batch}
-        if is_first:  # events come from now on only
-            now = look_at(root, assets=PUBLIC_FOLDER)
-            paths |= {p for p in before.keys() | now.keys() if before.get(p) != now.get(p)}
-            is_first = False
+        now = look_at(root, single, assets=PUBLIC_FOLDER)
+        paths = {path for path in before.keys() | now.keys() if before.get(path) != now.get(path)}
+        if single is None:  # a file may be written twice between two ticks of its clock
+            paths |= {str(root / os.path.relpath(path, folder)) for _, path in batch}
+        elif batch:
+            paths.add(str(single))
+        before = now
         if paths:
             yield sorted(paths)
 
@@ -205,29 +211,6 @@ def _matters(name: str) -> bool:
     if any(part.startswith(".") for part in parts) or name.endswith("~"):
         return False
     return name.endswith(".flin") or parts[0] == PUBLIC_FOLDER or name == "flinfast.toml"
-
-
-class _Stopped(Exception):  # noqa: N818 - leaves a wait, and nothing else
-    """The server has ended."""
-
-
-def looked_at(
-    root: Path, stop: threading.Event, before: Look, single: Path | None = None
-) -> Iterator[list[str]]:
-    """changes() without help of the system."""
-
-    def pause(seconds: float) -> None:
-        if stop.wait(seconds):
-            raise _Stopped
-
-    while not stop.is_set():
-        try:
-            before, changed = wait_for_change(
-                root, single, assets=PUBLIC_FOLDER, before=before, pause=pause
-            )
-        except _Stopped:
-            return
-        yield changed
 
 
 def _load_compiler() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -49,10 +50,13 @@ def command(name: Path, template: str) -> None:
     except OSError as error:
         raise click.ClickException(f"cannot write to `{name}`: {error.strerror}") from error
     click.echo("  created  " + "\n           ".join(str(path) for path in created))
+    shown = shlex.quote(str(name))
+    steps = [(f"flinfast dev {shown}", "serve it while you work on it")]
     if source.joinpath("tests").is_dir():
-        click.echo(f"  next     flinfast test {name}\n           flinfast serve {name}")
-    else:
-        click.echo(f"  next     flinfast serve {name}")
+        steps.append((f"flinfast test {shown}", "run its tests"))
+    width = max(len(step) for step, _ in steps)
+    lines = [f"{step:{width}}   {what}" for step, what in steps]
+    click.echo("\n  next     " + "\n           ".join(lines))
 
 
 def _copy(source: Traversable, target: Path) -> list[Path]:

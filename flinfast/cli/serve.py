@@ -110,7 +110,7 @@ def serve_project(
     config: settings.Config,
     began: float,
     *,
-    when_started: Callable[[Server, Application], None] | None = None,
+    following: Callable[[Server, Application], None] | None = None,
 ) -> None:
     """Serve until a signal ends it.
 
@@ -119,7 +119,7 @@ def serve_project(
         root: Project root.
         config: All settings.
         began: `time.perf_counter()` when the command began.
-        when_started: Called when it listens and the banner stands.
+        following: Called when it listens and the banner stands; follows the source.
 
     Raises:
         CompileError: The program has faults.
@@ -144,9 +144,10 @@ def serve_project(
             show_diagnostics(app.warnings)
         for note in config.notes:
             log.warn(note, code="FL906")
-        _show_banner(server, app, root, config, time.perf_counter() - began)
-        if when_started is not None:
-            when_started(server, app)
+        took_s = time.perf_counter() - began
+        _show_banner(server, app, root, config, took_s, is_following=following is not None)
+        if following is not None:
+            following(server, app)
 
     run(config, root, load, log, started)
     log.info("stopped")
@@ -154,7 +155,13 @@ def serve_project(
 
 
 def _show_banner(
-    server: Server, app: App, root: Path, config: settings.Config, took_s: float
+    server: Server,
+    app: App,
+    root: Path,
+    config: settings.Config,
+    took_s: float,
+    *,
+    is_following: bool,
 ) -> None:
     """What a person wants to know at a glance, on standard output."""
     dot = "·" if (sys.stdout.encoding or "").lower().startswith("utf") else "-"
@@ -168,10 +175,12 @@ def _show_banner(
         "",
     ]
     lines += [f"App      {address}" for address in server.addresses]
-    lines.append(f"Project  {root}")
+    lines.append(f"{'Watching' if is_following else 'Project '} {root}")
     if (root / "public").is_dir():
         lines.append(f"Static   {root / 'public'}")
     lines += ["", *route_lines(app.routes)]
+    if is_following:
+        lines += ["", "What you save is live; Ctrl-C stops."]
     click.echo("\n".join(f"  {line}".rstrip() for line in lines))
     click.echo()
     sys.stdout.flush()

@@ -2,7 +2,8 @@
 
 On a terminal a line is for people; anywhere else it is one JSON object. Peers choose paths, names
 and messages, so nothing of theirs reaches the output unescaped: a line stays one line and cannot
-move the cursor. Payloads, cookies and query strings are not logged.
+move the cursor. Payloads, cookies and query strings are not logged. People see no lines about our
+own paths below `/_flin/`: probes and live pages would hide what they look for.
 
 Lines wait in a bounded buffer until the next flush. A reader that stalls (a full pipe) costs lines,
 which are counted and reported, and never time.
@@ -25,6 +26,7 @@ from flinfast.settings import LogSettings
 
 Level = Literal["debug", "info", "warn", "error"]
 
+OWN_PATHS: Final = "/_flin/"
 FLUSH_INTERVAL_S = 0.05  # a person sees no delay, and a busy server writes 20 times a second
 BUFFER_BYTES_MAX = 1 << 20  # some 5,000 lines; beyond it lines are dropped and counted
 WRITE_BYTES_MAX = 4096  # PIPE_BUF: what poll() promises a pipe takes without blocking
@@ -237,6 +239,8 @@ class Log:
             id: Of the request; ours.
         """
         if self.is_pretty:
+            if path.startswith(OWN_PATHS) and status < 400:
+                return
             self._pretty(
                 "error" if status >= 500 else "info",
                 f"{method} {printable(path)} {status} {duration_s * 1000:.1f} ms {size} B {peer}",
@@ -254,6 +258,8 @@ class Log:
     def connection_closed(self, path: str, code: int, duration_s: float, **counts: int) -> None:
         """One WebSocket connection that is gone; the caller has looked at `has_access_lines`."""
         if self.is_pretty:
+            if path.startswith(OWN_PATHS):
+                return
             extras = "".join(f" {name}={value}" for name, value in counts.items())
             self._pretty("info", f"WS {printable(path)} {code} {duration_s:.1f} s{extras}")
             return

@@ -292,7 +292,7 @@ def test_new_makes_a_project_that_checks(
     monkeypatch.chdir(tmp_path)
     done = command("new", "my-app", "--template", template)
     assert done.returncode == 0, done.stderr
-    assert "flinfast serve my-app" in done.stdout
+    assert "flinfast dev my-app" in done.stdout
     root = tmp_path / "my-app"
     for line in re.findall(r"my-app/\S+", done.stdout):
         assert (tmp_path / line).is_file()

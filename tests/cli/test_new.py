@@ -111,7 +111,8 @@ def test_template_passes_its_tests_and_says_what_comes_next(
 ) -> None:
     root = made(tmp_path, template)
     out = capsys.readouterr().out
-    assert f"next     flinfast test {root}\n" in out
+    assert f"  next     flinfast dev {root}    serve it while you work on it\n" in out
+    assert f"           flinfast test {root}   run its tests\n" in out
     readme = (root / "README.md").read_text(encoding="utf-8")
     assert "    flinfast test\n    flinfast dev\n" in readme
     for name in re.findall(r"^\| `([^`]+)`", readme, re.MULTILINE):

@@ -78,6 +78,8 @@ def test_json_lines(pipe: Pipe) -> None:
 def test_pretty_lines(pipe: Pipe) -> None:
     """For people; no colour without a terminal."""
     log = make(pipe, pretty=True)
+    log.request("GET", "/_flin/live.js", 200, 1, 0.1, "127.0.0.1", "id")  # ours: not shown
+    log.connection_closed("/_flin/live", 1001, 1.0)
     log("error", "it broke", {"why": "no disk", "n": 1}, "app/a.flin:4")
     log.request("GET", "/a", 200, 12, 0.0015, "1.2.3.4", "id-1")
     log.connection_closed("/ws", 1000, 1.0)
