@@ -59,6 +59,53 @@ void flin_hub_free(flin_hub *hub) {
     memset(hub, 0, sizeof *hub);
 }
 
+int flin_hub_visit_users(const flin_hub *hub, int (*visit)(void *user, void *context),
+                         void *context) {
+    for (uint32_t i = 0; i < hub->slab.chunk_count * FLIN_CHUNK_COUNT; i++) {
+        void *user = flin_slab_at(&hub->slab, i)->user;
+        int result = user == NULL ? 0 : visit(user, context);
+        if (result != 0) return result;
+    }
+    for (uint32_t i = 0; i < hub->channels.capacity; i++) {
+        void *user = hub->channels.items[i].user;
+        int result = user == NULL ? 0 : visit(user, context);
+        if (result != 0) return result;
+    }
+    return 0;
+}
+
+/** Close a connection's socket at once; its slot stays taken, with what is held for it. */
+static void abandon_conn(flin_hub *hub, flin_conn *conn) {
+    flin_conn_lost(hub, conn, false);
+    flin_output_clear(hub, conn);
+    if (conn->fd >= 0) {
+        flin_reactor_forget(hub, conn);
+        flin_socket_close(conn->fd, false);
+        conn->fd = -1;
+    }
+    conn->state = FLIN_CONN_CLOSED;
+    if (conn->user != NULL) hub->callbacks.freed(hub->user, conn);
+    conn->user = NULL;
+}
+
+void flin_hub_abandon(flin_hub *hub, void (*drop_channel)(void *channel_user)) {
+    flin_batch_seal_all(hub);
+    for (uint32_t i = 0; i < hub->slab.chunk_count * FLIN_CHUNK_COUNT; i++) {
+        flin_conn *conn = flin_slab_at(&hub->slab, i);
+        if (conn->state != FLIN_CONN_FREE) abandon_conn(hub, conn);
+    }
+    for (uint32_t i = 0; i < hub->channels.capacity; i++) {
+        void *user = hub->channels.items[i].user;
+        hub->channels.items[i].user = NULL;
+        if (user != NULL) drop_channel(user);
+    }
+    flin_channel_free(hub);
+    /* Nobody is left to be flushed or reaped. */
+    hub->dirty_head = hub->dirty_tail = NULL;
+    hub->transport_head = hub->transport_tail = NULL;
+    hub->ended_head = hub->ended_tail = NULL;
+}
+
 bool flin_endpoint_bind(flin_endpoint *endpoint) {
     if (endpoint->room == NULL) endpoint->room = flin_room_new_internal();
     return endpoint->room != NULL;

@@ -83,6 +83,21 @@ bool flin_hub_init(flin_hub *hub, const flin_hub_options *options, const flin_ca
 /** Close every socket without ceremony or callbacks and free everything. Endpoints outlive it. */
 void flin_hub_free(flin_hub *hub);
 
+/**
+ * Visit every object of the application that connections and channels hold, for a collector.
+ *
+ * @return The first value of `visit` other than 0, which ends the visit; else 0.
+ */
+int flin_hub_visit_users(const flin_hub *hub, int (*visit)(void *user, void *context),
+                         void *context);
+
+/**
+ * Close every socket but listeners' without ceremony and let go of every object of the application:
+ * `freed` is called for connections, `drop_channel` for channels, nothing else. Held logs may still
+ * be discarded afterwards, endpoints go; then there is only flin_hub_free().
+ */
+void flin_hub_abandon(flin_hub *hub, void (*drop_channel)(void *channel_user));
+
 /** Make the endpoint's implicit room on first use; false without memory. */
 bool flin_endpoint_bind(flin_endpoint *endpoint);
 

@@ -241,6 +241,8 @@ class Hub:
     """Every WebSocket of one loop: connections, rooms, batches, effects.
 
     Not thread-safe: all calls come from the loop's thread.
+    It keeps its open connections and streams alive, they keep it; a collector sees that, and a hub
+    that nothing else refers to closes their sockets and goes with them, without `on close`.
     """
 
     def __init__(
@@ -269,6 +271,8 @@ class Hub:
                 the connections that are furthest behind are closed 1013.
             clock_ms: Monotonic milliseconds; a test passes its own.
         """
+
+    def __del__(self) -> None: ...
 
     # --- life of a connection
     def attach_loop(self, loop: Any) -> None:

@@ -7,10 +7,13 @@ Documented in hub.pyi; split into the .pxi files included below. Invariants:
      under one and `on close` nests in nothing.
   4. While the lock is released (_flush) no other thread may touch the core: what a garbage
      collector drops meanwhile goes to _orphans.
+  5. A collector sees the references that the core owns (traverse_hub), so a hub nobody uses goes,
+     whatever is open in it. Its __del__ then comes before anything it refers to is taken apart.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetObject, PyErr_WriteUnraisable
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
@@ -44,6 +47,10 @@ cdef extern from "<sys/socket.h>":
     Py_ssize_t send(int fd, const void *data, size_t size, int flags)
 
 cdef extern from "Python.h":
+    ctypedef int (*visitproc)(PyObject *, void *) noexcept
+    ctypedef int (*traverseproc)(PyObject *, visitproc, void *) noexcept
+    ctypedef struct PyTypeObject:
+        traverseproc tp_traverse
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     Py_ssize_t Py_REFCNT(object value)
 
@@ -122,6 +129,43 @@ cdef void on_freed(void *user, flin_conn *conn) noexcept:
     connection._transport = None
     conn.user = NULL
     Py_DECREF(connection)
+
+
+cdef void on_channel_dropped(void *channel) noexcept:
+    cdef Stream stream = <Stream>channel
+    try:
+        stream._let_go()
+    except BaseException as error:
+        _write_unraisable(stream, error)
+    stream._protocol = None
+
+
+# --- what a collector sees
+
+cdef struct visit_context:
+    visitproc visit
+    void *argument
+
+
+cdef int visit_user(void *user, void *context) noexcept:
+    return (<visit_context *>context).visit(<PyObject *>user, (<visit_context *>context).argument)
+
+
+cdef traverseproc traverse_fields = (<PyTypeObject *>Hub).tp_traverse
+
+
+cdef int traverse_hub(PyObject *hub, visitproc visit, void *argument) noexcept:
+    """What Cython wrote for the fields, and then the references that the core owns."""
+    cdef visit_context context
+    cdef int result = traverse_fields(hub, visit, argument)
+    if result == 0:
+        context.visit = visit
+        context.argument = argument
+        result = flin_hub_visit_users(&(<Hub>hub)._core, visit_user, &context)
+    return result
+
+
+(<PyTypeObject *>Hub).tp_traverse = traverse_hub
 
 
 cdef void visit_room(void *context, const flin_room *room, c_bool is_join) noexcept:

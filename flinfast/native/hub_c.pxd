@@ -181,6 +181,9 @@ cdef extern from "flin_hub.h":
     c_bool flin_hub_init(flin_hub *hub, const flin_hub_options *options,
                          const flin_callbacks *callbacks, void *user)
     void flin_hub_free(flin_hub *hub)
+    int flin_hub_visit_users(const flin_hub *hub, int (*visit)(void *user, void *context) noexcept,
+                             void *context) noexcept
+    void flin_hub_abandon(flin_hub *hub, void (*drop_channel)(void *channel_user) noexcept)
     c_bool flin_endpoint_bind(flin_endpoint *endpoint)
     void flin_endpoint_unbind(flin_hub *hub, flin_endpoint *endpoint)
     flin_conn *flin_hub_open(flin_hub *hub, flin_endpoint *endpoint, void *user,

@@ -5,6 +5,11 @@
 cdef class Hub(_Streams):
     """See hub.pyi."""
 
+    def __del__(self):
+        """Sockets that nobody uses any more are closed; their connections and streams are gone."""
+        if self._is_ready:
+            flin_hub_abandon(&self._core, on_channel_dropped)
+
     # --- effects of a handler
 
     def begin(self, Connection current=None):

@@ -205,6 +205,7 @@ cdef class _Turns:
     cdef int _adopt(self, Connection connection, Endpoint endpoint, flin_conn *conn,
                     object transport, bytes response, bytes early, str protocol) except -1:
         cdef timespec now
+        Py_INCREF(connection)  # first of all: a collector counts on what the core refers to
         clock_gettime(CLOCK_REALTIME, &now)
         connection._conn = conn
         connection._number = flin_conn_id(conn)
@@ -213,7 +214,6 @@ cdef class _Turns:
         connection._transport = transport
         connection.protocol = protocol
         connection._opened_ms = <int64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000
-        Py_INCREF(connection)
         if conn.flags & FLIN_CONN_DEFLATE:
             self._deflate_threshold = min(self._deflate_threshold, endpoint._deflate_threshold)
         self._depth += 1

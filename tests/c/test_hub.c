@@ -387,6 +387,67 @@ static void many_small_turns_to_a_stalled_peer_merge(void) {
     test_hub_end(&test);
 }
 
+static int count_user(void *user, void *context) {
+    test_peer **seen = context;
+    for (unsigned i = 0; i < 4; i++) {
+        if (seen[i] == user) return 1 + (int)i; /* seen twice: nobody may be */
+        if (seen[i] == NULL) {
+            seen[i] = user;
+            return 0;
+        }
+    }
+    return 9;
+}
+
+static void a_collector_sees_each_object_once(void) {
+    test_peer *seen[4] = {NULL};
+    test_hub_start(&test);
+    FLIN_CHECK_EQ(flin_hub_visit_users(&test.hub, count_user, seen), 0);
+    FLIN_CHECK(seen[0] == NULL);
+    test_peer *first = test_open(&test, &test.endpoint, false);
+    test_peer *gone = test_open(&test, &test.endpoint, false);
+    test_peer *last = test_open(&test, &test.endpoint, false);
+    flin_conn_lost(&test.hub, gone->conn, false);
+    test_settle(&test);
+    FLIN_CHECK_EQ(flin_hub_visit_users(&test.hub, count_user, seen), 0);
+    FLIN_CHECK(seen[0] == first && seen[1] == last && seen[2] == NULL);
+    /* What a visitor answers ends the visit. */
+    FLIN_CHECK_EQ(flin_hub_visit_users(&test.hub, count_user, seen), 1);
+    test_hub_end(&test);
+}
+
+static void no_channel(void *channel_user) {
+    (void)channel_user;
+    FLIN_CHECK(false);
+}
+
+static void an_abandoned_hub_lets_go_of_everybody_in_silence(void) {
+    test_hub_start(&test);
+    test_peer *open = test_open(&test, &test.endpoint, false);
+    test_peer *holding = test_open(&test, &test.endpoint, true);
+    test_peer *closing = test_open(&test, &test.endpoint, false);
+    flin_payload payload = test_text("held");
+    test_join(&test, open, "room");
+    test_join(&test, holding, "room");
+    FLIN_CHECK(flin_log_begin(&test.hub, holding->conn));
+    FLIN_CHECK(flin_log_send(&test.hub, open->conn, &payload));
+    flin_log *held = flin_log_hold(&test.hub);
+    FLIN_CHECK(held != NULL);
+    flin_conn_close(&test.hub, closing->conn, 1000, "bye", 3);
+    test_publish(&test, "room", NULL, "in a batch");
+    flin_hub_abandon(&test.hub, no_channel);
+    FLIN_CHECK(open->is_freed && holding->is_freed && closing->is_freed);
+    FLIN_CHECK_EQ(open->closed_count + holding->closed_count + closing->closed_count, 0);
+    FLIN_CHECK(!flin_hub_has_work(&test.hub));
+    FLIN_CHECK_EQ(test.hub.rooms.occupied_count, 0);
+    FLIN_CHECK_EQ(test.hub.pool.retained_bytes, 0);
+    FLIN_CHECK_EQ(flin_hub_visit_users(&test.hub, count_user, NULL), 0);
+    flin_endpoint_unbind(&test.hub, &test.endpoint);
+    flin_log_discard(&test.hub, held);
+    FLIN_CHECK(!flin_hub_has_work(&test.hub));
+    test_hub_end(&test);
+}
+
 int main(void) {
     FLIN_RUN(messages_come_in_order_and_replies_too);
     FLIN_RUN(pings_are_answered_while_a_handler_waits);
@@ -408,5 +469,7 @@ int main(void) {
     FLIN_RUN(the_hard_limit_cuts_whole_frames_and_closes_1013);
     FLIN_RUN(no_progress_for_the_stall_time_closes_1013);
     FLIN_RUN(many_small_turns_to_a_stalled_peer_merge);
+    FLIN_RUN(a_collector_sees_each_object_once);
+    FLIN_RUN(an_abandoned_hub_lets_go_of_everybody_in_silence);
     return flin_test_end();
 }
