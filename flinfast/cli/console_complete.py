@@ -6,8 +6,9 @@ that members of records and keys of maps are known.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from flinfast.lang.console import PATH
 from flinfast.lang.source import Source

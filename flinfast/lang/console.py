@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from msgspec import structs
+
 from flinfast.errors import CompileError
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
@@ -171,7 +173,7 @@ def _in_words(diagnostic: Diagnostic) -> Diagnostic:
     help = diagnostic.help
     if help == FILE_LEVEL_HELP:
         help = "the console has no request, session or connection"
-    return replace(diagnostic, message=message, help=help)
+    return structs.replace(diagnostic, message=message, help=help)
 
 
 # --- variables ----------------------------------------
