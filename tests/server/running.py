@@ -301,8 +301,17 @@ class Client:
         status = int(first.split(" ")[1])
         pairs = [line.partition(": ")[::2] for line in lines]
         headers = {name.lower(): value for name, value in pairs}
+        if headers.get("transfer-encoding") == "chunked" and not head_only:  # only proxies do
+            return Answer(status, headers, self._read_chunks(), pairs)
         size = 0 if head_only or status < 200 else int(headers.get("content-length", "0"))
         return Answer(status, headers, self.read_exactly(size), pairs)
+
+    def _read_chunks(self) -> bytes:
+        body = b""
+        while size := int(self.read_until(b"\r\n"), 16):
+            body += self.read_exactly(size + 2)[:-2]
+        self.read_until(b"\r\n")
+        return body
 
     def get(self, path: str, *fields: str) -> Answer:
         lines = "".join(f"{line}\r\n" for line in fields)

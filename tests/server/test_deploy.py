@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from flinfast.server.events import OPENING
-from tests.e2e.conftest import wait_until
+from tests.e2e.conftest import free_port, wait_until
 from tests.runtime.programs import LOGIN
 from tests.server.program import Browser, Program
 from tests.server.running import TIMEOUT_S, Client
@@ -46,62 +51,141 @@ def block(kind: str, number: int = 0) -> str:
 
 @dataclass
 class Proxy:
-    """nginx in front of a program; clients talk to it as to the program itself."""
+    """A reverse proxy in front of a program; clients talk to it as to the program itself.
+
+    Attributes:
+        port: Where it listens on 127.0.0.1.
+        tls: How clients trust it, None over plain HTTP.
+        reload: Makes it read its configuration again.
+    """
 
     port: int
+    tls: ssl.SSLContext | None = None
+    reload: Callable[[], None] | None = None
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls is None else "https"
 
     def connect(self) -> Client:
-        return Client(socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_S))
+        link = socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_S)
+        return Client(
+            link if self.tls is None else self.tls.wrap_socket(link, server_hostname="test")
+        )
 
     def client(self) -> Browser:
         return Browser(self)  # type: ignore[arg-type]
 
 
-@pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """The documented server block, on a free port, in front of a program on a free port."""
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
-    if nginx is None:
-        pytest.skip("needs nginx (Debian package nginx-light)")
-    folder = tmp_path_factory.mktemp("nginx")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with Program(folder / "site", FILES, server_proxy_headers="on") as program:
-        site = block("nginx")
-        assert "listen 80;" in site
-        assert "127.0.0.1:3000" in site
-        site = site.replace("listen 80;", f"listen 127.0.0.1:{port};")
-        site = site.replace("127.0.0.1:3000", f"127.0.0.1:{program.port}")
-        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        places = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
-        (folder / "nginx.conf").write_text(
-            f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\n"
-            f"events {{}}\nhttp {{\naccess_log off;\n{places}{site}\n}}\n"
+def installed(name: str, package: str) -> str:
+    found = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/bin:/usr/local/sbin")
+    if found is None:
+        pytest.skip(f"needs {name} (Debian package {package})")
+    return found
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int, **environment: str) -> Iterator[None]:
+    """A proxy's process, from when it listens."""
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **environment})
+    assert process.stderr is not None
+    lines: list[bytes] = []
+    reader = threading.Thread(target=lambda: lines.extend(process.stderr or ()))
+    reader.start()
+
+    def answers() -> bool:
+        assert process.poll() is None, b"".join(lines).decode()
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    try:
+        wait_until(answers)
+        yield
+    finally:
+        process.terminate()
+        process.wait(TIMEOUT_S)
+        reader.join(TIMEOUT_S)
+        process.stderr.close()
+
+
+@contextlib.contextmanager
+def nginx(folder: Path, upstream: int) -> Iterator[Proxy]:
+    """The documented server block, on a free port."""
+    program, port = installed("nginx", "nginx-light"), free_port()
+    site = block("nginx")
+    assert "listen 80;" in site
+    assert "127.0.0.1:3000" in site
+    site = site.replace("listen 80;", f"listen 127.0.0.1:{port};")
+    site = site.replace("127.0.0.1:3000", f"127.0.0.1:{upstream}")
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
+    (folder / "nginx.conf").write_text(
+        f"daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log {folder}/error.log;\n"
+        f"events {{}}\nhttp {{\naccess_log off;\n{places}{site}\n}}\n"
+    )
+    with running([program, "-p", str(folder), "-c", str(folder / "nginx.conf")], port):
+        yield Proxy(port)
+
+
+@contextlib.contextmanager
+def caddy(folder: Path, upstream: int) -> Iterator[Proxy]:
+    """The documented site, on a free port, with a certificate of its own authority."""
+    program, port = installed("caddy", "caddy"), free_port()
+    site = block("caddy")
+    assert "chat.example.org {" in site
+    assert "127.0.0.1:3000" in site
+    site = site.replace(
+        "chat.example.org {", f"https://test:{port} {{\n\tbind 127.0.0.1\n\ttls internal"
+    )
+    site = site.replace("127.0.0.1:3000", f"127.0.0.1:{upstream}")
+    file = folder / "Caddyfile"
+    file.write_text(
+        f"{{\n\tadmin unix/{folder}/admin\n\tauto_https disable_redirects\n\tskip_install_trust\n"
+        f"\tstorage file_system {folder}/store\n}}\n{site}"
+    )
+    home = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+    config = ["--config", str(file), "--adapter", "caddyfile"]
+
+    def read_again() -> None:
+        command = [program, "reload", *config, "--force", "--address", f"unix/{folder}/admin"]
+        done = subprocess.run(
+            command, env={**os.environ, **home}, capture_output=True, text=True, check=False
         )
-        command = [nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE)
-        try:
-            one = Proxy(port)
+        assert done.returncode == 0, done.stderr
 
-            def answers() -> bool:
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                with socket.socket() as probe:
-                    return probe.connect_ex(("127.0.0.1", port)) == 0
+    with running([program, "run", *config], port, **home):
+        root = folder / "store" / "pki" / "authorities" / "local" / "root.crt"
+        wait_until(root.exists)
+        tls = ssl.create_default_context(cafile=str(root))
+        proxy = Proxy(port, tls, read_again)
 
-            wait_until(answers)
-            yield one
-        finally:
-            process.terminate()
-            process.wait(TIMEOUT_S)
-            if process.stderr is not None:
-                process.stderr.close()
+        def has_certificate() -> bool:
+            with contextlib.suppress(OSError), proxy.connect() as client:
+                return client.link.fileno() >= 0
+            return False
+
+        wait_until(has_certificate)
+        yield proxy
 
 
-def test_requests_through_nginx(proxy: Proxy) -> None:
+@pytest.fixture(scope="module", params=[nginx, caddy], ids=["nginx", "caddy"])
+def proxy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    """Each documented proxy in front of a program on a free port."""
+    folder = tmp_path_factory.mktemp("proxy")
+    with (
+        Program(folder / "site", FILES, server_proxy_headers="on") as program,
+        request.param(folder, program.port) as proxy,
+    ):
+        yield proxy
+
+
+def test_requests_through_a_proxy(proxy: Proxy) -> None:
     """Address and scheme are the client's; bodies and keep-alive work; errors come through."""
     browser = proxy.client()
-    assert browser.get("/who").body == b'{"ip":"127.0.0.1","scheme":"http"}'
+    seen = json.loads(browser.get("/who").body)
+    assert seen == {"ip": "127.0.0.1", "scheme": proxy.scheme}
     assert browser.request("POST", "/size", raw=b"x" * 100_000).body == b"100000"
     assert len(browser.get("/big").body) == 200_002
     with proxy.connect() as client:
@@ -111,16 +195,33 @@ def test_requests_through_nginx(proxy: Proxy) -> None:
     assert browser.get("/me").status == 401
 
 
-def test_websockets_through_nginx(proxy: Proxy) -> None:
+def test_what_a_client_claims_is_not_believed(proxy: Proxy) -> None:
+    """The proxy's forwarding fields replace the client's."""
+    browser = proxy.client()
+    answer = browser.get("/who", X_Forwarded_For="8.8.8.8", X_Forwarded_Proto="gopher")
+    assert json.loads(answer.body) == {"ip": "127.0.0.1", "scheme": proxy.scheme}
+    assert browser.get("/_flin/metrics").status == 404
+
+
+def test_the_session_cookie_is_secure_behind_tls(proxy: Proxy) -> None:
+    """`Secure` and `__Host-` follow the scheme that the proxy tells."""
+    answer = proxy.client().post("/login", {"name": "Ada", "role": "member"})
+    is_secure = proxy.scheme == "https"
+    assert answer.headers["set-cookie"].startswith("__Host-flin_session=") is is_secure
+    assert ("; Secure" in answer.headers["set-cookie"]) is is_secure
+
+
+def test_websockets_through_a_proxy(proxy: Proxy) -> None:
     """Guards answer as HTTP; a session's socket opens, also from a page of the same origin."""
     answer, refused = proxy.client().upgrade("/ws")
     with refused:
         assert answer.status == 401
     browser = proxy.client().log_in()
-    answer, foreign = browser.upgrade("/ws", Origin="http://evil.example")
+    answer, foreign = browser.upgrade("/ws", Origin=f"{proxy.scheme}://evil.example")
     with foreign:
         assert answer.status == 403
-    with browser.ws("/ws", Origin="http://test") as first, browser.ws("/ws") as second:
+    own = f"{proxy.scheme}://test"
+    with browser.ws("/ws", Origin=own) as first, browser.ws("/ws") as second:
         first.send({"text": "hello"})
         assert first.receive() == {"text": "hello"}
         assert second.receive() == {"text": "hello"}
@@ -128,7 +229,7 @@ def test_websockets_through_nginx(proxy: Proxy) -> None:
         assert len(second.receive()) == 200_000
 
 
-def test_event_streams_through_nginx(proxy: Proxy) -> None:
+def test_event_streams_through_a_proxy(proxy: Proxy) -> None:
     """Events arrive at once, unbuffered."""
     browser = proxy.client().log_in("Reader")
     with proxy.connect() as client, browser.ws("/ws") as link:
@@ -139,12 +240,25 @@ def test_event_streams_through_nginx(proxy: Proxy) -> None:
         assert b'data: {"n": 1}' in client.read_until(b"}\n\n")
 
 
-def test_logout_reaches_through_nginx(proxy: Proxy) -> None:
+def test_logout_reaches_through_a_proxy(proxy: Proxy) -> None:
     """The close code survives the proxy."""
     browser = proxy.client().log_in("Leaver")
     with browser.ws("/ws") as link:
         browser.request("DELETE", "/login")
         assert link.close_code() == 4401
+
+
+def test_a_proxy_that_reads_its_configuration_again_serves_on(proxy: Proxy) -> None:
+    """New requests and sockets get through afterwards."""
+    if proxy.reload is None:
+        pytest.skip("nginx runs without a master process here, which is what reloads")
+    browser = proxy.client().log_in("Stayer")
+    with browser.ws("/ws"):
+        proxy.reload()
+        assert browser.get("/me").status == 200
+        with browser.ws("/ws") as link:
+            link.send({"text": "after"})
+            assert link.receive() == {"text": "after"}
 
 
 # --- systemd and Docker ----------------------------------------
