@@ -100,6 +100,8 @@ class SecuritySettings(Struct, frozen=True):
     hsts: bool = False
     login_failures: int = 5
     login_window_s: float = 300.0
+    login_address_failures: int = 10
+    login_address_window_s: float = 60.0
     cors_origins: tuple[str, ...] = ()
     content_security_policy: str = (
         "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "

@@ -22,7 +22,7 @@ from flinfast.runtime.error_page import standard_reply
 from flinfast.runtime.fault import TimeLimitFault, place_text, to_fault
 from flinfast.runtime.message_limit import MessageLimit, check_limit
 from flinfast.runtime.origin import SAFE_METHODS
-from flinfast.runtime.rate_limit import CALLS_MAX, WINDOW_S_MAX, RateLimiter
+from flinfast.runtime.rate_limit import CALLS_MAX, WINDOW_S_MAX, RateLimiter, client_of
 from flinfast.runtime.response import Reply, Stop
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _rate_limit(
 ) -> Reply | None:
     return limited(
         use.limiter,
-        f"{use.scope}\0{context.raw.peer}",
+        f"{use.scope}\0{client_of(context.raw.peer)}",
         limit,
         seconds,
         context.services.clock_ms(),

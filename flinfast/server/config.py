@@ -86,6 +86,7 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = types.MappingProxyType(
         "server.compression_threshold": (64, 1 << 30),
         "ws.compression_threshold": (0, 1 << 30),
         "security.login_failures": (0, 1_000_000),
+        "security.login_address_failures": (0, 1_000_000),
         "session.max_age_s": (60.0, 10 * 366 * _DAY_S),
         "session.idle_s": (60.0, 10 * 366 * _DAY_S),
     }

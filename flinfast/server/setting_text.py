@@ -59,6 +59,10 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "security.hsts": "Send `Strict-Transport-Security` under TLS.",
     "security.login_failures": "Wrong passwords per account before 429; 0 allows any number.",
     "security.login_window": "Time over which wrong passwords are counted.",
+    "security.login_address_failures": (
+        "Wrong passwords from one address, over all accounts, before 429; 0 allows any number."
+    ),
+    "security.login_address_window": "Time over which wrong passwords of an address are counted.",
     "security.cors_origins": "Origins that may call routes from other sites.",
     "security.content_security_policy": "Policy sent with HTML.",
     "security.private_addresses": "Whether `http_get` may reach addresses that are not public.",

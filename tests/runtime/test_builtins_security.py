@@ -57,8 +57,8 @@ def test_hash_password_has_the_documented_parameters(hashed: str) -> None:
 
 
 def test_verify_password(bound: BoundBuiltins, services: Services, hashed: str) -> None:
-    assert bound["verify_password"]("pässword", hashed) is True
-    assert bound["argon2_verify"]("password", hashed) is False
+    assert bound["verify_password"](None, "pässword", hashed) is True
+    assert bound["argon2_verify"](None, "password", hashed) is False
     assert services.waiter.works == 2  # type: ignore[attr-defined]  # off the loop
 
 
@@ -87,7 +87,7 @@ def test_password_functions_wait() -> None:
 )
 def test_verify_password_of_a_malformed_hash_is_false(bound: BoundBuiltins, stored: Any) -> None:
     """It never fails, and never spends more memory or time than the limits allow."""
-    assert bound["verify_password"]("x", stored) is False
+    assert bound["verify_password"](None, "x", stored) is False
 
 
 @pytest.mark.parametrize("costs", ["m=1048577,t=3,p=4", "m=65536,t=17,p=4", "m=65536,t=3,p=17"])
@@ -112,10 +112,10 @@ def test_password_length_is_limited(bound: BoundBuiltins, hashed: str) -> None:
     with pytest.raises(RuntimeFault) as caught:
         bound["hash_password"]("x" * (limit + 1))
     assert caught.value.code == "FL504"
-    assert bound["verify_password"]("x" * (limit + 1), hashed) is False
-    assert bound["verify_password"](5, hashed) is False
+    assert bound["verify_password"](None, "x" * (limit + 1), hashed) is False
+    assert bound["verify_password"](None, 5, hashed) is False
     longest = bound["hash_password"]("x" * limit)
-    assert bound["verify_password"]("x" * limit, longest) is True
+    assert bound["verify_password"](None, "x" * limit, longest) is True
 
 
 # --- tokens ----------------------------------------

@@ -8,7 +8,8 @@ import pytest
 
 from flinfast.runtime.builtins import security
 from flinfast.settings import SecuritySettings
-from tests.runtime.programs import client_of
+from flinfast.testing import TestClient
+from tests.runtime.programs import client_of, write
 
 FILES = {
     "entities/account.flin": """
@@ -34,8 +35,9 @@ FILES = {
 }
 
 
-def attempt(client: object, name: str, password: str) -> int:
-    answer = client.post("/sign-in", json={"name": name, "password": password})  # type: ignore[attr-defined]
+def attempt(client: object, name: str, password: str, peer: str = "127.0.0.1") -> int:
+    values = {"name": name, "password": password}
+    answer = client.post("/sign-in", json=values, peer=peer)  # type: ignore[attr-defined]
     return int(answer.status)
 
 
@@ -83,6 +85,63 @@ def test_limit_can_be_switched_off(tmp_path: Path) -> None:
     with client_of(tmp_path, FILES, security=SecuritySettings(login_failures=0)) as client:
         client.post("/sign-up", json={"name": "ada", "password": "right"})
         assert [attempt(client, "ada", "wrong") for _ in range(12)] == [401] * 12
+
+
+def test_guesses_are_counted_per_address(tmp_path: Path) -> None:
+    """Over known and unknown accounts; the right password neither counts nor clears; then 429."""
+    now_ms = 1_800_000_000_000
+    write(tmp_path, FILES)
+    with TestClient(tmp_path, clock_ms=lambda: now_ms) as client:
+        client.post("/sign-up", json={"name": "ada", "password": "right"})
+        for number in range(9):
+            assert attempt(client, f"nobody{number}", "guess", "192.0.2.1") == 401
+            assert attempt(client, "ada", "right", "192.0.2.1") == 200
+        assert attempt(client, "ada", "wrong", "192.0.2.1") == 401
+        values = {"name": "ada", "password": "right"}
+        answer = client.post("/sign-in", json=values, peer="192.0.2.1")
+        assert answer.status == 429
+        assert 0 < int(answer.headers["retry-after"]) <= 60
+        assert attempt(client, "ada", "right", "::ffff:192.0.2.1") == 429
+        assert attempt(client, "ada", "right", "192.0.2.2") == 200
+        assert any(line.fields.get("ip") == "192.0.2.1" for line in client.log)
+        now_ms += 60_001
+        assert attempt(client, "ada", "right", "192.0.2.1") == 200
+
+
+def test_addresses_of_one_ipv6_network_are_one(tmp_path: Path) -> None:
+    """By their first 64 bits."""
+    with client_of(tmp_path, FILES) as client:
+        guesses = [attempt(client, "x", "y", f"2001:db8:1:2::{n:x}") for n in range(12)]
+        assert guesses == [401] * 10 + [429] * 2
+        assert attempt(client, "x", "y", "2001:db8:1:3::1") == 401
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_limit_of_an_address_at_its_value(tmp_path: Path, limit: int) -> None:
+    """So many wrong ones are checked, the next is not; 0 allows any number."""
+    settings = SecuritySettings(login_address_failures=limit)
+    with client_of(tmp_path, FILES, security=settings) as client:
+        guesses = [attempt(client, "x", "y", "192.0.2.1") for _ in range(limit + 1)]
+        assert guesses == [401] * limit + [429]
+    settings = SecuritySettings(login_address_failures=0)
+    with client_of(tmp_path / "off", FILES, security=settings) as client:
+        assert [attempt(client, "x", "y", "192.0.2.1") for _ in range(12)] == [401] * 12
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", ""])
+def test_guesses_from_this_machine_are_not_counted_per_address(tmp_path: Path, peer: str) -> None:
+    """The address may be that of a proxy, whose clients must not lock each other out."""
+    with client_of(tmp_path, FILES) as client:
+        assert [attempt(client, "x", "y", peer) for _ in range(12)] == [401] * 12
+
+
+def test_a_locked_account_costs_an_address_nothing(tmp_path: Path) -> None:
+    """What is refused for the account was no guess."""
+    with client_of(tmp_path, FILES) as client:
+        client.post("/sign-up", json={"name": "ada", "password": "right"})
+        guesses = [attempt(client, "ada", "wrong", "192.0.2.1") for _ in range(12)]
+        assert guesses == [401] * 5 + [429] * 7
+        assert attempt(client, "bob", "wrong", "192.0.2.1") == 401
 
 
 def test_unknown_accounts_cost_as_much_as_known_ones(

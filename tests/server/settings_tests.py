@@ -67,6 +67,12 @@ SETTING_TESTS = {
     "security.login_window": (
         "tests/runtime/test_login_limit.py::test_guesses_are_counted_per_account"
     ),
+    "security.login_address_failures": (
+        "tests/runtime/test_login_limit.py::test_limit_of_an_address_at_its_value"
+    ),
+    "security.login_address_window": (
+        "tests/runtime/test_login_limit.py::test_guesses_are_counted_per_address"
+    ),
     "security.cors_origins": f"{HTTP}::test_cross_origin_fields_for_listed_origins",
     "security.content_security_policy": f"{OWN}::test_content_security_policy",
     "security.private_addresses": (

@@ -15,6 +15,7 @@ from flinfast.errors import RuntimeFault
 from flinfast.runtime.builtins.number import UNITS_MS
 from flinfast.runtime.encode import decode_json, encode_json, to_text
 from flinfast.runtime.kinds import argument_fault, as_map, range_fault
+from flinfast.runtime.rate_limit import client_of, is_local
 from flinfast.runtime.registry import Map, Value, builtin
 from flinfast.runtime.response import Stop
 from flinfast.runtime.services import Services
@@ -69,34 +70,79 @@ def hash_password(services: Services, password: str) -> str:
 
 
 @builtin("argon2_verify", "bcrypt_verify", waits=True)
-def verify_password(services: Services, password: Value, hashed: Value) -> bool:
+def verify_password(services: Services, context: Any, password: Value, hashed: Value) -> bool:
     """Tell whether `password` is the one that was hashed; false, at the same cost, for no hash."""
     raw = _password_bytes(password) if type(password) is str else None
     if raw is None:
         return False
     if type(hashed) is not str or not _is_affordable(hashed):
         # As long as for an account that exists: the time must not tell which ones do.
+        _Guesses(services, context, "")
         services.waiter.compute(lambda: _verify(_hash_of_nobody(), raw))
         return False
-    limits = services.settings.security
-    account = f"verify_password\0{hashed}"
-    if limits.login_failures:
-        from flinfast.runtime.guard import limited  # not at the top: it needs the compiled hub
-
-        # Counted before the check, so that guesses made at once count too.
-        reply = limited(
-            services.limiter,
-            account,
-            limits.login_failures,
-            limits.login_window_s,
-            services.clock_ms(),
-        )
-        if reply is not None:
-            raise Stop(reply)
+    guesses = _Guesses(services, context, hashed)
     is_right = services.waiter.compute(lambda: _verify(hashed, raw))
     if is_right:
-        services.limiter.forget(account)
+        guesses.forgive()
     return is_right
+
+
+class _Guesses:
+    """One password that is checked, counted against the account and the client's address.
+
+    Both before the check, so that guesses made at once count too.
+
+    Args:
+        services: Has the limits and the counts.
+        context: Of the handler; None where there is no client.
+        hashed: The account's stored hash, "" for an account that does not exist.
+
+    Raises:
+        Stop: It is one too many.
+    """
+
+    def __init__(self, services: Services, context: Any, hashed: str) -> None:
+        limits = services.settings.security
+        self._limiter = services.limiter
+        self._account = self._client = ""
+        address = _address_of(context)
+        if limits.login_address_failures and not is_local(address):
+            key = f"verify_password from\0{client_of(address)}"
+            self._count(
+                services, key, limits.login_address_failures, limits.login_address_window_s, address
+            )
+            self._client = key
+        if limits.login_failures and hashed:
+            key = f"verify_password\0{hashed}"
+            try:
+                self._count(services, key, limits.login_failures, limits.login_window_s, address)
+            except Stop:
+                self._limiter.give_back(self._client)  # nothing was checked
+                raise
+            self._account = key
+
+    @staticmethod
+    def _count(services: Services, key: str, limit: int, window_s: float, address: str) -> None:
+        from flinfast.runtime.guard import limited  # not at the top: it needs the compiled hub
+
+        reply = limited(services.limiter, key, limit, window_s, services.clock_ms())
+        if reply is not None:
+            services.log("warn", "too many wrong passwords, answered 429", {"ip": address}, "")
+            raise Stop(reply)
+
+    def forgive(self) -> None:
+        """It was right: it does not count, and nor do earlier ones against the account.
+
+        Those of the address stay: who has one account must not get guesses at others for it.
+        """
+        self._limiter.give_back(self._client)
+        self._limiter.forget(self._account)
+
+
+def _address_of(context: Any) -> str:
+    """Address of a handler's client, "" without one."""
+    raw = getattr(context, "raw", None)
+    return getattr(context, "ip", "") if raw is None else raw.peer
 
 
 @lru_cache(maxsize=1)
