@@ -3,6 +3,11 @@
 import signal
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is the machine's affair: on a busy one 200 ms are nothing.
+settings.register_profile("flinfast", deadline=None)
+settings.load_profile("flinfast")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -419,16 +419,24 @@ def _overloaded(name: str, variants: tuple[Variant, ...]) -> Callable[..., Value
     by_type = {
         kind: by_family[family] for kind, family in FAMILY_BY_TYPE.items() if family in by_family
     }
+    single_by_type = {
+        kind: variant.bind(None)
+        for kind, family in FAMILY_BY_TYPE.items()
+        for variant in variants
+        if variant.family == family and variant.minimum == 1
+    }
     expected = " or ".join(by_family)
 
     def overloaded(value: Value, *args: Value, **named: Value) -> Value:
+        if not args and not named:
+            single = single_by_type.get(type(value))
+            if single is not None:
+                return single(value)
         chosen = by_type.get(type(value))
         if chosen is None:
             chosen = by_family.get(family_of(value))
             if chosen is None:
                 raise argument_fault(name, 1, expected, value)
-        if not args and not named:
-            return chosen(value)
         return call_checked(name, chosen, (value, *args), named)
 
     overloaded.__name__ = name

@@ -10,7 +10,7 @@ import pytest
 
 from flinfast.errors import RuntimeFault
 from flinfast.runtime.builtins import REGISTRY
-from flinfast.runtime.registry import Variant
+from flinfast.runtime.registry import Variant, call_checked
 from flinfast.runtime.services import Services
 from flinfast.values import Time
 from tests.runtime.builtin_calls import ANY, CALLS, OTHER, WRONG, context_of, wrong_calls
@@ -144,14 +144,25 @@ def test_too_many_arguments_are_a_fault(key: str, services: Services) -> None:
     variant, _ = VARIANTS[key]
     if variant.maximum is None or variant.factory:
         return
-    from flinfast.runtime.registry import call_checked
-
     function = REGISTRY[variant.name].bind(services)
     first = CALLS[key][0] or (1,)
     args = (*first, *[1] * (variant.maximum + 1 - len(first)))
     passed = (context_of(variant.name, services), *args) if variant.context else args
     with pytest.raises(RuntimeFault, match=f"cannot call `{variant.name}") as caught:
         call_checked(variant.name, function, passed, {})
+    assert caught.value.code == "FL509"
+
+
+@pytest.mark.parametrize("key", sorted(CALLS))
+def test_too_few_arguments_are_a_fault(key: str, services: Services) -> None:
+    """Also where several kinds share a name and only one of them needs more: `"-".join()`."""
+    variant, _ = VARIANTS[key]
+    if variant.factory or variant.minimum < 2:
+        return
+    passed = (context_of(variant.name, services),) if variant.context else ()
+    function = REGISTRY[variant.name].bind(services)
+    with pytest.raises(RuntimeFault, match=f"cannot call `{variant.name}") as caught:
+        call_checked(variant.name, function, (*passed, CALLS[key][0][0]), {})
     assert caught.value.code == "FL509"
 
 
