@@ -121,6 +121,16 @@ def test_template_passes_its_tests_and_says_what_comes_next(
     assert re.search(r"\n[1-9]\d* passed, 0 failed\n$", capsys.readouterr().out)
 
 
+def test_collab_has_the_pages_of_the_documents_example() -> None:
+    """One editor in two places stays one editor; the programs behind it differ."""
+    template = ROOT / "flinfast" / "cli" / "templates" / "collab" / "public"
+    example = ROOT / "examples" / "documents" / "public"
+    names = sorted(path.name for path in example.iterdir())
+    assert names == sorted(path.name for path in template.iterdir())
+    for name in names:
+        assert (template / name).read_bytes() == (example / name).read_bytes(), name
+
+
 def test_help_says_what_templates_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())

@@ -86,6 +86,12 @@ const handlers = {
     editor.disabled = false;
     status.textContent = `version ${message.version}`;
     status.className = "open";
+    for (const name of message.people ?? []) if (!people.has(name)) people.set(name, null);
+  },
+  error(message) {
+    sent = null;
+    editor.value = shadow;
+    status.textContent = message.error;
   },
   edit: onEdit,
   cursor(message) { people.set(message.user, message.position); },

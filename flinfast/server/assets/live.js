@@ -16,6 +16,7 @@
     hide();
     overlay = document.createElement("div");
     overlay.id = "flinfast-fault";
+    overlay.setAttribute("role", "alert");
     style(overlay, {
       position: "fixed", inset: "0", zIndex: "2147483647", overflow: "auto", padding: "2rem",
       background: "rgba(20, 20, 28, .94)", color: "#f4f4f5",

@@ -7,6 +7,7 @@ const list = document.querySelector("#messages");
 const status = document.querySelector("#status");
 const text = document.querySelector("#text");
 
+let me = "";
 let socket = null;
 let attempt = 0;
 
@@ -18,6 +19,7 @@ function show(message) {
   } else {
     const who = document.createElement("b");
     who.textContent = message.user;
+    if (message.user === me) item.className = "mine";
     const when = document.createElement("time");
     when.dateTime = message.time;
     when.textContent = new Date(message.time).toLocaleTimeString();
@@ -49,7 +51,8 @@ function connect() {
   };
 }
 
-async function enter() {
+async function enter(name) {
+  me = name;
   login.hidden = true;
   room.hidden = false;
   const earlier = await fetch("/api/messages");
@@ -65,8 +68,9 @@ login.addEventListener("submit", async (event) => {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ name: document.querySelector("#name").value }),
   });
-  if (answer.ok) enter();
-  else status.textContent = (await answer.json()).error;
+  const body = await answer.json();
+  if (answer.ok) enter(body.name);
+  else status.textContent = body.error;
 });
 
 document.querySelector("#send").addEventListener("submit", (event) => {
@@ -76,4 +80,4 @@ document.querySelector("#send").addEventListener("submit", (event) => {
   text.value = "";
 });
 
-fetch("/api/login").then((answer) => answer.json()).then((me) => { if (me.name) enter(); });
+fetch("/api/login").then((answer) => answer.json()).then(({ name }) => { if (name) enter(name); });
