@@ -10,9 +10,10 @@ processes on one file are serialisable. A handler that only reads opens a read t
 first query; that one is shared by the turn, too, so a handler sees one state of the database.
 
 A failed handler is rolled back to a savepoint. A savepoint makes SQLite keep a copy of every page
-that changes, for each handler again, which costs more than inserting a row does. So a handler
-whose first write is a new record has no savepoint until it writes again: a statement undoes itself
-when it fails, and a row that was inserted is taken back by removing it, with its id.
+that changes, for each handler again, which costs more than inserting a row does. So a handler that
+only inserts new records has none: a statement undoes itself when it fails, and rows that were
+inserted are taken back by removing them, with their ids, or were still waiting in an `InsertQueue`.
+A savepoint is opened by the first statement of another kind, after all that waits is inserted.
 
 Numbers: each turn that changed something gets the next generation. `_committed` is the last one
 that COMMIT accepted, `_durable` the last one that is on disk; `_durable <= _committed`.
@@ -27,12 +28,13 @@ Rules:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
 
 from flinfast.errors import ConflictFault, DurabilityError, StoreError
 from flinfast.store.engine import Done, Undoable
-from flinfast.store.schema import Table
+from flinfast.store.insert_queue import WAITING_MAX, InsertQueue
+from flinfast.store.schema import Row, Stored
 from flinfast.store.sqlite import Database
 
 T = TypeVar("T")
@@ -78,8 +80,6 @@ class GroupCommit:
         self._handler_writes = False  # it holds the write lock
         self._handler_wrote = False
         self._has_savepoint = False
-        # The row that the handler inserted before its savepoint, or without one.
-        self._inserted: tuple[Table, int] | None = None
         self._turn_wrote = False
         self._scheduled = False
         self._syncing = False
@@ -88,8 +88,9 @@ class GroupCommit:
         self._durable = 0
         # (generation that must be durable, its callback, why it never will be)
         self._waiters: deque[tuple[int, Done, BaseException | None]] = deque()
-        # Records written in this turn and their rows before; the handler's begin at _undo_mark.
-        self._undo: list[tuple[Undoable, Any]] = []
+        # Records written in this turn and their rows before, or the queue of their table when they
+        # are new; the handler's begin at _undo_mark.
+        self._undo: list[tuple[Undoable, Row | InsertQueue]] = []
         self._undo_mark = 0
         self._seen_version = database.data_version()
 
@@ -129,18 +130,14 @@ class GroupCommit:
             StoreError: What it wrote is lost: treat it as failed (no `rollback` is needed).
         """
         if self._handler_writes:
-            try:
-                if self._has_savepoint:
-                    self._database.execute("RELEASE handler")
-                elif self._database.aborted:
-                    raise StoreError(_ABORTED)
-            except StoreError as error:
-                self._lose_turn(error)
-                self._end_handler()
-                raise
-        wrote = self._handler_wrote
-        self._end_handler()
-        if wrote:
+            if self._has_savepoint or self._database.aborted:
+                self._commit_savepoint()
+            self._handler_writes = False
+        self._in_handler = False
+        if not self._scheduled and not self.idle:
+            self._schedule()
+        if self._handler_wrote:
+            self._handler_wrote = False
             self._turn_wrote = True
             return True
         if not self.read:
@@ -149,16 +146,27 @@ class GroupCommit:
             self._notice_other_processes()
         return self.pending or self.failed is not None
 
+    def _commit_savepoint(self) -> None:
+        """Keep what was written since the savepoint; the handler is over when it is lost."""
+        try:
+            if self._database.aborted:
+                raise StoreError(_ABORTED)
+            self._database.execute("RELEASE handler")
+            self._has_savepoint = False
+        except StoreError as error:
+            self._lose_turn(error)
+            self._end_handler()
+            raise
+
     def rollback(self) -> None:
         """The handler failed: nothing it wrote stays, its records get their old attributes back.
 
         Raises:
             StoreError: SQLite refused; the whole turn is lost then, which includes this handler.
         """
-        writes = self._handler_writes
-        has_savepoint, inserted = self._has_savepoint, self._inserted
+        writes, has_savepoint = self._handler_writes, self._has_savepoint
         self._end_handler()
-        self._undo_to(self._undo_mark)
+        inserted = self._undo_to(self._undo_mark)
         if not writes:
             return
         if not self._database.in_transaction():  # SQLite gave the transaction up by itself
@@ -168,8 +176,8 @@ class GroupCommit:
             if has_savepoint:
                 self._database.execute("ROLLBACK TO handler")
                 self._database.execute("RELEASE handler")
-            if inserted is not None:
-                self._database.take_back(*inserted)
+            for queue, id in inserted.items():
+                self._database.take_back(queue.table, id)
         except StoreError as error:
             self._lose_turn(error)
             raise
@@ -180,7 +188,6 @@ class GroupCommit:
         self._handler_writes = False
         self._handler_wrote = False
         self._has_savepoint = False
-        self._inserted = None
         if not self.idle and not self._scheduled:
             self._schedule()
 
@@ -231,26 +238,38 @@ class GroupCommit:
         elif self._database.aborted:
             raise StoreError(_ABORTED)
 
-    def insert(self, record: Undoable, table: Table, values: Sequence[Any]) -> int:
-        """Insert a new record and return its id; raises as `writing` and `Database.insert`."""
-        database = self._database
-        if not self._handler_writes or database.aborted:
-            self.lock()
-        if not self._in_handler:
-            self._turn_wrote = True
-        elif self._handler_wrote:
-            self._open_savepoint()
-        else:
+    def insert(
+        self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...], may_wait: bool
+    ) -> None:
+        """Insert a new record, now or before anyone can see that it is not there.
+
+        Raises:
+            UniqueViolation: A `@unique` value is taken.
+            StoreError: As `writing` and `Database.insert`.
+        """
+        database, id = self._database, queue.next_id
+        if id and may_wait and self._handler_writes and not database.aborted:
+            rows = queue.rows
+            if len(rows) >= WAITING_MAX:
+                database.insert_waiting()
+            if not rows:
+                database.waiting.append(queue)
+            queue.next_id = id + 1
+            row = record._row = (id,) + tail  # noqa: RUF005 - half the time of unpacking
+            rows.append(row)
             self._handler_wrote = True
-            self._undo.append((record, None))
-            id = database.insert(table, values)
-            self._inserted = (table, id)
-            return id
-        self._undo.append((record, None))
-        return database.insert(table, values)
+        else:
+            self.lock()
+            if self._in_handler:
+                self._handler_wrote = True
+            else:
+                self._turn_wrote = True
+            id = database.insert(queue, tail[:-2])
+            record._row = (id, *tail)
+        self._undo.append((record, queue))
 
     def _open_savepoint(self) -> None:
-        if not self._has_savepoint:
+        if not self._has_savepoint:  # `execute` inserts what waits before it
             self._database.execute("SAVEPOINT handler")
             self._has_savepoint = True
 
@@ -308,6 +327,7 @@ class GroupCommit:
         self._set_mode(_IDLE)
         if mode != _WRITE:
             return
+        self._database.forget_ids()
         self._undo.clear()
         wrote, self._turn_wrote = self._turn_wrote, False
         if wrote:
@@ -326,6 +346,7 @@ class GroupCommit:
             except StoreError as second:
                 self._fail(DurabilityError(f"rolling back failed: {second}"))
         self._undo_to(0)
+        self._database.forget_ids()
         if self._turn_wrote:
             self._turn_wrote = False
             lost = self._committed + 1
@@ -343,11 +364,21 @@ class GroupCommit:
         if self._database.sync_error is not None and self.failed is None:
             self._fail(self._database.sync_error)
 
-    def _undo_to(self, mark: int) -> None:
+    def _undo_to(self, mark: int) -> dict[InsertQueue, int]:
+        """Give records their rows back; the lowest id that was inserted, by table."""
         undo = self._undo
+        inserted: dict[InsertQueue, int] = {}
         while len(undo) > mark:
-            record, row = undo.pop()
-            record._row = row
+            record, before = undo.pop()
+            if type(before) is not InsertQueue:
+                record._row = before
+                continue
+            row, record._row = record._row, None
+            if not before.take_back(row):
+                inserted[before] = row[0]
+            if before.next_id:
+                before.next_id = row[0]
+        return inserted
 
     # --- durability ----------------------------------------
 
@@ -401,8 +432,11 @@ class GroupCommit:
             return
         self._releasing = True
         try:
-            while self._waiters and self._waiters[0][0] <= self._durable:
-                _, done, error = self._waiters.popleft()
+            while self._waiters:  # `done` may change all of this
+                target, done, error = self._waiters[0]
+                if target > self._durable:
+                    break
+                self._waiters.popleft()
                 done(error)
         finally:
             self._releasing = False

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from flinfast.errors import DurabilityError
 from flinfast.store.dialect import Dialect
-from flinfast.store.schema import Row, Table
+from flinfast.store.insert_queue import InsertQueue
+from flinfast.store.schema import Row, Stored, Table
 
 Done = Callable[[BaseException | None], None]
 
@@ -74,15 +75,15 @@ class Database(Protocol):
             OverflowError: An integer among the values does not fit 64 bits.
         """
 
+    def query_table(self, queue: InsertQueue, sql: str, values: Sequence[Any]) -> list[Row]:
+        """query(), for a SELECT that reads one entity's table only."""
+
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Run a statement that gives no rows; raises as query().
 
         Raises:
             UniqueViolation: A unique index has the value already.
         """
-
-    def insert(self, table: Table, values: Sequence[Any]) -> int:
-        """Insert a record (declared fields, created_at, updated_at); its id. Raises as execute."""
 
     def replace(self, table: Table, old: Row, cells: Sequence[Any], now: int, data: bytes) -> bool:
         """Put `data` in the history and write the next version, if `old` is still current.
@@ -160,8 +161,16 @@ class Transactions(Protocol):
     def lock(self) -> None:
         """What the handler reads from here on stays true until it commits; raises as writing."""
 
-    def insert(self, record: Undoable, table: Table, values: Sequence[Any]) -> int:
-        """Insert a new record (see `Database.insert`) and return its id.
+    def insert(
+        self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...], may_wait: bool
+    ) -> None:
+        """Insert a new record and give it its row.
+
+        Args:
+            record: The record, whose row is None.
+            queue: Of its entity; the engine says whether anything waits there.
+            tail: Its row without the id.
+            may_wait: Nothing of the row can be refused but a `@unique` value.
 
         Raises:
             UniqueViolation: See `Database.execute`.

@@ -24,6 +24,7 @@ from flinfast.store.codec import FieldFault, decoder, encoder, to_id
 from flinfast.store.condition import Template
 from flinfast.store.engine import UniqueViolation
 from flinfast.store.generate import encode_new
+from flinfast.store.insert_queue import InsertQueue
 from flinfast.store.query import Query
 from flinfast.store.record import Record
 from flinfast.store.schema import Column, Row, Stored, Table, Value, quote, suggest
@@ -91,6 +92,7 @@ class Entity:
         self._declared = declared
         self._slots = [_slot(column) for column in declared.values()]
         self._encode_new = encode_new(table)
+        self._queue = InsertQueue(table)
         self._references = [column for column in declared.values() if column.target]
         self._plain = frozenset(declared) - {column.name for column in self._references}
         self._defaults = [
@@ -122,7 +124,7 @@ class Entity:
         if number is None:
             return None
         try:
-            rows = self.fetch(self._find, (number,))
+            rows = self._fetch_own(self._find, (number,))
         except OverflowError:
             return None
         return Record(self, rows[0]) if rows else None
@@ -133,7 +135,7 @@ class Entity:
         for start in range(0, len(ids), IDS_MAX):
             some = ids[start : start + IDS_MAX]
             sql = f"{self.select} WHERE id IN ({', '.join('?' * len(some))}) AND deleted_at IS NULL"
-            for row in self.fetch(sql, some):
+            for row in self._fetch_own(sql, some):
                 found[row[0]] = Record(self, row)
         return [found[number] for number in ids if number in found]
 
@@ -157,12 +159,12 @@ class Entity:
         Raises:
             RuntimeFault: FL511 for an unknown or an auto field, FL501 for a spread that is no map.
         """
-        record = Record(self, None)
         if self._plain.issuperset(fields):
-            record._cells = dict(fields)
+            record = Record.new(self, dict(fields))
             if not spread and not self._defaults:
                 return record
         else:
+            record = Record(self, None)
             for name, value in fields.items():
                 column = self._declared.get(name)
                 if column is None:
@@ -245,6 +247,15 @@ class Entity:
         rows = self.rows(sql, values)
         return rows if self._read_row is None else [self._read_row(row) for row in rows]
 
+    def _fetch_own(self, sql: str, values: Sequence[Any]) -> list[Row]:
+        """fetch() from no table but this entity's."""
+        commit = self._commit
+        commit.read = True
+        if commit.idle:
+            commit.open_read()
+        rows = self._database.query_table(self._queue, sql, values)
+        return rows if self._read_row is None else [self._read_row(row) for row in rows]
+
     def record(self, row: Row) -> Record:
         """The record of a row."""
         return Record(self, row)
@@ -294,30 +305,25 @@ class Entity:
                 code="FL510",
                 hint="copy its fields to the current record",
             )
-        old = record._row
+        old, now = record._row, self.store.clock_ms()
         try:
             if old is None:
-                self._insert(record)
+                tail = self._encode_new(record._cells, record._refs, now)
+                may_wait = tail is not None
+                if tail is None:
+                    tail = (*self._encode(record), now, now, None, 1)
+                if self._references:
+                    self._commit.lock()
+                    self._check_references(tail, None)
+                self._commit.insert(record, self._queue, tail, may_wait)
                 return
             cells = self._encode(record)
-            now = self.store.clock_ms()
             self._commit.writing(record)
             if self._references:
                 self._check_references(cells, old)
             record._row = self._replace(old, cells, now)
         except UniqueViolation as violation:
             raise UniqueFault({violation.column: _TAKEN}) from None
-
-    def _insert(self, record: Record) -> None:
-        """Save a new record."""
-        now = self.store.clock_ms()
-        cells = self._encode_new(record._cells, record._refs, now)
-        if cells is None:
-            cells = (*self._encode(record), now, now)
-        if self._references:
-            self._commit.lock()
-            self._check_references(cells, None)
-        record._row = (self._commit.insert(record, self.table, cells), *cells, None, 1)
 
     def _replace(self, old: Row, cells: Sequence[Stored], now: int) -> Row:
         """Archive the version that was read, then write the new one; returns its row."""

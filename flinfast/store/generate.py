@@ -1,8 +1,9 @@
 """Code made for one entity: turns the values of a new record into cells without a loop over fields.
 
-It knows the usual case only: values that are valid and have the declared type. For anything else
-it answers None, having changed nothing, and `Entity` looks at every field in the general way, which
-also finds the faults. So both must agree on what they accept: tests/store/test_generate.py.
+It knows the usual case only: values that are valid, have the declared type and are not long. For
+anything else it answers None, having changed nothing, and `Entity` looks at every field in the
+general way, which also finds the faults. So both must agree on what they accept:
+tests/store/test_generate.py.
 """
 
 from __future__ import annotations
@@ -10,27 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from flinfast.store.codec import CELL_SIZE_MAX, INT_MAX, INT_MIN, FieldFault, decoder, encoder
+from flinfast.store.codec import INT_MAX, INT_MIN, FieldFault, decoder, encoder
 from flinfast.store.record import Record
 from flinfast.store.schema import Column, Stored, Table, Value
 from flinfast.values import Time
 
-# Cells of the declared fields, `created_at` and `updated_at`, from the assigned values and
-# references of a record and the time.
+# The row of a new record without its id, from its assigned values and references and the time.
 Encode = Callable[[dict[str, Value], dict[str, Value] | None, int], tuple[Stored, ...] | None]
+# Longest cell, in characters or bytes: a row of FIELD_COUNT_MAX such cells is one that SQLite takes
+# (up to 10**9 bytes), so that nothing but the disk can refuse what this code has accepted.
+QUICK_SIZE_MAX: Final = 64 << 10
 
 # How a value `v` that is not none becomes the cell `c`; `{n}` numbers the field.
 _INT: Final = "if type(v{n}) is not int or not INT_MIN <= v{n} <= INT_MAX: c{n} = encode{n}(v{n})"
 _PATTERNS: Final = {
     "int": _INT,
     "duration": _INT,
-    "text": (
-        "if type(v{n}) is not str or not v{n}.isascii() or '\\0' in v{n} or len(v{n}) > SIZE_MAX: "
-        "c{n} = encode{n}(v{n})"
-    ),
+    "text": """if type(v{n}) is not str or not v{n}.isascii() or '\\0' in v{n}:
+    c{n} = encode{n}(v{n})
+if len(c{n}) > SIZE_MAX: return None""",
     "bool": "c{n} = 1 if v{n} is True else 0 if v{n} is False else encode{n}(v{n})",
 }
-_OTHER: Final = "c{n} = encode{n}(v{n})"
+_OTHER: Final = """c{n} = encode{n}(v{n})
+if type(c{n}) in SIZED and len(c{n}) > SIZE_MAX: return None"""
 _TIME: Final = """if type(v{n}) is not Time: return None
 c{n} = v{n}.ms"""
 _REFERENCE: Final = """if type(v{n}) is Record:
@@ -45,7 +48,8 @@ def encode_new(table: Table) -> Encode:
     names: dict[str, Any] = {
         "INT_MIN": INT_MIN,
         "INT_MAX": INT_MAX,
-        "SIZE_MAX": CELL_SIZE_MAX,
+        "SIZED": (str, bytes),
+        "SIZE_MAX": QUICK_SIZE_MAX,
         "FieldFault": FieldFault,
         "Record": Record,
         "Time": Time,
@@ -69,7 +73,7 @@ def encode_new(table: Table) -> Encode:
         "    except FieldFault:",
         "        return None",
         *(f"    {line}" for line in kept),
-        f"    return ({''.join(f'c{column.index}, ' for column in columns)}now, now)",
+        f"    return ({''.join(f'c{column.index}, ' for column in columns)}now, now, None, 1)",
     ]
     code = compile("\n".join(lines), f"<entity {table.name}>", "exec")
     exec(code, names)  # made of numbers and of string literals of the fields' names

@@ -9,7 +9,7 @@ reads as none but keeps its id. In JSON a reference is its id, unless the query 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from flinfast.errors import RuntimeFault
 from flinfast.store import history
@@ -18,6 +18,8 @@ from flinfast.store.schema import Column, Row, Value, suggest
 
 if TYPE_CHECKING:
     from flinfast.store.entity import Entity
+
+_allocate: Final = object.__new__
 
 
 class Record:
@@ -40,6 +42,22 @@ class Record:
         self._lists: dict[str, list[int | None]] | None = None
         self._embedded: tuple[str, ...] = ()  # references that JSON shows as maps
         self._snapshot = False  # an old version: read-only
+
+    @staticmethod
+    def new(entity: Entity, cells: dict[str, Value]) -> Record:
+        """An unsaved record with these values, none of them a reference.
+
+        Equal to setting `_cells` after `Record(entity, None)`, in half the time.
+        """
+        record = _allocate(Record)
+        record._entity = entity
+        record._row = None
+        record._cells = cells
+        record._refs = None
+        record._lists = None
+        record._embedded = ()
+        record._snapshot = False
+        return record
 
     @property
     def entity(self) -> str:

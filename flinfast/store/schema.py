@@ -193,6 +193,14 @@ class Table:
             f"version) VALUES ({', '.join(marks)}, 1)"
         )
 
+    def insert_rows_sql(self, count: int) -> str:
+        """INSERT of `count` rows as records have them."""
+        marks = f"({', '.join('?' * len(self.columns))})"
+        return (
+            f"INSERT INTO {quote(self.name)} ({self.select_list}) "
+            f"VALUES {', '.join([marks] * count)}"
+        )
+
     @cached_property
     def insert_whole_sql(self) -> str:
         """INSERT of a whole row and the place of its history."""

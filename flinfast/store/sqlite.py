@@ -20,6 +20,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ import msgpack
 from flinfast.errors import DurabilityError, RuntimeFault, SchemaError, StoreError
 from flinfast.store.dialect import SQLITE
 from flinfast.store.engine import UniqueViolation
+from flinfast.store.insert_queue import ID_MAX, InsertQueue
 from flinfast.store.schema import Row, Table, quote
 
 FILE_NAME: Final = "flin.db"
@@ -81,6 +83,7 @@ class Database:
         wal_pages: Pages in the log after the last commit of this connection.
         aborted: SQLite rolled the transaction back by itself, after an error in a statement.
         sync_error: A statement's own sync (of the log's header) failed.
+        waiting: Queues with rows that are still to be inserted.
 
     Raises:
         StoreError: The file cannot be opened as a database of ours.
@@ -106,6 +109,8 @@ class Database:
         self.wal_pages = 0
         self.aborted = False
         self.sync_error: DurabilityError | None = None
+        self.waiting: list[InsertQueue] = []
+        self._foreseen: list[InsertQueue] = []  # queues whose next id is known
         self._scan_started = 0.0
         self._scan_limit_s = 0.0
         with self._translated():
@@ -176,6 +181,17 @@ class Database:
             StoreError: SQLite refused.
             OverflowError: An integer among the values does not fit 64 bits.
         """
+        if self.waiting:
+            self.insert_waiting()
+        return self._query(sql, values)
+
+    def query_table(self, queue: InsertQueue, sql: str, values: Sequence[Any]) -> list[Row]:
+        """query(), for a SELECT that reads one entity's table only."""
+        if queue.rows:
+            self.insert_waiting()
+        return self._query(sql, values)
+
+    def _query(self, sql: str, values: Sequence[Any]) -> list[Row]:
         self._scan_started = 0.0
         try:
             return self._run(sql, values).fetchall()
@@ -195,6 +211,8 @@ class Database:
             UniqueViolation: A unique index has the value already.
             StoreError: SQLite refused.
         """
+        if self.waiting:
+            self.insert_waiting()
         self._scan_started = -1.0
         try:
             self._run(sql, values)
@@ -209,23 +227,76 @@ class Database:
 
     # --- records ----------------------------------------
 
-    def insert(self, table: Table, values: Sequence[Any]) -> int:
+    def insert(self, queue: InsertQueue, values: Sequence[Any]) -> int:
         """Insert a record; its id. Raises as execute()."""
+        if self.waiting:
+            self.insert_waiting()
         self._scan_started = -1.0
         try:
-            self._run(table.insert_sql, values)
+            self._run(queue.table.insert_sql, values)
         except apsw.Error as error:
             raise self._refusal(error) from error
-        return self.last_id()
+        id = self.last_id()
+        if queue.can_wait and id < ID_MAX and self.in_transaction():
+            if not queue.next_id:
+                self._foreseen.append(queue)
+            queue.next_id = id + 1
+        return id
+
+    def insert_waiting(self) -> None:
+        """Insert the rows that wait.
+
+        Raises:
+            StoreError: It failed, and the transaction is rolled back: some rows may be of handlers
+                that have succeeded.
+        """
+        self._scan_started = -1.0
+        try:
+            for queue in self.waiting:
+                self._insert_rows(queue)
+                queue.rows.clear()
+        except BaseException as error:
+            ours = self._failure(error) if isinstance(error, apsw.Error) else None
+            self.abort()
+            if ours is None:
+                raise
+            raise ours from error
+        self.waiting.clear()
+
+    def _insert_rows(self, queue: InsertQueue) -> None:
+        run, rows = self._run, queue.rows
+        start, left = 0, len(rows)
+        for count, sql in queue.statements:
+            while left >= count:
+                run(sql, tuple(chain.from_iterable(rows[start : start + count])))
+                start += count
+                left -= count
+
+    def abort(self) -> None:
+        """Roll the whole transaction back; `aborted` is set, as after an error of SQLite's."""
+        self.forget_ids()
+        with contextlib.suppress(apsw.Error):
+            if self.in_transaction():
+                self._run("ROLLBACK")
+        self.aborted = True
+
+    def forget_ids(self) -> None:
+        """The transaction is over: nothing waits, and others may insert from here on."""
+        for queue in self._foreseen:
+            queue.next_id = 0
+            queue.rows.clear()
+        self._foreseen.clear()
+        self.waiting.clear()
 
     def take_back(self, table: Table, id: int) -> None:
-        """Undo the last insert into a table; the next record gets the same id. Raises StoreError.
+        """Undo the last inserts into a table; the next record gets this id. Raises StoreError.
 
         Args:
-            table: Nothing was inserted into it since that still stands.
-            id: What `insert` returned: the one after the highest that the table has ever had.
+            table: Its records with this id and higher ones are those to undo.
+            id: What `insert` returned for the first of them: the one after the highest that the
+                table had ever had.
         """
-        self.execute(f"DELETE FROM {quote(table.name)} WHERE id = ?", (id,))
+        self.execute(f"DELETE FROM {quote(table.name)} WHERE id >= ?", (id,))
         self.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (id - 1, table.name))
 
     def replace(self, table: Table, old: Row, cells: Sequence[Any], now: int, data: bytes) -> bool:
@@ -259,6 +330,9 @@ class Database:
     def insert_whole(self, table: Table, row: Row, history: int | None) -> None:
         """Insert a record as it is, id and auto fields included; raises as execute()."""
         self.execute(table.insert_whole_sql, (*row, history))
+        for queue in self._foreseen:
+            queue.next_id = 0
+        self._foreseen.clear()
 
     def continue_ids(self, table: Table, id: int) -> None:
         """New records get ids above this one: AUTOINCREMENT does it by itself."""

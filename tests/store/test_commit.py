@@ -255,6 +255,7 @@ def test_record_that_cannot_be_taken_back_loses_the_turn(
     at.handler("a")
     at.store.begin(writes=True)
     new = make(at.store, "Note", title="lost")
+    assert at.store.handle("Note").find(new.id) == new  # now it is inserted
     monkeypatch.setattr(at.store.database, "take_back", refuse)
     with pytest.raises(StoreError, match="full"):
         at.store.rollback()

@@ -28,11 +28,11 @@ def checkpoints_are_frequent() -> Iterator[None]:
         yield
 
 
-def run(folder: Path, plan: Plan) -> tuple[Load, FaultVfs]:
+def run(folder: Path, plan: Plan, *, unique: bool = True) -> tuple[Load, FaultVfs]:
     """Run the load under a plan, "crash", and give the verdict on what is left."""
     vfs = FaultVfs()
     vfs.plan = plan
-    load = Load(SEED, vfs)
+    load = Load(SEED, vfs, unique=unique)
     live = folder / "live"
     left = folder / "left"
     try:
@@ -71,9 +71,10 @@ def test_load_without_faults(tmp_path: Path) -> None:
     assert len(restarts) >= 2
 
 
-def test_fault_at_every_call(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unique", [True, False], ids=["unique", "waiting"])
+def test_fault_at_every_call(tmp_path: Path, *, unique: bool) -> None:
     """Faults once and for good, at every I/O call from the first opening to the end."""
-    healthy, vfs = run(tmp_path, lambda number, what: None)
+    healthy, vfs = run(tmp_path, lambda number, what: None, unique=unique)
     total = vfs.calls
     assert total > 150
     stopped = 0
@@ -81,7 +82,7 @@ def test_fault_at_every_call(tmp_path: Path) -> None:
         kinds = KINDS if FULL else KINDS[number % 3 :][:1]
         for kind in kinds:
             for forever in (False, True) if FULL else (number % 2 == 0,):
-                load, _ = run(tmp_path, fault_at(number, kind, forever=forever))
+                load, _ = run(tmp_path, fault_at(number, kind, forever=forever), unique=unique)
                 stopped += load.acknowledged < healthy.acknowledged
     assert stopped > total // 4  # the faults did hurt
 

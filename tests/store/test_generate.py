@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flinfast.errors import ValidationFault
 from flinfast.store import EntitySpec, FieldSpec, Store
 from flinfast.store.entity import Entity
+from flinfast.store.generate import QUICK_SIZE_MAX
 from flinfast.values import Time
 from tests.store.store_loop import FakeLoop, make, open_store
 
@@ -90,7 +91,7 @@ def both(entity: Entity, values: dict[str, Any]) -> tuple[Any, Any]:
     if cells is None:
         assert (quick._cells, quick._refs or {}) == before
     try:
-        expected = (*entity._encode(general), NOW, NOW)
+        expected = (*entity._encode(general), NOW, NOW, None, 1)
     except ValidationFault:
         expected = None
     assert cells in (None, expected)
@@ -135,7 +136,31 @@ def test_usual_values_take_the_quick_way(store: Store) -> None:
     assert cells[11] == "e"
     cells, expected = both(store.handle("Strict"), {**text, **numbers, **nested, "f_int": None})
     assert cells is expected is None
-    assert both(store.handle("Linked"), {"owner": 1})[0] == (1, None, None, None, NOW, NOW)
+    assert both(store.handle("Linked"), {"owner": 1})[0] == (1, None, None, None, NOW, NOW, None, 1)
     owner = store.handle("User").find(1)
-    assert both(store.handle("Linked"), {"owner": owner})[0] == (1, None, None, None, NOW, NOW)
-    assert both(store.handle("Empty"), {})[0] == (NOW, NOW)
+    assert both(store.handle("Linked"), {"owner": owner})[0] == (
+        1,
+        None,
+        None,
+        None,
+        NOW,
+        NOW,
+        None,
+        1,
+    )
+    assert both(store.handle("Empty"), {})[0] == (NOW, NOW, None, 1)
+
+
+@pytest.mark.parametrize("excess", [-1, 0, 1])
+@pytest.mark.parametrize("kind", ["text", "any", "file", "bytes", "list"])
+def test_long_cells_are_left_to_the_general_way(store: Store, kind: str, excess: int) -> None:
+    """A row of quick cells always fits SQLite."""
+    size = QUICK_SIZE_MAX + excess
+    value: Any = "x" * size if kind in ("text", "any") else b"x" * size
+    if kind == "file":
+        value = b"x" * (size - 3)  # MessagePack says how long the bytes are
+    elif kind == "list":
+        value = [b"x" * (size - 4)]
+    cells, expected = both(store.handle("Plain"), {f"f_{kind}": value})
+    assert expected is not None
+    assert (cells is None) == (excess > 0)

@@ -20,14 +20,18 @@ from flinfast.store.sqlite import FILE_NAME, Database
 from tests.store.fault_vfs import FaultVfs
 from tests.store.store_loop import Clock, FakeLoop, open_store
 
-ACCOUNT = EntitySpec(
-    "Account",
-    (
-        FieldSpec("name", "text", unique=True),
-        FieldSpec("amount", "int", index=True),
-        FieldSpec("pad", "bytes"),
-    ),
-)
+
+def account(*, unique: bool) -> EntitySpec:
+    """The entity; new records of one without a `@unique` field wait to be inserted together."""
+    return EntitySpec(
+        "Account",
+        (
+            FieldSpec("name", "text", unique=unique),
+            FieldSpec("amount", "int", index=True),
+            FieldSpec("pad", "bytes"),
+        ),
+    )
+
 
 ROWS = "SELECT id, name, amount, version, deleted_at IS NOT NULL FROM Account"
 State = dict[int, tuple[Any, ...]]  # id -> (name, amount, version, deleted)
@@ -54,13 +58,19 @@ def read_state(folder: Path) -> tuple[State, list[str]]:
 class Load:
     """Random handlers over a few accounts, in turns, with syncs and checkpoints in between.
 
+    Args:
+        seed: Of the random numbers.
+        vfs: Where the files are.
+        unique: Whether the names of accounts are `@unique`.
+
     Attributes:
         states: After each attempted COMMIT, oldest first; states[0] is the empty database.
         acknowledged: Index into `states` of the newest one somebody was told about.
         failed_sync: Whether any handler was told that nothing is durable any more.
     """
 
-    def __init__(self, seed: int, vfs: FaultVfs) -> None:
+    def __init__(self, seed: int, vfs: FaultVfs, *, unique: bool) -> None:
+        self._unique = unique
         self.rng = random.Random(seed)
         self.vfs = vfs
         self.loop = FakeLoop()
@@ -77,7 +87,7 @@ class Load:
             folder,
             self.loop,
             Clock(),
-            entities=[ACCOUNT],
+            entities=[account(unique=self._unique)],
             vfs=self.vfs.name,
             open_log_sync=self.vfs.open_log_sync,
         )

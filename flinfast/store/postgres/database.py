@@ -24,10 +24,11 @@ import msgpack
 from flinfast.errors import DurabilityError, SchemaError, StoreError, ValidationFault
 from flinfast.store.dialect import Dialect
 from flinfast.store.engine import Done, Undoable, UniqueViolation
+from flinfast.store.insert_queue import InsertQueue
 from flinfast.store.postgres.bridge import Bridge, Wait, block
 from flinfast.store.postgres.dialect import POSTGRES
 from flinfast.store.postgres.fault import LOST, translate
-from flinfast.store.schema import Row, Table, quote
+from flinfast.store.schema import Row, Stored, Table, quote
 
 FORMAT_VERSION: Final = 1  # of the tables named _flin_*
 SERVER_MIN: Final = 140_000  # 14: numeric knows infinity
@@ -203,6 +204,10 @@ class PostgresDatabase:
 
         found: list[Row] = self._result(self._within(self._current(), fetch))
         return found
+
+    def query_table(self, queue: InsertQueue, sql: str, values: Sequence[Any]) -> list[Row]:
+        """query(): nothing waits."""
+        return self.query(sql, values)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> None:
         """Run a statement that gives no rows; see `engine.Database`."""
@@ -482,10 +487,12 @@ class PostgresTransactions:
     def lock(self) -> None:
         """The transaction is serialisable."""
 
-    def insert(self, record: Undoable, table: Table, values: Sequence[Any]) -> int:
-        """Insert a new record and return its id."""
+    def insert(
+        self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...], may_wait: bool
+    ) -> None:
+        """Insert a new record and give it its row; nothing waits."""
         self._database.note(record)
-        return self._database.insert(table, values)
+        record._row = (self._database.insert(queue.table, tail[:-2]), *tail)
 
     def flush(self) -> None:
         """Nothing is kept back."""
