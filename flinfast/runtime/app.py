@@ -319,7 +319,7 @@ class App:
         """Whether the session of a request has as many connections as one may have."""
         state = context.session.state
         return (
-            state is not None and len(state.connections) >= self.settings.ws.connections_per_session
+            state is not None and state.connection_count >= self.settings.ws.connections_per_session
         )
 
     def _open_upgrade(self, match: Match, request: Request) -> Upgrade:

@@ -45,12 +45,13 @@ class SessionState:
         seen_ms: Unix time of the last request.
         stored_ms: `seen_ms` as the table has it.
         pending: Commits of this session that are not durable yet.
-        connections: Open connections, for closing them when the session ends.
         is_ended: Whether it was destroyed or has expired; nothing may build on it any more.
     """
 
+    # Most sessions with an open connection have one: a list of it would cost 104 bytes.
     __slots__ = (
-        "connections",
+        "_connection",
+        "_others",
         "created_ms",
         "data",
         "id",
@@ -68,7 +69,52 @@ class SessionState:
         self.stored_ms = seen_ms
         self.pending = 0
         self.is_ended = False
-        self.connections: list[WsContext] = []
+        self._connection: WsContext | None = None
+        self._others: list[WsContext] | None = None  # never empty
+
+    @property
+    def connections(self) -> list[WsContext]:
+        """Open connections, for closing them when the session ends; a list of the caller's own."""
+        if self._connection is None:
+            return []
+        return [self._connection, *(self._others or ())]
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return (self._connection is not None) + len(self._others or ())
+
+    def attach(self, connection: WsContext) -> None:
+        """Note an open connection, which is told its place."""
+        connection.session_index = self.connection_count
+        if self._connection is None:
+            self._connection = connection
+        elif self._others is None:
+            self._others = [connection]
+        else:
+            self._others.append(connection)
+
+    def detach(self, connection: WsContext) -> bool:
+        """Forget a connection; False when it was not attached. The last one takes its place."""
+        index, others = connection.session_index, self._others
+        if not 0 <= index < self.connection_count:
+            return False
+        if connection is not (others[index - 1] if index and others else self._connection):
+            return False
+        last = self._connection if others is None else others.pop()
+        if not others:
+            self._others = None
+        if last is connection:
+            if index == 0:
+                self._connection = None
+        elif last is not None:
+            last.session_index = index
+            if index == 0:
+                self._connection = last
+            elif others is not None:
+                others[index - 1] = last
+        connection.session_index = -1
+        return True
 
 
 class SessionChange:

@@ -36,7 +36,7 @@ def event_stream(context: Any, room: Value, first: Items | None = None) -> Reply
         raise range_fault("event_stream", 2, f"at most {FIRST_MAX} values", len(values))
     state = context.session.state
     limit = context.services.settings.ws.connections_per_session
-    if state is not None and len(state.connections) >= limit:
+    if state is not None and state.connection_count >= limit:
         raise Stop(error_reply(429, "Too many connections"))
     names = dict.fromkeys(to_text(name) for name in rooms)
     return Reply(200, EventStream(context, tuple(names), tuple(values)))
