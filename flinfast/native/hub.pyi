@@ -211,6 +211,118 @@ class Opening:
     @property
     def deflate_output(self) -> bool: ...
 
+class _Way(Protocol):
+    """The way to a handler."""
+
+    @property
+    def handler(self) -> Callable[[Any], Any]: ...
+    @property
+    def make_context(self) -> Callable[[], Any]: ...
+
+class _Program(Protocol):
+    """What is asked of a program: an epoch that is another object when the program changes."""
+
+    epoch: int
+
+class _KnownProtocol(Protocol):
+    """What is asked of a stream's protocol that expects known requests."""
+
+    deadline: float
+
+    def known_answered(self, known: Known, context: Any, size: int, started: float, /) -> None: ...
+    def answer_known(
+        self,
+        known: Known,
+        run: tuple[Any, Any, BaseException | None],
+        body: bytes | None,
+        started: float,
+        /,
+    ) -> None: ...
+
+@final
+class Answers:
+    """What the answers to all known requests of a server share.
+
+    Attributes:
+        is_open: Whether they may be given; a server that drains gives them the ordinary way.
+        deadline: Given to the protocol of a stream on which some were answered.
+    """
+
+    is_open: bool
+    deadline: float
+
+    def __init__(
+        self, make_start: Callable[[int], bytes], *, unchanged_max: int, is_told: bool
+    ) -> None:
+        """None were given yet.
+
+        Args:
+            make_start: Gives the start of an answer, up to the value of its length, for a Unix time
+                in whole seconds; asked again when the second has passed.
+            unchanged_max: Bytes of the longest body that leaves as it is; longer ones are the
+                protocol's.
+            is_told: Whether protocols are told of each answer, not only of the slow ones (whose
+                handler took more than 50 ms).
+        """
+    @property
+    def count(self) -> int:
+        """Answers given so far."""
+
+@final
+class Known:
+    """A request whose every repetition leads to the same handler, which runs anew each time.
+
+    A run is `context = way.make_context()` and `way.handler(context)`, with the hub's log open. If
+    its value is of one of the `kinds` and neither the context's response nor its session was
+    opened, then the log is committed and the JSON of the value is the body of the answer.
+    Otherwise, and when anything raises, `answer_known()` of the protocol has to answer: it gets the
+    context, the value and what was raised. The log is still open then, unless there is a `body`:
+    that is too long to leave as it is.
+    A context that nobody has looked into, or kept, serves the next run.
+    """
+
+    def __init__(
+        self,
+        answers: Answers,
+        hub: Hub,
+        program: _Program,
+        raw: bytes,
+        way: Any,
+        *,
+        kinds: frozenset[object],
+        encode: Callable[[Any], bytes],
+    ) -> None:
+        """Known while the program's epoch stays what it is.
+
+        Args:
+            answers: What it shares with others.
+            hub: Has the effect log.
+            program: Its epoch is looked at each time.
+            raw: The whole request.
+            way: A `_Way`, and whatever else the protocol wants to find in it.
+            kinds: Types of plain values.
+            encode: A plain value as JSON.
+
+        Raises:
+            ValueError: The request is empty.
+        """
+    @property
+    def raw(self) -> bytes:
+        """The whole request."""
+    @property
+    def way(self) -> Any:
+        """As given."""
+    @property
+    def is_current(self) -> bool:
+        """Whether the program is still the one that it was made for."""
+    def answer(self, protocol: _KnownProtocol) -> bytes | None:
+        """Answer it for a protocol whose transport is no Stream.
+
+        Returns:
+            What to write; b"" when the protocol has been asked to answer; None when this has to be
+            an ordinary request: the program has changed, answers are closed, or a handler runs.
+        """
+
 @final
 class Stream:
     """An accepted socket that is no WebSocket (yet), as an asyncio transport.
@@ -232,6 +344,12 @@ class Stream:
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def write(self, data: bytes | bytearray | memoryview) -> None: ...
+    def expect(self, known: Known | None) -> None:
+        """Answer a known request by itself if it comes next, whole, perhaps several in a row.
+
+        Up to 16 are answered with one write; what follows, and anything else, is the protocol's
+        and ends this. Nothing is answered while output waits or after write_eof().
+        """
     def write_eof(self) -> None: ...
     def close(self) -> None: ...
     def abort(self) -> None: ...

@@ -18,6 +18,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
@@ -67,6 +68,9 @@ cdef enum:
     POLL_AGAIN_MIN = 8      # events of a round after which more have probably come meanwhile
     ADDRESSES_MAX = 4096    # texts of peers' addresses that are kept
     DRAIN_PERIOD_MS = 50    # between two batches of a drain, give or take half
+    ANSWERS_SIZE = 65536    # bytes of answers that leave in one write
+    KNOWN_TURN_MAX = 16     # known requests of one stream answered before others get their turn
+    SLOW_NS = 50000000      # a handler that took longer is told of, nanoseconds
 
 CONNECTION_ID_PREFIX = "ws_"
 cdef tuple EVENTS = ("connect", "message", "close")
@@ -88,6 +92,7 @@ cdef inline flin_compression _compression(bint is_agreed, bint sends) noexcept:
 include "hub_message.pxi"
 include "hub_connection.pxi"
 include "hub_turn.pxi"
+include "hub_repeat.pxi"
 include "hub_stream.pxi"
 include "hub_effect.pxi"
 

@@ -260,3 +260,9 @@ cdef extern from "flin_reactor.h":
     void flin_reactor_write_reply(flin_hub *hub, flin_conn *conn)
     void flin_socket_shut(int fd)
     uint64_t flin_clock_ns()
+
+cdef extern from "flin_reply.h":
+    unsigned flin_reply_repeats(const uint8_t *data, size_t size, const uint8_t *known,
+                                size_t known_size, unsigned count_max)
+    size_t flin_reply_write(uint8_t *out, size_t room, const uint8_t *start, size_t start_size,
+                            const uint8_t *body, size_t body_size)

@@ -16,6 +16,7 @@ cdef class Stream:
     cdef bint _is_closing, _is_blocked, _ends, _has_ended
     cdef uint8_t _interest
     cdef object _peer
+    cdef Known _known          # the protocol expects nothing but this, or anything else
 
     def __init__(self):
         raise TypeError("streams come from listeners")
@@ -56,17 +57,25 @@ cdef class Stream:
             return
         if self._unsent_bytes == 0:
             sent = self._send(PyBytes_AS_STRING(owned), size)
-            if sent < 0 or sent == size:
-                return
+        if sent >= 0 and sent < size:
+            self._keep(owned, sent)
+
+    cdef int _keep(self, bytes owned, Py_ssize_t sent) except -1:
+        """Queue what the kernel has not taken of some output."""
+        if self._unsent_bytes == 0:
             self._offset = sent
         if self._unsent is None:
             self._unsent = deque()
         self._unsent.append(owned)
-        self._unsent_bytes += size - sent
+        self._unsent_bytes += PyBytes_GET_SIZE(owned) - sent
         self._watch(self._interest | FLIN_INTEREST_WRITE)
         if self._unsent_bytes > self._high and not self._is_blocked:
             self._is_blocked = True
             self._protocol.pause_writing()
+        return 0
+
+    def expect(self, Known known):
+        self._known = known
 
     def write_eof(self):
         if self._is_closing or self._ends:
@@ -115,13 +124,68 @@ cdef class Stream:
         if self._is_closing:
             return 0
         self._hub._core.stats.bytes_in += size
-        if size > 0:
+        if size > 0 and self._known is not None:
+            self._receive_known(data, size)
+        elif size > 0:
             self._protocol.data_received(PyBytes_FromStringAndSize(<const char *>data, size))
         elif self._protocol.eof_received():
             self._has_ended = True
             self._watch(self._interest & ~FLIN_INTEREST_READ)
         else:
             self.close()
+        return 0
+
+    cdef int _receive_known(self, const uint8_t *data, size_t size) except -1:
+        """Answer known requests; whatever else came is the protocol's."""
+        cdef Known known = self._known
+        cdef Answers answers = known._answers
+        cdef object protocol = self._protocol
+        cdef size_t known_size = PyBytes_GET_SIZE(known.raw)
+        cdef size_t used = 0
+        cdef unsigned left = 0
+        cdef bytes body, rest
+        if self._unsent_bytes == 0 and not self._ends and known._holds():
+            left = flin_reply_repeats(data, size,
+                                      <const uint8_t *>PyBytes_AS_STRING(known.raw), known_size,
+                                      KNOWN_TURN_MAX)
+        if left > 0:
+            answers._begin()
+            protocol.deadline = answers.deadline
+        while left > 0 and not self._is_blocked and not self._is_closing:
+            left -= 1
+            used += known_size
+            body = known._run(protocol)
+            if body is None:
+                break
+            if not answers._add(body):
+                self._send_answers(answers)
+                if not answers._add(body):
+                    self.write(answers._whole(body))
+        if answers._used > 0:
+            self._send_answers(answers)
+        if used == size and not known._is_pending:
+            return 0
+        self._known = None
+        rest = PyBytes_FromStringAndSize(<const char *>data + used, size - used)
+        if known._is_pending:
+            known._give(protocol)
+        if rest and not self._is_closing:
+            self._known = None
+            protocol.data_received(rest)
+        return 0
+
+    cdef int _send_answers(self, Answers answers) except -1:
+        """Write what the buffer holds."""
+        cdef const char *data = <const char *>answers._buffer
+        cdef Py_ssize_t size = answers._used
+        cdef Py_ssize_t sent = 0
+        answers._used = 0
+        if self._is_closing:
+            return 0
+        if self._unsent_bytes == 0:
+            sent = self._send(data, size)
+        if sent >= 0 and sent < size:
+            self._keep(PyBytes_FromStringAndSize(data + sent, size - sent), 0)
         return 0
 
     cdef int _go_on(self) except -1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -241,10 +242,14 @@ class App:
             return
         self.runner.request(plan, request, match.params, respond)
 
-    def straight(self, request: Request) -> Straight | None:
+    def straight(self, request: Request, make_id: Callable[[], str]) -> Straight | None:
         """The way to answer requests equal to one, while this program runs.
 
         None when its handler reads or writes stored data, waits, or has anything before it.
+
+        Args:
+            request: One of them.
+            make_id: Gives each of the others its id.
         """
         match: Match | None = None
         with contextlib.suppress(BadPath):
@@ -252,7 +257,12 @@ class App:
         plan = None if match is None else match.route.plans.get(request.method)
         if match is None or plan is None or not plan.is_plain:
             return None
-        return self.runner.straight(plan, match.route.names, match.values)
+        template = replace(request)
+
+        def make_request() -> Request:
+            return replace(template, id=make_id())
+
+        return self.runner.straight(plan, match.route.names, match.values, make_request)
 
     def _stand_in(self, route: Route, request: Request, respond: Respond) -> Plan | None:
         """The way of a method that no block names; None when `respond` was called."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from flinfast.errors import FlinError, RuntimeFault
@@ -17,9 +19,10 @@ from flinfast.runtime.encode import encode_json
 from flinfast.runtime.error_page import plain_response, reply_to_response
 from flinfast.runtime.fault import TimeLimitFault, UnavailableFault, place_text, to_fault
 from flinfast.runtime.handler import Transaction, may_retry
+from flinfast.runtime.known_context import KnownContext
 from flinfast.runtime.middleware import SWITCHING, Plan, finish
 from flinfast.runtime.request import Request
-from flinfast.runtime.response import JSON_KINDS, Reply, Response, Stop
+from flinfast.runtime.response import Reply, Response, Stop
 from flinfast.runtime.session_value import SessionChange
 
 if TYPE_CHECKING:
@@ -34,8 +37,6 @@ CLOSE_FAULT: Final = 1011  # RFC 6455 section 7.4.1: an unexpected condition
 
 Respond = Callable[[Response], None]
 Accept = Callable[[RequestContext, Reply], None]
-# Gives the JSON of a plain answer (200, no fields of its own), or makes a Respond and calls that.
-Straight = Callable[[Request, Callable[[], Respond]], bytes | None]
 
 
 class Runner:
@@ -83,42 +84,25 @@ class Runner:
         except RuntimeFault as fault:
             run.refuse(fault)
 
-    def straight(self, plan: Plan, names: tuple[str, ...], values: tuple[str, ...]) -> Straight:
-        """What request() does for a plain plan, with everything bound that does not change.
+    def straight(
+        self,
+        plan: Plan,
+        names: tuple[str, ...],
+        values: tuple[str, ...],
+        make_request: Callable[[], Request],
+    ) -> Straight:
+        """The parts of request() for a plain plan, for whoever runs its handler often.
 
         Args:
             plan: The way to a handler and nothing else.
             names: Path parameters.
             values: Their values.
+            make_request: Gives the request, with an id of its own.
         """
-        services, hub, handler = self.services, self.services.hub, plan.handler
-        begin, commit, clock = hub.begin, hub.commit, time.perf_counter
-        if handler is None:
+        if plan.handler is None:
             raise ValueError("expected a plan with a handler")
-
-        def straight(raw: Request, make_respond: Callable[[], Respond]) -> bytes | None:
-            params = dict(zip(names, values, strict=True)) if names else {}
-            context = RequestContext(services, raw, params)
-            started = clock()
-            begin(None)
-            try:
-                value = handler(context)
-                if type(value) in JSON_KINDS and (
-                    context.opened_response is None is context.opened_session
-                ):
-                    body = encode_json(value)
-                    commit()
-                    if clock() - started > SLOW_S:
-                        self.warn_when_slow(raw, started)
-                    return body
-                error: BaseException | None = None
-            except BaseException as raised:  # noqa: BLE001 - judged by finish_straight()
-                value, error = None, raised
-            run = _RequestRun(self, plan, raw, params, make_respond(), None)
-            run.finish_straight(context, value, error)
-            return None
-
-        return straight
+        make_context = partial(KnownContext, self.services, make_request, names, values)
+        return Straight(self, plan, plan.handler, make_context)
 
     def warn_when_slow(self, raw: Request, started: float) -> None:
         """One line when a request held the loop for too long."""
@@ -268,6 +252,44 @@ def back_off(pool: WaitingPool | None, attempt: int, began: float) -> None:
     if pool is not None:
         run_s = max(BACK_OFF_S, time.perf_counter() - began)
         pool.back_off(random.uniform(0, min(BACK_OFF_MAX_S, run_s * 2**attempt)))
+
+
+@dataclass(frozen=True, slots=True)
+class Straight:
+    """The way of equal requests to their handler, which has no other steps.
+
+    Whoever goes it opens the hub's log, calls the handler with a new context and either commits
+    the log and answers with the JSON of what it gave (200, without fields of its own), or calls
+    finish(). The latter whenever the handler raised, gave something that is not one of
+    `response.JSON_KINDS`, or touched its response or session.
+
+    Attributes:
+        handler: The route's closure.
+        make_context: Gives a context of its own to each run.
+    """
+
+    _runner: Runner
+    _plan: Plan
+    handler: Callable[[KnownContext], Any]
+    make_context: Callable[[], KnownContext]
+
+    def finish(
+        self, context: KnownContext, value: Any, error: BaseException | None, respond: Respond
+    ) -> None:
+        """Answer as request() would have; the hub's log is open.
+
+        Args:
+            context: What the handler saw.
+            value: What it gave.
+            error: What it raised, or what making JSON of the value did.
+            respond: Called once with the response, now or later.
+        """
+        run = _RequestRun(self._runner, self._plan, context.raw, context.params, respond, None)
+        run.finish_straight(context, value, error)
+
+    def warn_when_slow(self, context: KnownContext, started: float) -> None:
+        """One line when a run that began at `started` (perf_counter) held the loop too long."""
+        self._runner.warn_when_slow(context.raw, started)
 
 
 class _RequestRun:

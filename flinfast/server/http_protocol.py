@@ -18,20 +18,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from flinfast.native.hub import Stream
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response, json_response
 from flinfast.server.events import OPENING, EventTransport
 from flinfast.server.head import Head, RequestError
-from flinfast.server.repeated_request import RepeatedRequest
+from flinfast.server.repeated_request import known_request, tell
 from flinfast.server.request_reader import RequestReader
 from flinfast.server.response_head import CONTINUE, UnsafeFieldError
 from flinfast.server.static import OpenFile, answer, open_regular
 from flinfast.server.upgrade import PendingUpgrade
 
 if TYPE_CHECKING:
-    from flinfast.native.hub import Stream
+    from flinfast.native.hub import Known
     from flinfast.runtime.event_stream import EventStream
+    from flinfast.runtime.known_context import KnownContext
     from flinfast.server.packed import PackedTransport
+    from flinfast.server.repeated_request import KnownRun
     from flinfast.server.site import Site
 
 PIPELINE_BYTES_MAX = 64 << 10  # bytes kept while a response is pending; then reading pauses
@@ -63,9 +66,9 @@ class HttpConnection(asyncio.Protocol):
         "_is_half_closed",
         "_is_reading",
         "_is_tls",
+        "_known",
         "_peer",
         "_reader",
-        "_repeated",
         "_request",
         "_serial",
         "_site",
@@ -83,7 +86,7 @@ class HttpConnection(asyncio.Protocol):
         self._request: Request | None = None
         self._serial = 0
         self._started = 0.0
-        self._repeated: RepeatedRequest | None = None
+        self._known: Known | None = None
         self._file: OpenFile | None = None
         self._guest: EventTransport | PackedTransport | None = None
         self._is_advancing = False
@@ -116,18 +119,21 @@ class HttpConnection(asyncio.Protocol):
                 self._guest.received(data)
             return
         buffer = self._reader.buffer
-        repeated = self._repeated
+        known = self._known
         if (
-            repeated is not None
-            and data == repeated.raw
+            known is not None
+            and data == known.raw
             and self._state == READING
             and not buffer
             and not self._is_blocked
-            and not self._site.is_draining
-            and self._site.app.epoch == repeated.epoch
-        ):
-            self._answer_again(repeated)
-            return
+        ):  # over a transport that does not do this by itself
+            answer = known.answer(self)
+            if answer is not None:
+                if answer:
+                    self.deadline = self._site.answers.deadline
+                    self.transport.write(answer)
+                    self._expect_known()
+                return
         buffer += data
         if self._state == READING:
             self._advance()
@@ -296,7 +302,7 @@ class HttpConnection(asyncio.Protocol):
         is_starved = False
         try:
             count = 0
-            while self._state == READING and self._can_write():
+            while self._state == READING and not self._is_blocked:
                 body = reader.next_body()
                 if body is None:
                     is_starved = True
@@ -358,39 +364,38 @@ class HttpConnection(asyncio.Protocol):
             cast(Any, scheme),
             site.next_request_id(),
         )
-        repeat_count = self._reader.repeat_count
-        if repeat_count == 1 or (repeat_count and self._repeated is not None):
-            raw = self._reader.raw_head
-            self._repeated = RepeatedRequest.of(site, raw, head, request)
+        known, repeat_count = self._known, self._reader.repeat_count
+        if repeat_count == 1 or (repeat_count and known is not None and not known.is_current):
+            self._known = known_request(site, self._reader.raw_head, head, request)
+        elif not repeat_count:
+            self._known = None
         if head.is_websocket:
             PendingUpgrade(self, self._serial, head, request).begin(site)
         else:
             site.dispatch(head, request, respond)
 
-    def _answer_again(self, repeated: RepeatedRequest) -> None:
-        """_dispatch() for a request that is known already."""
-        site = self._site
+    # --- what the hub says of known requests (see native/hub.pyi)
+
+    def known_answered(
+        self, known: Known, context: KnownContext, size: int, started: float
+    ) -> None:
+        """One was answered, and is to be told of."""
+        tell(self._site, known, context, size, started)
+
+    def answer_known(self, known: Known, run: KnownRun, body: bytes | None, started: float) -> None:
+        """Answer one whose handler gave no plain answer, or one with a body worth compressing."""
         self._state = HANDLING
         self._serial += 1
-        if site.log.has_access_lines:
-            self._started = time.perf_counter()
-        request = self._request = repeated.request
-        request.id = site.next_request_id()
+        self._started = started
+        self._request = run[0].raw
+        respond = self._responder()
         try:
-            body = repeated.run(request, self._responder)
             if body is None:
-                return
-            size = len(body)
-            if site.compresses(size):
-                self._responder()(json_response(body))
-                return
-            self.transport.write(site.heads.json_head(size) + body)
-            self._log(200, size)
-            self._request = None
-            self._state = READING
-            self.deadline = site.now + site.settings.server.keep_alive_s
-        except Exception as error:  # noqa: BLE001 - one connection's fault must not end the server
-            self._site.report("a request failed in the server", error)
+                known.way.finish(*run, respond)
+            else:
+                respond(json_response(body))
+        except Exception as fault:  # noqa: BLE001 - one connection's fault must not end the server
+            self._site.report("a request failed in the server", fault)
             self._refuse(RequestError("Internal Server Error", status=500))
 
     def _responder(self) -> Callable[..., None]:
@@ -523,8 +528,15 @@ class HttpConnection(asyncio.Protocol):
         self._await_head()
         if self._reader.buffer:
             self._advance()
-        elif not self._is_reading:
+            return
+        if not self._is_reading:
             self._set_reading(True)
+        self._expect_known()
+
+    def _expect_known(self) -> None:
+        """Have a stream answer the request by itself if it comes again right now."""
+        if self._known is not None and type(self.transport) is Stream:
+            self.transport.expect(self._known)
 
     def _await_head(self) -> None:
         server = self._site.settings.server
@@ -573,7 +585,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _log(self, status: int, size: int) -> None:
         site = self._site
-        site.statuses[status // 100] += 1
+        site.count_response(status)
         if not site.log.has_access_lines:
             return
         request = self._request

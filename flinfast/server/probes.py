@@ -97,7 +97,7 @@ class Probes:
 
         for status_class in range(1, 6):
             sample = f'flin_http_responses_total{{status="{status_class}xx"}}'
-            add(sample, "counter", "HTTP responses by class", site.statuses[status_class])
+            add(sample, "counter", "HTTP responses by class", site.response_count(status_class))
         add("flin_http_connections", "gauge", "Open HTTP connections", len(site.connections))
         add("flin_ws_connections", "gauge", "Open WebSocket connections", hub.connection_count)
         add("flin_ws_rooms", "gauge", "Rooms with members", hub.room_count)

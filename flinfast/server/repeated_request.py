@@ -1,21 +1,29 @@
 """Requests that a connection repeats byte by byte: polling, health checks, load tests.
 
 When the same GET comes again in one piece, its head has been judged and its route found; only the
-handler runs anew. Whatever is not a plain JSON answer of a handler without stored data goes the
-ordinary way, so that an equal request gets an equal answer.
+handler runs anew. The stream recognises it and writes a plain JSON answer by itself (`Known` in
+`native/hub.pyi`). Whatever a handler without stored data answers else goes the ordinary way, so
+that an equal request gets an equal answer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from flinfast.native.hub import Known
+from flinfast.runtime.encode import encode_json
+from flinfast.runtime.response import JSON_KINDS
 from flinfast.server.probes import PREFIX
 
 if TYPE_CHECKING:
+    from flinfast.runtime.known_context import KnownContext
     from flinfast.runtime.request import Request
-    from flinfast.runtime.runner import Straight
     from flinfast.server.head import Head
     from flinfast.server.site import Site
+
+# What a handler saw, what it gave, what it raised.
+KnownRun: TypeAlias = "tuple[KnownContext, Any, BaseException | None]"
 
 # Fields that make an answer depend on more than what the handler gives, or announce a body.
 _CONDITIONS = (
@@ -29,39 +37,41 @@ _CONDITIONS = (
 )
 
 
-class RepeatedRequest:
-    """What is known of a request before it comes again.
+def known_request(site: Site, raw: bytes, head: Head, request: Request) -> Known | None:
+    """The way to answer an equal request; None when it has to be looked at each time.
 
-    Attributes:
-        raw: Its bytes.
-        epoch: The program it was matched by.
-        request: The same for the program; every time the same object, with another id.
-        run: Runs the handler.
+    Args:
+        site: What connections share.
+        raw: The whole request, a head without a body.
+        head: The same, understood.
+        request: The same, as the program got it.
     """
+    if head.method != "GET" or head.version != "1.1" or not head.keep_alive:
+        return None
+    if any(name in head.fields for name in _CONDITIONS) or not site.heads.is_plain:
+        return None
+    if request.path.startswith(PREFIX):
+        return None
+    app = site.app
+    way = app.straight(request, site.next_request_id)
+    if way is None:
+        return None
+    return Known(site.answers, site.hub, app, raw, way, kinds=JSON_KINDS, encode=encode_json)
 
-    __slots__ = ("epoch", "raw", "request", "run")
 
-    def __init__(self, raw: bytes, epoch: int, request: Request, run: Straight) -> None:
-        self.raw = raw
-        self.epoch = epoch
-        self.request = request
-        self.run = run
+def tell(site: Site, known: Known, context: KnownContext, size: int, started: float) -> None:
+    """Log an answer that the hub has given by itself: each with access lines, else slow ones.
 
-    @classmethod
-    def of(cls, site: Site, raw: bytes, head: Head, request: Request) -> RepeatedRequest | None:
-        """The way to answer an equal request; None when it has to be looked at each time.
-
-        Args:
-            site: What connections share.
-            raw: The whole request, a head without a body.
-            head: The same, understood.
-            request: The same, as the program got it.
-        """
-        if head.method != "GET" or head.version != "1.1" or not head.keep_alive:
-            return None
-        if any(name in head.fields for name in _CONDITIONS) or not site.heads.is_plain:
-            return None
-        if request.path.startswith(PREFIX):
-            return None
-        run = site.app.straight(request)
-        return None if run is None else cls(raw, site.app.epoch, request, run)
+    Args:
+        site: What connections share.
+        known: The request.
+        context: What its handler saw.
+        size: Bytes of the body.
+        started: When the handler did, `perf_counter()`.
+    """
+    known.way.warn_when_slow(context, started)
+    if site.log.has_access_lines:
+        request, duration_s = context.raw, time.perf_counter() - started
+        site.log.request(
+            request.method, request.path, 200, size, duration_s, request.peer, request.id
+        )

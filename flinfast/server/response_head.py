@@ -60,7 +60,6 @@ class ResponseHeads:
         self._origins = frozenset(security.cors_origins)
         self._cache: dict[tuple[object, ...], str] = {}
         self._second = 0
-        self._json_start = b""
         self._date = ""
 
     def render(
@@ -86,7 +85,6 @@ class ResponseHeads:
         now = int(time.time())
         if now != self._second:
             self._second = now
-            self._json_start = b""
             self._date = f"Date: {http_date(now)}\r\n"
         status = response.status
         block = self._block(response)
@@ -111,15 +109,14 @@ class ResponseHeads:
         """Whether heads do not depend on the request (no origins are configured)."""
         return not self._origins
 
-    def json_head(self, size: int) -> bytes:
-        """render() of a plain JSON answer with a body of so many bytes, over a kept connection."""
-        now = int(time.time())
-        if now != self._second or not self._json_start:
-            self._second = now
-            self._date = f"Date: {http_date(now)}\r\n"
-            block = self._block(json_response(b""))
-            self._json_start = f"{block}{self._date}Content-Length: ".encode("latin-1")
-        return b"%b%d\r\n\r\n" % (self._json_start, size)
+    def json_start(self, now: int) -> bytes:
+        """render() of a plain JSON answer over a kept connection, up to the size of its body.
+
+        Args:
+            now: Unix time, whole seconds.
+        """
+        block = self._block(json_response(b""))
+        return f"{block}Date: {http_date(now)}\r\nContent-Length: ".encode("latin-1")
 
     def _block(self, response: Response) -> str:
         """Status line and fields; kept for the few combinations that repeat."""

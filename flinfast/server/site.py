@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from flinfast.native.hub import Answers
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
@@ -75,7 +76,7 @@ class Application(Protocol):
     def handle(self, match: Any, request: Request, respond: Callable[[Response], None]) -> None:
         """Answer a request, now or later."""
 
-    def straight(self, request: Request) -> Straight | None:
+    def straight(self, request: Request, make_id: Callable[[], str]) -> Straight | None:
         """The way to answer requests equal to one while the epoch lasts, None without one."""
 
     def upgrade(
@@ -116,6 +117,7 @@ class Site:
         connections: Every HTTP connection that is open.
         now: Coarse monotonic time, seconds; moved on by sweep().
         live: Pages that follow the source; only under `flinfast dev`.
+        answers: What the known requests of all connections share.
         is_draining: Whether responses close their connection and readiness is gone.
     """
 
@@ -142,7 +144,7 @@ class Site:
         self.call_soon = loop.call_soon
         self.call_later = loop.call_later
         self.probes = Probes(self)
-        self.statuses = [0] * 6
+        self._statuses = [0] * 6
         self.repeated_upgrades = RepeatedUpgrades(self)
         self.now = loop.time()
         self._loop = loop
@@ -164,6 +166,11 @@ class Site:
             server.compression_threshold if server.compression else sys.maxsize
         )
         self._error_bodies: dict[tuple[int, str], bytes] = {}
+        self.answers = Answers(
+            self.heads.json_start,
+            unchanged_max=self._compression_threshold - 1,
+            is_told=log.has_access_lines,
+        )
         if log.has_access_lines:
             app.when_closed = self._log_closed
 
@@ -307,13 +314,19 @@ class Site:
 
     def count_response(self, status: int) -> None:
         """Count for the metrics, by class of status."""
-        self.statuses[status // 100] += 1
+        self._statuses[status // 100] += 1
+
+    def response_count(self, status_class: int) -> int:
+        """Responses so far whose status has this first digit."""
+        known = self.answers.count if status_class == 2 else 0
+        return self._statuses[status_class] + known
 
     # --- time and end ----------------------------------------
 
     def start_sweep(self) -> None:
         """Check all deadlines from now on."""
         self.now = self._loop.time()
+        self.answers.deadline = self.now + self.settings.server.keep_alive_s
         self._sweep_handle = self._loop.call_later(self._sweep_interval_s, self._scheduled_sweep)
 
     def stop_sweep(self) -> None:
@@ -329,6 +342,7 @@ class Site:
     def sweep(self) -> None:
         """Expire every connection whose deadline has passed."""
         now = self.now = self._loop.time()
+        self.answers.deadline = now + self.settings.server.keep_alive_s
         self.hub.sweep_accepted(self.settings.server.head_timeout_s)
         for connection in [c for c in self.connections if c.deadline <= now]:
             connection.expire(now)
@@ -336,6 +350,7 @@ class Site:
     def begin_drain(self) -> None:
         """Close what is idle; what is busy closes after its response."""
         self.is_draining = True
+        self.answers.is_open = False
         for connection in list(self.connections):
             connection.close_when_done()
 

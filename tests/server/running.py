@@ -119,7 +119,7 @@ class FakeApp:
         elif match != "/ws-never":
             reject(Response(404))
 
-    def straight(self, request: Request) -> None:
+    def straight(self, request: Request, make_id: Callable[[], str]) -> None:
         """Every request takes the ordinary way."""
 
     def not_found(self, request: Request) -> Response:

@@ -346,7 +346,7 @@ def test_idle_peer_that_never_reads_its_answer_is_reset(
         client.send(request("/big") + tail)
         if tail:
             client.link.shutdown(socket.SHUT_WR)
-        running.wait_for(lambda: site.statuses[2] == 1)
+        running.wait_for(lambda: site.response_count(2) == 1)
         running.wait_for(lambda: not site.connections)
 
 

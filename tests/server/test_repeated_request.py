@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import random
+import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,7 @@ from typing import Any
 import pytest
 
 from flinfast.runtime.app import App
+from flinfast.server import http_protocol
 from flinfast.server.log import Log
 from flinfast.server.loop import LoopScheduler
 from tests.server.running import Answer, Client, Running
@@ -84,7 +89,7 @@ def is_known(running: Running) -> bool:
     """Whether the one open connection's last request has been recognised."""
     assert running.server.site is not None
     (connection,) = running.server.site.connections
-    return connection._repeated is not None
+    return connection._known is not None
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html", "application/json"])
@@ -223,3 +228,138 @@ def test_access_log_names_known_requests(program: Callable[..., RunningProgram])
     lines = [line for line in running.log_text().splitlines() if "/a" in line and "200" in line]
     assert len(lines) == 5
     assert len(set(lines)) == 5
+
+
+KNOWN = b"GET /a HTTP/1.1\r\nHost: test\r\n\r\n"
+PARTS = (
+    KNOWN,
+    KNOWN,
+    KNOWN * 3,
+    KNOWN * 20,
+    b"GET /b HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET /fault HTTP/1.1\r\nHost: test\r\n\r\n" * 4,
+    b"GET /status HTTP/1.1\r\nHost: test\r\n\r\n" * 3,
+    b"HEAD /a HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET /a HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nabc",
+    b"\r\n" + KNOWN,
+    KNOWN.replace(b"Host", b"host"),
+)
+LAST = b"GET /a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
+DATE = re.compile(rb"Date: [^\r]*\r\n")
+
+
+def conversation(running: Running, pieces: list[bytes]) -> bytes:
+    """Everything the server says to some pieces, each received by itself, without dates."""
+    hub = running.program.hub
+    wanted = hub.stats()["bytes_in"]
+    with running.connect() as client:
+        client.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            client.send(piece)
+            wanted += len(piece)
+            running.wait_for(lambda wanted=wanted: hub.stats()["bytes_in"] >= wanted)
+        return DATE.sub(b"", client.read_to_end())
+
+
+def cut(stream: bytes, dice: random.Random) -> list[bytes]:
+    """The same bytes in pieces: often at the end of a request, else anywhere."""
+    ends = [found.end() for found in re.finditer(rb"\r\n\r\n", stream)]
+    places = [dice.choice(ends) if dice.random() < 0.7 else dice.randrange(len(stream))]
+    places += [dice.choice(ends) for _ in range(dice.randrange(12))]
+    places = sorted({0, *places, len(stream)})
+    return [stream[start:end] for start, end in itertools.pairwise(places)]
+
+
+def test_any_split_of_a_stream_gives_the_bytes_of_the_ordinary_way(
+    program: Callable[..., RunningProgram], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known and other requests in any order, cut anywhere: the peer cannot tell who answered."""
+    handlers = {name: HANDLERS[name] for name in ("fault", "status")}
+    running = program({"a": "{ ok: 1 }", "b": "{ ok: 2 }", **handlers})
+    dice = random.Random(7)
+    for _ in range(15):
+        stream = KNOWN * 3 + b"".join(dice.choices(PARTS, k=dice.randrange(1, 9))) + LAST
+        with monkeypatch.context() as patch:
+            patch.setattr(http_protocol, "known_request", lambda *_: None)
+            expected = conversation(running, [stream])
+        pieces = [KNOWN, KNOWN, KNOWN, *cut(stream.removeprefix(KNOWN * 3), dice)]
+        assert conversation(running, pieces) == expected
+    assert running.server.site is not None
+    assert running.server.site.answers.count > 100
+
+
+def test_every_split_of_two_known_requests(program: Callable[..., RunningProgram]) -> None:
+    """Two cuts anywhere in a pair: three answers when a third one completes it."""
+    running = program({"a": "{ ok: 1 }"})
+    expected = DATE.sub(b"", conversation(running, [KNOWN, LAST])).split(b'{"ok":1}')[0]
+    with running.connect() as client:
+        client.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(2 * len(KNOWN) + 1):
+            client.send((KNOWN * 2)[:at])
+            client.send((KNOWN * 2)[at:] + KNOWN)
+            for _ in range(3):
+                answer = client.read_response()
+                assert answer.body == b'{"ok":1}'
+                fields = [f"{name}: {value}".encode() for name, value in answer.pairs]
+                assert [f for f in fields if not f.startswith(b"Date")] == [
+                    line for line in expected.split(b"\r\n")[1:] if line
+                ]
+
+
+def test_pipeline_longer_than_one_turn_is_answered_in_order(
+    program: Callable[..., RunningProgram],
+) -> None:
+    """Hundreds at once; each is counted."""
+    running = program({"a": "request.id"})
+    assert running.server.site is not None
+    before = running.server.site.response_count(2)
+    with running.connect() as client:
+        for _ in range(3):
+            client.send(KNOWN)
+            client.read_response()
+        client.send(KNOWN * 300)
+        bodies = [client.read_response().body for _ in range(300)]
+    assert len(set(bodies)) == 300
+    assert bodies == sorted(bodies, key=lambda body: int(body.strip(b'"').split(b"-")[1], 16))
+    assert running.server.site.response_count(2) - before == 303
+
+
+def test_slow_reader_of_large_known_answers_gets_every_byte(
+    program: Callable[..., RunningProgram],
+) -> None:
+    """More than a buffer and more than a socket takes; nobody reads at first."""
+    running = program(
+        {"a": '{ text: "0123456789".repeat(9000) }', "small": "{ ok: 1 }"},
+        server_compression="false",
+    )
+    with running.connect() as client:
+        expected = ask(client, "/a").body
+        assert len(expected) > 90_000
+    small = KNOWN.replace(b"/a", b"/small")
+    for first in (KNOWN, small):
+        with running.connect() as client:
+            for _ in range(3):
+                client.send(first)
+                client.read_response()
+            stream = (first + KNOWN * 2 + small) * 30
+            client.send(stream)
+            for part in re.findall(rb"GET (\S+)", stream):
+                body = client.read_response().body
+                assert body == (expected if part == b"/a" else b'{"ok":1}')
+
+
+def test_repetition_stops_when_the_server_drains(program: Callable[..., RunningProgram]) -> None:
+    """The last answers say that the connection closes."""
+    running = program({"a": "{ ok: 1 }"})
+    site = running.server.site
+    assert site is not None
+    with running.connect() as client:
+        for _ in range(3):
+            client.send(KNOWN)
+            client.read_response()
+        running.loop.call_soon_threadsafe(setattr, site, "is_draining", True)
+        running.loop.call_soon_threadsafe(setattr, site.answers, "is_open", False)
+        running.wait_for(lambda: not site.answers.is_open)
+        client.send(KNOWN)
+        assert client.read_response().headers["connection"] == "close"
+        assert client.is_closed()
