@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -104,6 +105,11 @@ def opens(name: str) -> Callable[[Context], int]:
     return handler
 
 
+def text_of(size: int, _: Context) -> str:
+    """A handler that gives text."""
+    return "x" * size
+
+
 def fails(error: BaseException) -> Callable[[Context], int]:
     """A handler that raises."""
 
@@ -127,7 +133,12 @@ def test_plain_value_is_the_body_of_an_answer() -> None:
 def test_context_is_used_again_only_when_nobody_saw_or_kept_it() -> None:
     """Otherwise each run has its own."""
     kept: list[Context] = []
-    for handler, count in ((lambda _: 1, 1), (touch, 4), (lambda c: kept.append(c) or 1, 4)):
+
+    def keep(context: Context) -> int:
+        kept.append(context)
+        return 1
+
+    for handler, count in ((lambda _: 1, 1), (touch, 4), (keep, 4)):
         parts = Parts(handler)
         for _ in range(4):
             assert parts.answer() == b"Length: 1\r\n\r\n1"
@@ -188,7 +199,7 @@ class Unprintable:
 def test_longest_body_that_leaves_as_it_is() -> None:
     """One byte more is the protocol's, with the log closed."""
     for size, is_asked in ((999, False), (1000, False), (1001, True)):
-        parts = Parts(lambda _, size=size: "x" * (size - 2))
+        parts = Parts(partial(text_of, size - 2))
         answer = parts.answer()
         assert (answer == b"") == is_asked
         assert [len(body) for _, _, body in parts.protocol.asked] == [size] * is_asked
@@ -204,16 +215,21 @@ def test_nothing_is_answered_when_it_may_not_be() -> None:
     assert parts.answer() is None
     parts.hub.rollback()
     assert parts.answer()
-    assert parts.known.is_current
+    was_current = parts.known.is_current
     parts.program.epoch = 1001
     assert parts.answer() is None
-    assert not parts.known.is_current
+    assert (was_current, parts.known.is_current) == (True, False)
     assert len(parts.way.contexts) == 1
 
 
 def test_handler_that_ends_the_log_itself_is_the_protocols() -> None:
     """It is told so as an error."""
-    parts = Parts(lambda _: parts.hub.rollback() or 1)
+
+    def handler(_: Context) -> int:
+        parts.hub.rollback()
+        return 1
+
+    parts = Parts(handler)
     with pytest.raises(AssertionError):
         parts.answer()
     assert parts.answers.count == 0

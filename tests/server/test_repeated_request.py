@@ -7,6 +7,7 @@ import random
 import re
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,16 +249,20 @@ LAST = b"GET /a HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 DATE = re.compile(rb"Date: [^\r]*\r\n")
 
 
-def conversation(running: Running, pieces: list[bytes]) -> bytes:
+def has_received(running: RunningProgram, size: int) -> bool:
+    """Whether the hub has got so many bytes in all."""
+    return running.program.hub.stats()["bytes_in"] >= size
+
+
+def conversation(running: RunningProgram, pieces: list[bytes]) -> bytes:
     """Everything the server says to some pieces, each received by itself, without dates."""
-    hub = running.program.hub
-    wanted = hub.stats()["bytes_in"]
+    wanted = running.program.hub.stats()["bytes_in"]
     with running.connect() as client:
         client.link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece in pieces:
             client.send(piece)
             wanted += len(piece)
-            running.wait_for(lambda wanted=wanted: hub.stats()["bytes_in"] >= wanted)
+            running.wait_for(partial(has_received, running, wanted))
         return DATE.sub(b"", client.read_to_end())
 
 
