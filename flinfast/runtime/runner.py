@@ -9,9 +9,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from flinfast.errors import FlinError, RuntimeFault
 from flinfast.runtime.context import RequestContext, WsContext
@@ -254,8 +255,7 @@ def back_off(pool: WaitingPool | None, attempt: int, began: float) -> None:
         pool.back_off(random.uniform(0, min(BACK_OFF_MAX_S, run_s * 2**attempt)))
 
 
-@dataclass(frozen=True, slots=True)
-class Straight:
+class Straight(Struct, frozen=True):
     """The way of equal requests to their handler, which has no other steps.
 
     Whoever goes it opens the hub's log, calls the handler with a new context and either commits
@@ -264,12 +264,14 @@ class Straight:
     `response.JSON_KINDS`, or touched its response or session.
 
     Attributes:
+        runner: Whose it is.
+        plan: Nothing but the handler.
         handler: The route's closure.
         make_context: Gives a context of its own to each run.
     """
 
-    _runner: Runner
-    _plan: Plan
+    runner: Runner
+    plan: Plan
     handler: Callable[[KnownContext], Any]
     make_context: Callable[[], KnownContext]
 
@@ -284,12 +286,12 @@ class Straight:
             error: What it raised, or what making JSON of the value did.
             respond: Called once with the response, now or later.
         """
-        run = _RequestRun(self._runner, self._plan, context.raw, context.params, respond, None)
+        run = _RequestRun(self.runner, self.plan, context.raw, context.params, respond, None)
         run.finish_straight(context, value, error)
 
     def warn_when_slow(self, context: KnownContext, started: float) -> None:
         """One line when a run that began at `started` (perf_counter) held the loop too long."""
-        self._runner.warn_when_slow(context.raw, started)
+        self.runner.warn_when_slow(context.raw, started)
 
 
 class _RequestRun:
