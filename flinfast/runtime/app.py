@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from flinfast.errors import FlinError, RuntimeFault, StoreError
 from flinfast.lang.diagnostic import Diagnostic
 from flinfast.lang.program import EntityInfo
 from flinfast.native.hub import Endpoint, Hub
+from flinfast.runtime.compile_apart import compile_apart
 from flinfast.runtime.context import RequestContext, WsContext
 from flinfast.runtime.cookie import parse_cookies
 from flinfast.runtime.database import open_store
@@ -46,6 +48,7 @@ from flinfast.runtime.runner import Respond, Runner, Straight
 from flinfast.runtime.secret import load_secrets
 from flinfast.runtime.services import Log, Scheduler, Services, Timer
 from flinfast.runtime.session import CLOSE_CODE, CLOSE_REASON, SessionManager
+from flinfast.runtime.turns import run_in_turns
 from flinfast.runtime.waiting import WaitingPool
 from flinfast.runtime.ws_service import WsService
 from flinfast.settings import Settings
@@ -135,6 +138,7 @@ class App:
         )
         self._pool = WaitingPool(scheduler, settings.server.handler_timeout_s)
         self._binder: Binder
+        self._next_binder: Binder | None = None
         self._presence = Presence(self._folder)
         try:
             store = self._open_store(compiled)
@@ -419,7 +423,34 @@ class App:
             StoreError: The changed entities do not fit the database.
             RuntimeFault: File-level code failed.
         """
-        compiled = compile_files(load_project(self._path), self._folder)
+        self._adopt(compile_files(load_project(self._path), self._folder))
+
+    def reload_apart(self, done: Callable[[BaseException | None], None]) -> None:
+        """reload() while connections are served: in another process, then a file at a time.
+
+        Args:
+            done: Called in the loop with what reload() would have raised, or None.
+        """
+
+        def compiled(result: Compiled | BaseException) -> None:
+            if self._is_closed:
+                return
+            if isinstance(result, BaseException):
+                done(result)
+                return
+            is_small = _shape_of(result) == _shape_of(self._compiled)
+            steps = self._use_steps(result) if is_small else self._adopt_at_once(result)
+            run_in_turns(steps, self._scheduler, lambda: self._is_closed, done)
+
+        self._scheduler.run_waiting(partial(compile_apart, self._path, self._folder), compiled)
+
+    def _adopt_at_once(self, compiled: Compiled) -> Iterator[None]:
+        """One step: the database is opened again, for other entities."""
+        self._adopt(compiled)
+        yield
+
+    def _adopt(self, compiled: Compiled) -> None:
+        """Go on with another program; raises as reload()."""
         if _shape_of(compiled) == _shape_of(self._compiled):
             self._use(compiled)
             return
@@ -464,7 +495,7 @@ class App:
         specs = entity_specs(
             compiled.entities,
             compiled.enums,
-            lambda path, key: self._binder.default_of(path, key),
+            self._default_of,
         )
         return open_store(
             self.settings,
@@ -475,8 +506,20 @@ class App:
             pool=self._pool,
         )
 
+    def _default_of(self, path: str, key: str) -> Callable[[], Any]:
+        """Maker of a field's default, of the program that is being bound if it has it already."""
+        binder = self._next_binder
+        if binder is None or path not in binder.closures:
+            binder = self._binder
+        return binder.default_of(path, key)
+
     def _use(self, compiled: Compiled) -> None:
         """Bind a compiled program and put it in place of the one that runs."""
+        for _ in self._use_steps(compiled):
+            pass
+
+    def _use_steps(self, compiled: Compiled) -> Iterator[None]:
+        """_use() in steps; the program that runs goes on until the last."""
         read_line = line_reader(compiled.project)
         shows_detail = self.settings.mode == "dev"
 
@@ -484,14 +527,13 @@ class App:
             return fault_reply(fault, shows_detail=shows_detail, read_line=read_line)
 
         binder = Binder(compiled, self.services, reply_of)
-        previous = getattr(self, "_binder", None)
-        self._binder = binder  # file-level code may make records, whose defaults come from here
+        self._next_binder = binder  # file-level code may make records, which have defaults
         try:
-            routes = binder.bind()
-        except BaseException:
-            if previous is not None:
-                self._binder = previous
-            raise
+            yield from binder.steps()
+            self._binder = binder
+        finally:
+            self._next_binder = None
+        routes = binder.routes
         self.epoch += 1
         self._compiled = compiled
         self._router: Router[Route] = build_router(routes)

@@ -6,7 +6,7 @@ checked program with its services.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, SimpleNamespace
@@ -248,6 +248,7 @@ class Binder:
     Attributes:
         services: As given.
         abi: What files are bound to, once they are.
+        routes: By shape of their paths, once bound.
     """
 
     abi: Any
@@ -262,6 +263,7 @@ class Binder:
         self.services = services
         self._fault_reply = fault_reply
         self.closures: dict[str, Closures] = {}
+        self.routes: dict[tuple[str, ...], Route] = {}
         self.rows: list[RouteRow] = []
         self._definitions: dict[str, tuple[Callable[..., Any], Effects]] = {}
         self._own_definitions: dict[tuple[str, str], tuple[Callable[..., Any], Effects]] = {}
@@ -279,19 +281,25 @@ class Binder:
         Raises:
             RuntimeFault: File-level code failed.
         """
-        self._bind_files()
+        for _ in self.steps():
+            pass
+        return self.routes
+
+    def steps(self) -> Iterator[None]:
+        """bind() in steps of a file each; `routes` is whole at the end. Raises as bind()."""
+        yield from self._bind_files()
         self._collect()
-        routes: dict[tuple[str, ...], Route] = {}
         for file in self._compiled.project.files:
             if file.kind == "route" and file.pattern is not None:
-                self._add_routes(file, self._compiled.by_path[file.source.path].info, routes)
-        return routes
+                info = self._compiled.by_path[file.source.path].info
+                self._add_routes(file, info, self.routes)
+                yield
 
     def default_of(self, path: str, key: str) -> Callable[[], Any]:
         """Maker of a default value of an entity's field."""
         return self.closures[path][key]
 
-    def _bind_files(self) -> None:
+    def _bind_files(self) -> Iterator[None]:
         services = self.services
         store = services.store
         builtins = BoundBuiltins(services)
@@ -313,6 +321,7 @@ class Binder:
             if file.info.kind in ("lib", "entities"):
                 shared.update((name, closures[name]) for name in file.info.functions)
                 self._shared_names |= code_names(file.code)
+            yield
 
     def _collect(self) -> None:
         """Find guard definitions and middleware."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flinfast.errors import CompileError, ConfigError, FlinError
+from flinfast.errors import CompileError, ConfigError
 from flinfast.server.listen import load_certificate, tls_context
 from flinfast.server.log import Log
 from flinfast.settings import ServerSettings
@@ -22,24 +23,30 @@ if TYPE_CHECKING:
 FAULTS_MAX = 20  # lines about the faults of one program; `flinfast check` lists them all
 
 
-def reload_program(app: Application, log: Log) -> bool:
-    """Load the program again; whether the new one serves."""
+def reload_program(app: Application, log: Log, done: Callable[[], None]) -> None:
+    """Load the program again while the one that runs serves on; `done` is called at the end."""
     began = time.perf_counter()
-    try:
-        app.reload()
-    except CompileError as error:
+
+    def reloaded(error: BaseException | None) -> None:
+        if error is None:
+            log.info("program reloaded", ms=round((time.perf_counter() - began) * 1000))
+        else:
+            _tell(error, log)
+        done()
+
+    app.reload_apart(reloaded)
+
+
+def _tell(error: BaseException, log: Log) -> None:
+    text = "program not reloaded, the last good one serves on"
+    if isinstance(error, CompileError):
         for diagnostic in error.diagnostics[:FAULTS_MAX]:
             line = diagnostic.source.line_of(diagnostic.span.start)
             place = f"{diagnostic.source.path}:{line}"
             log("error", diagnostic.message, {"code": diagnostic.code}, place)
-        count = len(error.diagnostics)
-        log.error("program not reloaded, the last good one serves on", faults=count)
-        return False
-    except FlinError as error:
-        log.error("program not reloaded, the last good one serves on", reason=str(error))
-        return False
-    log.info("program reloaded", ms=round((time.perf_counter() - began) * 1000))
-    return True
+        log.error(text, faults=len(error.diagnostics))
+    else:
+        log.error(text, reason=str(error))
 
 
 def reload_certificate(context: ssl.SSLContext, settings: ServerSettings, log: Log) -> bool:

@@ -76,6 +76,8 @@ class Server:
         self._servers: list[asyncio.AbstractServer] = []
         self._stop = asyncio.Event()
         self._abort = asyncio.Event()
+        self._is_reloading = False
+        self._is_stale = False  # the source may have changed since the reload began
 
     async def serve(self, started: Callable[[Server, Application], None] | None = None) -> None:
         """Load, listen, serve until request_stop(), drain.
@@ -152,14 +154,28 @@ class Server:
         notify(STOPPING)
 
     def reload(self) -> None:
-        """Read certificate and program again; what cannot be used stays as it was."""
+        """Read certificate and program again; what cannot be used stays as it was.
+
+        The program follows later. When it is asked for meanwhile, it is read once more after that.
+        """
         if self.site is None or self._stop.is_set():
             return
+        self._is_stale = self._is_reloading
+        if self._is_reloading:
+            return
+        self._is_reloading = True
         notify(reloading())
         if self._context is not None:
             reload_certificate(self._context, self._settings.server, self._log)
-        reload_program(self.site.app, self._log)
+        reload_program(self.site.app, self._log, self._reloaded)
+
+    def _reloaded(self) -> None:
+        self._is_reloading = False
+        if self._stop.is_set():
+            return
         notify(READY)
+        if self._is_stale:
+            self.reload()
 
     async def _drain(self, site: Site) -> None:
         """Let connections end, then reset what is left."""

@@ -94,8 +94,8 @@ class Application(Protocol):
     def error_response(self, status: int, message: str, request: Request) -> Response:
         """An error in the form the request accepts."""
 
-    def reload(self) -> None:
-        """Read the program again; raises FlinError and goes on as it was when that fails."""
+    def reload_apart(self, done: Callable[[BaseException | None], None]) -> None:
+        """Read the program again while it serves; `done` is told why not, if it went on."""
 
     def close(self) -> None:
         """Write everything out; nothing is called after this."""

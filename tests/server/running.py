@@ -128,8 +128,9 @@ class FakeApp:
     def error_response(self, status: int, message: str, request: Request) -> Response:
         return Response(status, JSON, b'{"error":"' + message.encode() + b'"}')
 
-    def reload(self) -> None:
+    def reload_apart(self, done: Callable[[BaseException | None], None]) -> None:
         self.reloads += 1
+        done(None)
 
     def close(self) -> None:
         self.closed = True

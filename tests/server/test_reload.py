@@ -9,11 +9,13 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from flinfast.runtime import compile_apart
 from flinfast.server import listen
 from flinfast.server.notify import notify
 from flinfast.settings import ServerSettings
@@ -23,6 +25,7 @@ from tests.server.program import Program
 from tests.server.running import TIMEOUT_S, Client, Running
 
 Start = Callable[..., Running]
+COMPILE_S = 240.0  # for 2,000 routes on a busy machine
 ONE = {
     "app/index.flin": "route GET { 1 }",
     "app/ws.flin": "ws { on message(data) { ws_send(ws.connection_id, 1) } }",
@@ -36,15 +39,10 @@ BROKEN = {"app/index.flin": "guard nonsense\n\nroute GET { 3 }"}
 
 
 def reload(program: Running) -> None:
-    """What the signal does, in the server's thread."""
-    done: list[bool] = []
-
-    def run() -> None:
-        program.server.reload()
-        done.append(True)
-
-    program.loop.call_soon_threadsafe(run)
-    program.wait_for(lambda: bool(done))
+    """What the signal does, in the server's thread, until it is over."""
+    before = program.log_text().count(" reloaded")
+    program.loop.call_soon_threadsafe(program.server.reload)
+    program.wait_for(lambda: program.log_text().count(" reloaded") > before)
 
 
 def test_a_changed_program_serves_and_sockets_stay(tmp_path: Path) -> None:
@@ -60,6 +58,58 @@ def test_a_changed_program_serves_and_sockets_stay(tmp_path: Path) -> None:
             assert kept.get("/").body == b"2"
             assert kept.get("/new").body == b'"new"'
         program.wait_for(lambda: "program reloaded" in program.log_text())
+
+
+def test_messages_are_answered_while_a_large_program_is_read_again(tmp_path: Path) -> None:
+    """2,000 routes take seconds to compile; meanwhile the old program serves, then the new one."""
+    files = {
+        f"app/g{i % 40}/r{i}.flin": f"route GET {{ [1, {i}] }}\nroute POST {{ {{ a: {i} }} }}\n"
+        for i in range(2000)
+    }
+    with Program(tmp_path, ONE) as program:
+        browser = program.client()
+        with browser.ws("/ws") as socket_, program.connect() as kept:
+            write(tmp_path, {**files, **TWO})
+            program.loop.call_soon_threadsafe(program.server.reload)
+            answers: list[int] = []
+            deadline = time.monotonic() + COMPILE_S
+            while not answers or answers[-1] == 1:
+                assert time.monotonic() < deadline
+                socket_.send("x")
+                answers.append(socket_.receive())
+                assert kept.get("/").body in (b"1", b"2")
+            # Compiling takes a hundred times as long as an answer: many came in between.
+            assert answers.count(1) > 20
+            assert answers[-1] == 2
+            assert kept.get("/g5/r5").body == b"[1,5]"
+
+
+def test_faults_of_a_large_program_come_from_the_other_process(tmp_path: Path) -> None:
+    """With their places, as those of a small one."""
+    filling = "// " + "x" * compile_apart.APART_CHARS_MIN
+    with Program(tmp_path, ONE) as program:
+        write(tmp_path, {"app/index.flin": f"{BROKEN['app/index.flin']}\n{filling}\n"})
+        program.loop.call_soon_threadsafe(program.server.reload)
+        deadline = time.monotonic() + COMPILE_S
+        while "the last good one serves on" not in program.log_text():
+            assert time.monotonic() < deadline
+            assert program.client().get("/").body == b"1"
+        assert "FL201" in program.log_text()
+        assert "app/index.flin:1" in program.log_text()
+
+
+def test_a_request_to_reload_during_a_reload_is_not_lost(tmp_path: Path) -> None:
+    """What changed after the first began is served in the end."""
+    with Program(tmp_path, ONE) as program:
+
+        def twice() -> None:
+            program.server.reload()
+            write(tmp_path, TWO)
+            program.server.reload()
+
+        program.loop.call_soon_threadsafe(twice)
+        program.wait_for(lambda: program.log_text().count("program reloaded") == 2)
+        assert program.client().get("/").body == b"2"
 
 
 def test_a_broken_program_changes_nothing(tmp_path: Path) -> None:
