@@ -9,7 +9,7 @@
 #include "flin_output.h"
 
 #define FLIN_ROOM_TABLE_MIN 16u
-#define FLIN_ROOM_NAME_MAX (1u << 20)
+#define FLIN_ROOM_NAME_MAX (1u << 10) /* peers often choose names, and rooms keep them */
 #define FLIN_ROOM_MEMBERS_MIN 4u
 
 /* --- the table of names --------------------------------------------------------------------- */

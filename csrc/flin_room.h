@@ -51,7 +51,7 @@ typedef struct {
 /** The room of that name, or NULL. */
 flin_room *flin_room_find(const flin_room_table *table, const char *name, size_t name_size);
 
-/** The room of that name, made empty if need be; NULL without memory or beyond 1 MiB of name. */
+/** The room of that name, made empty if need be; NULL without memory or beyond 1 KiB of name. */
 flin_room *flin_room_need(flin_room_table *table, const char *name, size_t name_size);
 
 /** A room outside the table; free it with flin_room_free_internal() when it is empty. */

@@ -63,7 +63,7 @@ cdef enum:
     EVENT_CLOSE = 4
     CLOSE_INTERNAL = 1011   # a handler failed (RFC 6455 section 7.4.1)
     TRANSPORT_HIGH = 65536  # bytes a transport may hold before further output waits here
-    ROOM_NAME_MAX = 1 << 20
+    ROOM_NAME_MAX = 1 << 10
     LARGE_MIN = 16384       # FLIN_LARGE_PAYLOAD_MIN: from here on bytes are shared, not copied
     POLL_AGAIN_MIN = 8      # events of a round after which more have probably come meanwhile
     ADDRESSES_MAX = 4096    # texts of peers' addresses that are kept

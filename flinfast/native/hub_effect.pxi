@@ -198,7 +198,7 @@ cdef class Hub(_Streams):
         if conn is NULL or conn.state != FLIN_CONN_OPEN:
             return False
         if size > ROOM_NAME_MAX:
-            raise RuntimeFault("a room name may have 1 MiB", code="FL520")
+            raise RuntimeFault(f"a room name has at most {ROOM_NAME_MAX} bytes", code="FL520")
         found = flin_room_need(&self._core.rooms, name, size)
         if found is NULL:
             raise MemoryError

@@ -344,6 +344,23 @@ def test_rooms_are_listed_in_the_order_of_joining(rig: Rig) -> None:
     assert rig.hub.room_count == 5
 
 
+def test_names_of_rooms_are_limited() -> None:
+    """Peers often choose them, so a thousand of them must not hold a thousand messages."""
+    rig = Rig("transport")
+    c = rig.open(rig.endpoint()).connection
+    with rig.handler(c) as hub:
+        for name in ("x" * 1023, "x" * 1024, "\u00e9" * 512):
+            assert hub.join(c, name)
+        for name in ("x" * 1025, "\u00e9" * 512 + "x", "x" * 1_000_000):
+            with pytest.raises(RuntimeFault) as fault:
+                hub.join(c, name)
+            assert fault.value.code == "FL520"
+            assert hub.broadcast(name, "nobody is there") == 0
+            assert not hub.leave(c, name)
+    assert rig.hub.room_count == 3
+    rig.close()
+
+
 def test_rooms_of_a_connection_are_limited() -> None:
     """At the limit one more join is a run-time error; a room already joined is none."""
     rig = Rig("transport", rooms_per_connection_max=3)
