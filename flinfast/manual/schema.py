@@ -48,7 +48,10 @@ _MODIFIERS: Final[dict[str, tuple[str, str]]] = {
     "alpha": ("", "Letters only."),
     "alphanumeric": ("", "Letters and digits only."),
     "date": ("", "A date as `2026-03-09`."),
-    "pattern": ('"regex"', "The whole text fits the regular expression."),
+    "pattern": (
+        '"regex"',
+        "The regular expression is found in the text; `^...$` asks for all of it.",
+    ),
     "trim": ("", "White space at both ends is removed."),
     "lowercase": ("", "The text is converted to lower case."),
     "max_size": ('"5MB"', "At most that many octets."),
@@ -65,7 +68,7 @@ _FIELD_OF: Final = {
 _ARGUMENTS: Final = {
     "default": '"new"', "one_of": '"open", "done"', "min_length": "3", "max_length": "80",
     "length": "8", "min_items": "1", "max_items": "5", "min": "0", "max": "100",
-    "pattern": '"[A-Z]+-[0-9]+"', "max_size": '"5MB"', "allow_types": '"image/png"',
+    "pattern": '"^[A-Z]+-[0-9]+$"', "max_size": '"5MB"', "allow_types": '"image/png"',
     "extension": '"png", "jpg"',
 }  # fmt: skip
 

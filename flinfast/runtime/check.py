@@ -138,8 +138,22 @@ def _when(test: Callable[[Any], bool], text: str) -> Callable[[tuple[Any, ...], 
     return make
 
 
+# An escaped character, a class of characters, or `$`.
+_DOLLAR: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(\$)", re.DOTALL)
+
+
+def _to_the_end(pattern: str) -> str:
+    r"""A pattern whose `$` is the end of the text: Python's also stands before a last line break.
+
+    One that says itself what its lines are, with the flag `m`, is left alone.
+    """
+    if re.search(r"\(\?[a-zA-Z]*m", pattern):
+        return pattern
+    return _DOLLAR.sub(lambda found: r"\Z" if found[1] else found[0], pattern)
+
+
 def _pattern(arguments: tuple[Any, ...], _type: TypeInfo) -> Check:
-    search = re.compile(arguments[0]).search
+    search = re.compile(_to_the_end(arguments[0])).search
     return lambda value: None if search(value) else "has the wrong format"
 
 
