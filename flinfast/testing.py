@@ -18,7 +18,7 @@ import contextlib
 import os
 import secrets
 import socket
-import struct
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,9 @@ from urllib.parse import urlencode
 import msgspec
 from msgspec.structs import replace
 
+from flinfast.native.frame import Event, Opcode
 from flinfast.runtime.app import App, Upgrade
+from flinfast.runtime.client_side import HEAD, LOST, ClientSide, answer, frame
 from flinfast.runtime.cookie import parse_cookies
 from flinfast.runtime.encode import encode_json
 from flinfast.runtime.request import Request
@@ -42,8 +44,6 @@ TIMEOUT_S: Final = 5.0
 HOST: Final = "testserver"
 READ_BYTES: Final = 64 << 10
 POLL_S: Final = 0.002
-
-_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 T = TypeVar("T")
 
@@ -404,7 +404,9 @@ class TestSocket:
 
     def __init__(self, program: _Program, upgrade: Upgrade) -> None:
         self._program = program
-        self._buffer = bytearray()
+        self._side = ClientSide()
+        self._messages: deque[str | bytes] = deque()
+        self._is_closing = False
         self._closed: tuple[int, str] | None = None
         self.headers = list(upgrade.headers)
         self.connection = upgrade.context
@@ -414,13 +416,12 @@ class TestSocket:
         self._socket = ours
         try:
             program.app.hub.open_fd(
-                upgrade.context, upgrade.endpoint, theirs.detach(), response=b"101\r\n\r\n"
+                upgrade.context, upgrade.endpoint, theirs.detach(), response=HEAD
             )
-            self._until(lambda: b"\r\n\r\n" in self._buffer, TIMEOUT_S)
+            self._until(lambda: self._side.is_open, TIMEOUT_S)
         except BaseException:
             ours.close()
             raise
-        del self._buffer[: self._buffer.index(b"\r\n\r\n") + 4]
 
     def __enter__(self) -> TestSocket:
         return self
@@ -437,23 +438,24 @@ class TestSocket:
 
     def send_text(self, text: str) -> None:
         """Send a text message."""
-        self._send(_TEXT, text.encode())
+        self._send(Opcode.TEXT, text.encode())
 
     def send_json(self, value: Any) -> None:
         """Send a FLIN value as JSON."""
-        self._send(_TEXT, encode_json(value))
+        self._send(Opcode.TEXT, encode_json(value))
 
     def send_bytes(self, data: bytes) -> None:
         """Send a binary message."""
-        self._send(_BINARY, data)
+        self._send(Opcode.BINARY, data)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close as a well-behaved client and wait until the program has noticed."""
         if self._socket.fileno() < 0:
             return
         if self._closed is None:
+            self._is_closing = True
             with contextlib.suppress(OSError):
-                self._send(_CLOSE, struct.pack("!H", code) + reason.encode())
+                self._send(Opcode.CLOSE, code.to_bytes(2) + reason.encode())
         with contextlib.suppress(TimeoutError, ConnectionClosed):
             self._until(lambda: self._closed is not None, TIMEOUT_S)
         self.kill()
@@ -462,18 +464,11 @@ class TestSocket:
         """End without a closing handshake, as a lost network does."""
         self._socket.close()
 
-    def _send(self, opcode: int, payload: bytes) -> None:
-        mask = secrets.token_bytes(4)
-        size = len(payload)
-        if size < 126:
-            head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
-        elif size < 1 << 16:
-            head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
-        else:
-            head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
-        repeated = (mask * (size // 4 + 1))[:size]
-        masked = (int.from_bytes(payload) ^ int.from_bytes(repeated)).to_bytes(size)
-        self._run(self._program.loop.sock_sendall(self._socket, head + mask + masked), TIMEOUT_S)
+    def _send(self, opcode: Opcode, payload: bytes) -> None:
+        self._write(frame(opcode, payload))
+
+    def _write(self, data: bytes) -> None:
+        self._run(self._program.loop.sock_sendall(self._socket, data), TIMEOUT_S)
 
     # --- receiving ----------------------------------------
 
@@ -484,20 +479,11 @@ class TestSocket:
             ConnectionClosed: The server closed instead.
             TimeoutError: Nothing came in time.
         """
-        parts: list[bytes] = []
-        kind = _TEXT
-        while True:
-            is_last, opcode, payload = self._frame(timeout_s)
-            if opcode == _PING:
-                self._send(_PONG, payload)
-            elif opcode == _CLOSE:
-                self._finish(payload)
-            elif opcode in (_TEXT, _BINARY, _CONTINUATION):
-                kind = opcode or kind
-                parts.append(payload)
-                if is_last:
-                    whole = b"".join(parts)
-                    return whole.decode() if kind == _TEXT else whole
+        with contextlib.suppress(ConnectionClosed):  # what came before the end is received first
+            self._until(lambda: bool(self._messages), timeout_s)
+        if self._messages:
+            return self._messages.popleft()
+        raise ConnectionClosed(*(self._closed or (LOST, "")))
 
     def receive_json(self, timeout_s: float = TIMEOUT_S) -> Any:
         """The next message, decoded; raises as receive(), and ValueError when it is not JSON."""
@@ -518,42 +504,37 @@ class TestSocket:
     def is_silent(self, for_s: float = 0.05) -> bool:
         """Whether no message comes for a while."""
         try:
-            self._until(lambda: bool(self._buffer), for_s)
+            self._until(lambda: bool(self._messages), for_s)
         except TimeoutError:
             return True
+        except ConnectionClosed:
+            pass
         return False
 
-    def _frame(self, timeout_s: float) -> tuple[bool, int, bytes]:
-        if self._closed is not None:
-            raise ConnectionClosed(*self._closed)
-        self._need(2, timeout_s)
-        first, second = self._buffer[0], self._buffer[1] & 0x7F
-        start, size = 2, second
-        if second >= 126:
-            width = 2 if second == 126 else 8
-            self._need(2 + width, timeout_s)
-            size = int.from_bytes(self._buffer[2 : 2 + width])
-            start += width
-        self._need(start + size, timeout_s)
-        payload = bytes(self._buffer[start : start + size])
-        del self._buffer[: start + size]
-        return bool(first & 0x80), first & 0x0F, payload
-
-    def _finish(self, payload: bytes) -> None:
-        code = int.from_bytes(payload[:2]) if len(payload) >= 2 else 1005
-        self._closed = code, payload[2:].decode("utf-8", "replace")
-        with contextlib.suppress(OSError):
-            self._send(_CLOSE, payload[:2])
-        raise ConnectionClosed(*self._closed)
-
-    def _need(self, size: int, timeout_s: float) -> None:
-        self._until(lambda: len(self._buffer) >= size, timeout_s)
+    def _take(self, event: Event) -> None:
+        if event.opcode == Opcode.TEXT:
+            self._messages.append(event.payload.decode())
+        elif event.opcode == Opcode.BINARY:
+            self._messages.append(event.payload)
+        else:
+            if not self._is_closing:
+                with contextlib.suppress(OSError):
+                    self._write(answer(event))
+            if event.opcode == Opcode.CLOSE:
+                self._closed = event.close_code, event.payload.decode("utf-8", "replace")
 
     def _until(self, is_done: Callable[[], bool], timeout_s: float) -> None:
-        """Read until something holds."""
+        """Read until something holds, or the server has closed.
+
+        Raises:
+            ConnectionClosed: It has.
+            TimeoutError: Neither came in time.
+        """
         loop = self._program.loop
         deadline = loop.time() + timeout_s
         while not is_done():
+            if self._closed is not None:
+                raise ConnectionClosed(*self._closed)
             rest_s = deadline - loop.time()
             if rest_s <= 0:
                 raise TimeoutError(f"nothing received for {timeout_s:g} s")
@@ -562,9 +543,10 @@ class TestSocket:
             except ConnectionError:
                 data = b""
             if not data:
-                self._closed = self._closed or (1006, "")
-                raise ConnectionClosed(*self._closed)
-            self._buffer += data
+                self._closed = LOST, ""
+            else:
+                for event in self._side.feed(data):
+                    self._take(event)
 
     def _run(self, work: Any, timeout_s: float) -> Any:
         return self._program.loop.run_until_complete(asyncio.wait_for(work, timeout_s))

@@ -7,14 +7,14 @@ end. Messages are taken in as they come and kept until the test asks for them.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from flinfast.errors import FlinError, RuntimeFault
-from flinfast.native.frame import FrameParser, Opcode, encode_masked_frame
+from flinfast.native.frame import Event, Opcode
+from flinfast.runtime.client_side import HEAD, LOST, ClientSide, answer, frame
 from flinfast.runtime.cookie import printable
 from flinfast.runtime.encode import decode_json, encode_json
 
@@ -25,10 +25,6 @@ RECEIVE_MS: Final = 2000  # how long `receive` waits unless it is told
 SILENT_MS: Final = 100  # how long `is_silent` listens
 WAIT_MS_MAX: Final = 3_600_000
 READ_BYTES: Final = 64 << 10
-MESSAGE_BYTES_MAX: Final = 64 << 20
-_HEAD: Final = b"101\r\n\r\n"  # stands for the 101 response, which nobody reads
-_LOST: Final = 1006  # RFC 6455 section 7.1.5: the connection ended without a close frame
-_NO_CODE: Final = 1005  # a close frame without a code
 
 
 class Watcher(Protocol):
@@ -52,11 +48,10 @@ class TestConnection:
     __slots__ = (
         "_app",
         "_code",
-        "_head",
         "_is_closing",
         "_messages",
-        "_parser",
         "_reason",
+        "_side",
         "_socket",
         "_status",
         "_waiting",
@@ -72,8 +67,7 @@ class TestConnection:
         self._app = app
         self._watcher = watcher
         self._socket: socket.socket | None = None
-        self._parser = FrameParser(sender="server", message_bytes_max=MESSAGE_BYTES_MAX)
-        self._head = b""
+        self._side = ClientSide()
         self._messages: deque[Any] = deque()
         self._waiting: Callable[[], None] | None = None
         self._status = 101
@@ -87,7 +81,7 @@ class TestConnection:
     def refuse(self, status: int, body: Any) -> None:
         """The upgrade was answered with another status than 101."""
         self._status = status
-        self._code = _LOST
+        self._code = LOST
         self.body = body
 
     def start(self, upgrade: Upgrade, done: Callable[[None], None]) -> None:
@@ -98,7 +92,7 @@ class TestConnection:
         self._socket = ours
         self._waiting = lambda: done(None)
         self._watcher.watch(ours.fileno(), self._read)
-        self._app.hub.open_fd(upgrade.context, upgrade.endpoint, theirs.detach(), response=_HEAD)
+        self._app.hub.open_fd(upgrade.context, upgrade.endpoint, theirs.detach(), response=HEAD)
 
     def drop(self) -> None:
         """End it without a closing handshake."""
@@ -166,7 +160,7 @@ class TestConnection:
         """
         if self._socket is None or self._code:
             raise self._closed_fault("cannot send")
-        rest = memoryview(encode_masked_frame(opcode, payload, secrets.token_bytes(4)))
+        rest = memoryview(frame(opcode, payload))
         while rest:
             try:
                 rest = rest[self._socket.send(rest) :]
@@ -242,41 +236,28 @@ class TestConnection:
         except OSError:
             data = b""
         if not data:
-            self._end(_LOST, "")
-        elif len(self._head) < len(_HEAD):
-            missing = len(_HEAD) - len(self._head)
-            self._head += data[:missing]
-            data = data[missing:]
-        if data:
+            self._end(LOST, "")
+        else:
             with contextlib.suppress(FlinError):
-                self._parser.feed(data)
-                self._take_events()
-        if self._waiting is not None and (self._code or len(self._head) == len(_HEAD)):
+                for event in self._side.feed(data):
+                    self._take(event)
+        if self._waiting is not None and (self._code or self._side.is_open):
             self._waiting()
 
-    def _take_events(self) -> None:
-        while (event := self._parser.next_event()) is not None:
-            if event.opcode == Opcode.TEXT:
-                text = event.payload.decode()
-                try:
-                    self._messages.append(decode_json(text))
-                except ValueError:
-                    self._messages.append(text)
-            elif event.opcode == Opcode.BINARY:
-                self._messages.append(event.payload)
-            elif event.opcode == Opcode.PING:
-                self._reply(Opcode.PONG, event.payload)
-            elif event.opcode == Opcode.CLOSE:
-                code = event.close_code
-                if not self._is_closing:
-                    self._reply(Opcode.CLOSE, b"" if code == _NO_CODE else code.to_bytes(2))
-                self._end(code, event.payload.decode("utf-8", "replace"))
-
-    def _reply(self, opcode: Opcode, payload: bytes) -> None:
-        """Answer a control frame, unless the connection is gone or full."""
-        if self._socket is not None:
-            with contextlib.suppress(OSError):
-                self._socket.send(encode_masked_frame(opcode, payload, secrets.token_bytes(4)))
+    def _take(self, event: Event) -> None:
+        if event.opcode == Opcode.TEXT:
+            text = event.payload.decode()
+            try:
+                self._messages.append(decode_json(text))
+            except ValueError:
+                self._messages.append(text)
+        elif event.opcode == Opcode.BINARY:
+            self._messages.append(event.payload)
+        elif self._socket is not None and not self._is_closing:
+            with contextlib.suppress(OSError):  # the connection is gone or full
+                self._socket.send(answer(event))
+        if event.opcode == Opcode.CLOSE:
+            self._end(event.close_code, event.payload.decode("utf-8", "replace"))
 
     def _end(self, code: int, reason: str) -> None:
         self._code = self._code or code
