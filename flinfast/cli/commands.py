@@ -13,13 +13,13 @@ from flinfast.cli.usage import example
 
 # Name -> (module under flinfast.cli, one line for `flinfast --help`).
 COMMANDS: dict[str, tuple[str, str]] = {
-    "serve": ("serve", "Serve a project: HTTP routes, WebSockets and static files."),
+    "new": ("new", "Create a project."),
     "dev": ("dev", "Serve a project while you work on it: what you save is live."),
+    "serve": ("serve", "Serve a project: HTTP routes, WebSockets and static files."),
     "check": ("check", "Report every fault in a project's source without running it."),
     "test": ("test", "Run the tests of a project, each against an empty database."),
     "fmt": ("fmt", "Rewrite FLIN source in the one style."),
     "routes": ("routes", "List routes with their files and guards."),
-    "new": ("new", "Create a project."),
     "console": ("console", "Type FLIN against the data of a project."),
     "docs": ("docs", "Tell what a function, keyword, guard, setting or code means."),
     "lsp": ("lsp", "Serve an editor: diagnostics, completion, hover, formatting."),
@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     name="flinfast",
     help=HELP,
-    epilog=example("flinfast new chat --template chat", "flinfast serve chat"),
+    epilog=example("flinfast new chat", "flinfast dev chat"),
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=False,
 )

@@ -12,6 +12,8 @@ Reads files and nothing else; every fault of a file is a diagnostic, so all are 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +33,7 @@ SUFFIX: Final = ".flin"
 FILES_MAX: Final = 20_000  # source files of one project; a wrong PATH such as `/` ends here
 FOLDERS_MAX: Final = 20_000
 DEPTH_MAX: Final = 64  # folders inside folders
+BESIDE_MAX: Final = 1000  # entries of a folder that is no project; it may be anything
 
 # Folder below the root -> kind of its files.
 _KINDS: Final = {APP_FOLDER: "route", "entities": "entities", "lib": "lib", "guards": "guards"}
@@ -94,10 +97,16 @@ def find_root(path: Path) -> tuple[Path, Path | None]:
         return path.parent, None
     if (path / APP_FOLDER).is_dir():
         return path, None
-    raise ConfigError(
-        f"{path} has no `app` folder (FL903)",
-        hint="routes stand in `app/`, such as `app/index.flin`",
-    )
+    raise ConfigError(f"{path} has no `app` folder (FL903)", hint=_hint_without_app(path))
+
+
+def _hint_without_app(path: Path) -> str:
+    """What a person meant who stands beside a project, or has none yet."""
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        for entry in itertools.islice(entries, BESIDE_MAX):
+            if os.path.isdir(os.path.join(entry.path, APP_FOLDER)):
+                return f"`{entry.name}` is a project: give its folder"
+    return "routes stand in `app/`, such as `app/index.flin`; `flinfast new chat` makes a project"
 
 
 def _is_root_called_app(path: Path) -> bool:

@@ -69,6 +69,18 @@ def test_one_file_is_a_project(tmp_path: Path) -> None:
     assert project.is_single
 
 
+def test_a_folder_without_app_is_told_what_to_do(tmp_path: Path) -> None:
+    """Beside a project its name is the hint; with nothing there, how to make one."""
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(ConfigError) as caught:
+        find_root(tmp_path)
+    assert "`flinfast new chat` makes a project" in caught.value.hint
+    (tmp_path / "shop" / "app").mkdir(parents=True)
+    with pytest.raises(ConfigError) as caught:
+        find_root(tmp_path)
+    assert caught.value.hint == "`shop` is a project: give its folder"
+
+
 def test_root_may_be_called_app(tmp_path: Path) -> None:
     """A container's /app with its own app/ inside; a route folder called app stays a route."""
     root = write(tmp_path / "app", {"app/index.flin": ""})
