@@ -17,6 +17,7 @@ BUILD = peers.BUILD
 CC_FLAGS = ["-O3", "-march=native", "-w"]
 EVERY_KIND = frozenset({"echo", "fanout", "connect", "idle", "http"})
 SOCKETS = EVERY_KIND - {"http"}
+WITH_SESSIONS = EVERY_KIND | {"session"}  # peers have none of their own
 
 
 def compile_c(name: str) -> Path:
@@ -113,13 +114,14 @@ _SERVERS = str(HERE / "servers")
 CONTENDERS: dict[str, Contender] = {
     entry.name: entry
     for entry in (
-        Contender("limit", _limit()),
+        Contender("limit", _limit(), kinds=WITH_SESSIONS),
         Contender("limit-coalesce", _limit("-c"), kinds=frozenset({"fanout"})),
-        Contender("flinfast", _flinfast, environment=_FLIN_ENVIRONMENT),
+        Contender("flinfast", _flinfast, environment=_FLIN_ENVIRONMENT, kinds=WITH_SESSIONS),
         Contender(
             "flinfast-adapter",
             _flinfast,
             environment={**_FLIN_ENVIRONMENT, "FLIN_SERVER_DATA_PLANE": "adapter"},
+            kinds=WITH_SESSIONS,
         ),
         Contender("bun", _bun, _bun_missing),
         Contender("socketify", _script("socketify").command, _socketify_missing),

@@ -12,7 +12,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.client import parse_headers
 from pathlib import Path
+from typing import BinaryIO
 
 from bench.contenders import Contender, compile_c
 from bench.scenarios import Scenario
@@ -20,6 +22,7 @@ from bench.scenarios import Scenario
 START_S = 60.0  # of a server on a machine that does other work too
 STOP_S = 10.0
 LOAD_S = 240.0  # beyond the longest run of the load generator, which ends itself before
+SESSIONS_AT_ONCE = 100  # requests of one write
 START_TRIES = 3  # a port that was free may be taken before the server binds it
 SERVER_CORE, CLIENT_CORE = 0, 1
 
@@ -141,6 +144,41 @@ def running(contender: Contender) -> Iterator[tuple[int, int]]:
             _end(process)
 
 
+def make_sessions(port: int, count: int) -> list[str]:
+    """Cookies that so many GETs of /session are answered with; none from a server without."""
+    request = f"GET /session HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+    found: list[str] = []
+    with (
+        socket.create_connection(("127.0.0.1", port), START_S) as one,
+        one.makefile("rb") as reader,
+    ):
+        for start in range(0, count, SESSIONS_AT_ONCE):
+            batch = min(SESSIONS_AT_ONCE, count - start)
+            one.sendall(request * batch)
+            for _ in range(batch):
+                head = parse_headers(_after_status(reader))
+                reader.read(int(head["Content-Length"]))
+                cookie = str(head.get("Set-Cookie", "")).partition(";")[0]
+                found += [cookie] if cookie else []
+    return found
+
+
+def _after_status(reader: BinaryIO) -> BinaryIO:
+    if b" 200 " not in (status := reader.readline()):
+        raise ServerError(f"no session: {status!r}")
+    return reader
+
+
+@contextmanager
+def _cookies(port: int, count: int) -> Iterator[list[str]]:
+    """Arguments that give each connection a session."""
+    found = make_sessions(port, count) if count else []
+    with tempfile.NamedTemporaryFile("w", prefix="flinfast-bench-", suffix=".txt") as file:
+        file.write("".join(f"{cookie}\n" for cookie in found))
+        file.flush()
+        yield ["-f", file.name] if found else []
+
+
 def load(scenario: Scenario, port: int, pid: int, seconds: float) -> dict[str, object]:
     """One run of the load generator; its JSON answer.
 
@@ -150,12 +188,13 @@ def load(scenario: Scenario, port: int, pid: int, seconds: float) -> dict[str, o
     timing = ["-t", str(seconds)] if scenario.timed else []
     command = [str(compile_c("wsload")), *scenario.arguments, "-p", str(port), "-i", str(pid)]
     try:
-        done = subprocess.run(
-            _pinned(CLIENT_CORE, [*command, *timing]),
-            capture_output=True,
-            timeout=LOAD_S + seconds,
-            check=False,
-        )
+        with _cookies(port, scenario.sessions) as cookies:
+            done = subprocess.run(
+                _pinned(CLIENT_CORE, [*command, *timing, *cookies]),
+                capture_output=True,
+                timeout=LOAD_S + seconds,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise ServerError("the load generator did not end") from None
     if not done.stdout.strip():

@@ -31,13 +31,15 @@ class Scenario:
     Attributes:
         name: For `--scenarios`.
         title: As shown in tables.
-        kind: `echo`, `fanout`, `connect`, `idle` or `http`; not every contender does each.
+        kind: `echo`, `fanout`, `connect`, `idle`, `session` or `http`; not every contender does
+            each.
         arguments: Arguments of `wsload` besides port, process id and duration.
         figure: Key of the main figure in wsload's JSON.
         unit: Unit of the main figure.
         cpu: Key of the server CPU per operation (microseconds), or "".
         ceiling: Contender whose figure is 1.00.
         timed: Whether `-t SECONDS` applies.
+        sessions: Made before, by a GET of /session each; connection i has the cookie of the i-th.
         bars: What flinfast has to reach.
     """
 
@@ -50,6 +52,7 @@ class Scenario:
     cpu: str = "server_cpu_us"
     ceiling: str = "limit"
     timed: bool = True
+    sessions: int = 0
     bars: tuple[Bar, ...] = ()
 
 
@@ -126,6 +129,18 @@ SCENARIOS: dict[str, Scenario] = {
             "bytes each, after a message over each",
             cpu="",
             timed=False,
+            bars=(Bar("figure", 1024),),
+        ),
+        Scenario(
+            "idle-session-10000",
+            "10,000 idle connections, each with a session of its own",
+            "session",
+            ("-m", "idle", "-u", "/session", "-c10000", "-T"),
+            "rss_per_conn_touched",
+            "bytes each, after a message over each",
+            cpu="",
+            timed=False,
+            sessions=10_000,
             bars=(Bar("figure", 1024),),
         ),
         Scenario(

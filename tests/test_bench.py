@@ -47,6 +47,7 @@ SMALL = {
     "fanout": ("-m", "fanout", "-u", "/room", "-c8", "-P2", "-W2", "-s100", "-w0.1", "-d20"),
     "connect": ("-m", "connect", "-u", "/echo", "-C4", "-n40"),
     "idle": ("-m", "idle", "-u", "/echo", "-c20", "-T", "-o100"),
+    "session": ("-m", "idle", "-u", "/session", "-c20", "-T", "-o100"),
     "http": ("-m", "http", "-u", "/hello", "-c4", "-k1", "-w0.1"),
 }
 
@@ -78,7 +79,12 @@ def test_server_answers_rightly_in_every_kind(name: str) -> None:
         for kind, arguments in SMALL.items():
             if kind.split()[-1] not in contender.kinds:
                 continue
-            small = dataclasses.replace(ECHO, arguments=arguments, timed=kind != "connect")
+            small = dataclasses.replace(
+                ECHO,
+                arguments=arguments,
+                timed=kind != "connect",
+                sessions=20 if kind == "session" else 0,
+            )
             seen = load(small, port, pid, 0.3)
             assert seen["ok"], (kind, seen.get("first_error"))
 

@@ -26,6 +26,7 @@ static int o_concur = 64, o_sample = 16, o_settle_ms = 200, o_touch = 0, o_hold_
 static size_t o_size = 64;
 static double o_secs = 3, o_warm = 0.7, o_rate = 0, o_drain = 5, o_ctimeout = 60;
 static long o_total = 20000;
+static const char *o_cookies = NULL; // file of Cookie values, one a line; connection i has line i
 static char o_hdrs[8192];
 static size_t o_hlen = 0;
 static void die(const char *f, ...) {
@@ -111,6 +112,8 @@ typedef struct conn {
     u64 t0;
 } conn;
 static conn *C;
+static char **cookies; // of o_cookies
+static long cookie_count;
 static int NC, ep, n_open, n_ready, n_inprog, g_run, g_meas, g_conn_mode, g_http;
 static u64 errors, proto_err, content_err, lost, dupl, reord, other_msgs, closed_early, eof_noclose,
     g_msgs, g_deliv, g_recvs, g_bytes, checked, pings;

@@ -203,13 +203,15 @@ static void ask_for_upgrade(conn *c) {
     char hd[8192];
     size_t hl = o_hlen ? expand(o_hdrs, c, 0, 0, (u8 *)hd, sizeof hd, 0) : 0;
     hd[hl] = 0;
-    w_need(c, 1024 + pl + hl);
-    c->wl +=
-        sprintf((char *)c->wb + c->wl,
-                "GET %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: Upgrade\r\nUpgrade: "
-                "websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s%s%s\r\n",
-                path, o_host, o_port, k64, o_proto ? "Sec-WebSocket-Protocol: " : "",
-                o_proto ? o_proto : "", o_proto ? "\r\n" : "", hd);
+    const char *cookie = cookie_count ? cookies[c->id % cookie_count] : "";
+    w_need(c, 1024 + pl + hl + strlen(cookie));
+    c->wl += sprintf(
+        (char *)c->wb + c->wl,
+        "GET %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: Upgrade\r\nUpgrade: "
+        "websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s%s%s%s%s%s%s\r\n",
+        path, o_host, o_port, k64, o_proto ? "Sec-WebSocket-Protocol: " : "",
+        o_proto ? o_proto : "", o_proto ? "\r\n" : "", cookie_count ? "Cookie: " : "", cookie,
+        cookie_count ? "\r\n" : "", hd);
 }
 static void start(conn *c) {
     c->state = S_CONNECTING;
