@@ -182,7 +182,8 @@ def switching_response(
         lines.append(f"Sec-WebSocket-Extensions: {handshake.deflate}\r\n")
     lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _OWN_FIELDS]
     text = "".join(lines)
-    if text.count("\n") != len(lines) + 2 or "\0" in text:  # the first item holds three lines
+    breaks = len(lines) + 2  # the first item holds three lines
+    if text.count("\n") != breaks or text.count("\r") != breaks or "\0" in text:
         raise ValueError("a response field holds a line break or NUL")
     return f"{text}\r\n".encode("latin-1")
 
