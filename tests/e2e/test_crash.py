@@ -24,10 +24,13 @@ GONE = (OSError, EOFError, HTTPException, WebSocketException)
 ROUNDS = int(os.environ.get("FLINFAST_CRASH_ROUNDS", "12"))
 PROGRAM = """
 entity Note { text: text @required @unique }
+entity Line { text: text }
 entity Tally { name: text @unique  n: int = 0 }
 route POST {
     note = Note { text: body.text }
     save note
+    save Line { text: body.text }
+    save Line { text: body.text }
     t = Tally.where(name == "all").first
     if t == none { t = Tally { name: "all" } }
     t.n = t.n + 1
@@ -35,10 +38,18 @@ route POST {
     broadcast("notes", { told: note.text, tally: t.n })
     { id: note.id, text: note.text, tally: t.n }
 }
-route GET { { notes: Note.all.map(n => n.text), tally: Tally.all.map(t => [t.n, t.version]) } }
+route GET {
+    {
+        notes: Note.all.map(n => n.text)
+        lines: Line.all.map(l => l.text)
+        tally: Tally.all.map(t => [t.n, t.version])
+    }
+}
 ws {
     on connect { ws_join("notes") }
     on message(data) {
+        save Line { text: data.text }
+        save Line { text: data.text }
         save Note { text: data.text }
         t = Tally.where(name == "all").first
         if t == none { t = Tally { name: "all" } }
@@ -125,6 +136,7 @@ def check(server: Server, witnesses: list[Writer | Bystander]) -> int:
     texts, tallies = body["notes"], body["tally"]
     stored = set(texts)
     assert len(stored) == len(texts), "a row was doubled"
+    assert sorted(body["lines"]) == sorted(texts * 2), "a handler that is there in part"
     assert len(tallies) <= 1
     count, version = tallies[0] if tallies else (0, 0)
     assert count == version == len(texts), "a save without its tally, or an update that was lost"

@@ -16,13 +16,17 @@ from flinfast.store.base import BaseStore
 from flinfast.store.postgres import PostgresStore
 
 COUNTER = EntitySpec("Counter", (FieldSpec("name", "text", unique=True), FieldSpec("n", "int")))
+# One per addition; on SQLite new ones wait to be inserted together.
+MARK = EntitySpec("Mark", (FieldSpec("id_added_to", "int"), FieldSpec("n", "int")))
 
 
 def open_counters(place: str) -> tuple[BaseStore, queue.SimpleQueue[Callable[[], None]]]:
     """The store in a folder or at a URL, and the loop that the caller must run."""
     ready: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     if place.startswith("postgres"):
-        store = PostgresStore(place, [COUNTER], durability="full", clock_ms=now_ms, connections=2)
+        store = PostgresStore(
+            place, [COUNTER, MARK], durability="full", clock_ms=now_ms, connections=2
+        )
         return store, ready
 
     def run_now(work: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -31,7 +35,7 @@ def open_counters(place: str) -> tuple[BaseStore, queue.SimpleQueue[Callable[[],
 
     return Store(
         Path(place),
-        [COUNTER],
+        [COUNTER, MARK],
         durability="full",
         clock_ms=now_ms,
         call_soon=ready.put,
@@ -45,12 +49,16 @@ def now_ms() -> int:
 
 
 def add(store: BaseStore, id: int) -> None:
-    """A handler: read, add, save."""
+    """A handler: read, add, save, and note it twice."""
     store.begin(writes=True)
     try:
         record = store.handle("Counter").find(id)
         assert record is not None
-        record.flin_set("n", record.flin_get("n") + 1)
+        n = record.flin_get("n") + 1
+        mark = store.handle("Mark").construct
+        store.save(mark({"id_added_to": id, "n": -n}))
+        store.save(mark({"id_added_to": id, "n": n}))
+        record.flin_set("n", n)
         store.save(record)
     except BaseException:
         store.rollback()

@@ -14,9 +14,10 @@ from tests.store.store_loop import ENGINES
 
 CHILD = Path(__file__).with_name("count_child.py")
 ROOT = Path(__file__).parents[2]
-TIMES = 240  # in all
+TIMES = int(os.environ.get("FLINFAST_STORE_ADDITIONS", "240"))  # in all
 
 
+@pytest.mark.timeout(120 + TIMES // 10)
 @pytest.mark.parametrize("processes", [1, 2, 4])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_counters_of_several_processes_add_up(
@@ -38,11 +39,20 @@ def test_counters_of_several_processes_add_up(
         )
         for _ in range(processes)
     ]
-    errors = [child.communicate(timeout=90)[1] for child in children]
+    errors = [child.communicate(timeout=90 + TIMES // 10)[1] for child in children]
     assert errors == [""] * processes
     assert store.handle("Counter").flin_call("sum", ("n",), {}) == TIMES
     versions = store.handle("Counter").flin_call("sum", ("version",), {})
     assert versions == TIMES + 3
+    marks = [
+        (mark.flin_get("id_added_to"), mark.flin_get("n"))
+        for mark in store.handle("Mark").flin_get("all")
+    ]
+    counts = {
+        counter.id: counter.flin_get("n") for counter in store.handle("Counter").flin_get("all")
+    }
+    expected = [(id, n) for id, last in counts.items() for n in range(-last, last + 1) if n]
+    assert sorted(marks) == sorted(expected)
     store.close()
 
 
