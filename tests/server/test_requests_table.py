@@ -222,6 +222,9 @@ ROWS: list[tuple[str, bytes, int, str]] = [
     ),
     ("bare LF after the size", chunked(b"3\nabc\r\n0\r\n\r\n"), 400, CLOSE),
     ("bare LF after the data", chunked(b"3\r\nabc\n0\r\n\r\n"), 400, CLOSE),
+    ("CR and another byte after the data", chunked(b"3\r\nabc\rX0\r\n\r\n"), 400, CLOSE),
+    ("another byte and LF after the data", chunked(b"3\r\nabcX\n0\r\n\r\n"), 400, CLOSE),
+    ("CR CR after the data", chunked(b"3\r\nabc\r\r0\r\n\r\n"), 400, CLOSE),
     ("data longer than its size", chunked(b"3\r\nabcd\r\n0\r\n\r\n"), 400, CLOSE),
     ("data shorter than its size", chunked(b"5\r\nabc\r\n0\r\n\r\n"), 400, CLOSE),
     ("CR in an extension", chunked(b"3;a\rb\r\nabc\r\n0\r\n\r\n"), 400, CLOSE),
@@ -234,6 +237,18 @@ ROWS: list[tuple[str, bytes, int, str]] = [
     ("folded trailer", chunked(b"0\r\nX: 1\r\n 2\r\n\r\n"), 400, CLOSE),
     ("bare LF trailer", chunked(b"0\r\nX: 1\n\r\n"), 400, CLOSE),
     ("endless trailer", chunked(b"0\r\nX: " + b"a" * 40_000), 431, CLOSE),
+    (
+        "trailers above the limit together",
+        chunked(b"0\r\n" + (b"X: " + b"a" * 1000 + b"\r\n") * 17 + b"\r\n"),
+        431,
+        CLOSE,
+    ),
+    (
+        "trailers below the limit together",
+        chunked(b"0\r\n" + (b"X: " + b"a" * 1000 + b"\r\n") * 16 + b"\r\n"),
+        200,
+        KEEP,
+    ),
     ("endless trailers", chunked(b"0\r\n" + b"X: 1\r\n" * 5000), 431, CLOSE),
     # --- Expect and upgrades
     ("Expect of something else", post(b"Expect: 200-ok", b"Content-Length: 3"), 417, CLOSE),

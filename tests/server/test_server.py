@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 
 from flinfast.errors import ConfigError
+from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.server.config import load
 from flinfast.server.listen import address_text, open_listeners, tls_context
@@ -286,6 +287,29 @@ def test_metrics_are_not_for_pages_of_other_hosts(shared: Running, host: str, st
     with shared.connect() as client:
         client.send(f"GET /_flin/metrics HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         assert client.read_response().status == status
+
+
+@pytest.mark.parametrize(
+    ("peer", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.8.9.10", 200),
+        ("::1", 200),
+        ("::ffff:127.0.0.1", 200),
+        ("192.0.2.1", 404),
+        ("::ffff:192.0.2.1", 404),
+        ("::1234", 404),
+        ("", 404),  # a Unix socket: its other end is a proxy
+        ("-", 404),
+    ],
+)
+def test_metrics_are_not_for_other_machines(shared: Running, peer: str, status: int) -> None:
+    """Wherever the server listens."""
+    site = shared.server.site
+    assert site is not None
+    request = Request("GET", "/_flin/metrics", "/_flin/metrics", peer=peer)
+    request.headers.append(("host", "localhost"))
+    assert site.probes.respond(request).status == status
 
 
 # --- draining ----------------------------------------
