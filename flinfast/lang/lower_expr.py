@@ -191,13 +191,12 @@ def _stable_index(self: Lowering, node: ast.Index, value: py.expr, key: py.expr)
 
 
 def _list_item(self: Lowering, node: ast.Index, value: py.expr, key: py.expr) -> py.expr:
-    """An item of a list."""
-    natural = is_natural(self, node.key)
-    if natural and self.frame.loops and not self.rows:
+    """An item of a list: negative indexes are Python's."""
+    if self.frame.loops and not self.rows:
         return _item_in_loop(self, value, key)
     first, again = self.once(key)
     slow: py.expr = self.const(None)
-    if not natural:
+    if not is_natural(self, node.key):
         slow = self.call(self.op("index"), value, again())
     tests = _inside(self, node.key, value, first)
     return self.choose(tests[0], self.item(value, again()), slow)

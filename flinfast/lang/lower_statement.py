@@ -161,11 +161,12 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
         else:
             before = self.call(self.op("index"), owner, key)
         value = _compound(self, node, before)
-    natural = kinds == (LIST, INT) and is_natural(self, place.key)
+    of_list = kinds == (LIST, INT)
     # A natural index is a sum of names and literals: to compute it later makes no difference.
+    natural = of_list and is_natural(self, place.key)
     parts = (owner, value) if natural else (owner, key, value)
     tests = _set_tests(self, kinds, owner, key)
-    if (kinds == (LIST, INT) or tests) and not all(_is_plain(e) for e in parts):
+    if (of_list or tests) and not all(_is_plain(e) for e in parts):
         owner, key, value = self.kept(owner), self.kept(key), self.kept(value)
         tests = _set_tests(self, kinds, owner, key)
     slow = py.Expr(self.call(self.op("set_index"), owner, key, value), **self.place)
@@ -173,8 +174,8 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     fast = py.Assign([cell], value, **self.place)
     if kinds == (MAP, TEXT):
         self.emit(fast)
-    elif natural:
-        self.emit_in_bounds(fast, slow)
+    elif of_list:
+        self.emit_in_bounds(fast, slow)  # negative indexes are Python's
     elif tests:
         test = tests[0] if len(tests) == 1 else self.both(*tests)
         self.emit(py.If(test, [fast], [slow], **self.place))
@@ -186,9 +187,6 @@ def _set_tests(
     self: Lowering, kinds: tuple[str, str], owner: py.expr, key: py.expr
 ) -> list[py.expr]:
     """What must hold for Python to do the assignment; empty when it better does not."""
-    if kinds == (LIST, INT):
-        size = self.call(self.support("py_len"), owner)
-        return [py.Compare(self.const(0), [py.LtE(), py.Lt()], [key, size], **self.place)]
     if kinds[0] not in (MAP, ANY) or kinds[1] not in (TEXT, ANY) or isinstance(owner, py.Constant):
         return []
     tests: list[py.expr] = [] if kinds[1] == TEXT else [self.is_exactly(key, "str")]

@@ -186,6 +186,12 @@ def sort_items(
     Raises:
         RuntimeFault: FL501 when two keys have no order.
     """
+    if key is None:
+        found = items if type(items) is list else list(items)
+        kinds = set(map(type, found))
+        if len(kinds) == 1 and kinds <= _SORTABLE:
+            return sorted(found, reverse=descending)
+        items = found
     pairs = [(item if key is None else key(item), item) for item in items]
     present = [pair[0] for pair in pairs if pair[0] is not None]
     kinds = {type(value) for value in present}

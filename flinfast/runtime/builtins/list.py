@@ -93,7 +93,11 @@ def map_(items: Items, function: Function) -> Items:
 def filter_(items: Items, function: Function) -> Items:
     """Keep the items for which `function` is truthy."""
     kept = results("filter", 2, function, items)
-    return [item for item, keep in zip(items[:], kept, strict=True) if truthy(keep)]
+    return [
+        item
+        for item, keep in zip(items[:], kept, strict=True)
+        if keep is True or (keep is not False and truthy(keep))
+    ]
 
 
 @method()
@@ -151,6 +155,8 @@ def every(items: Items, function: Function) -> bool:
 @method(name="sum", result="number")
 def sum_(items: Items, key: Value = None) -> Value:
     """Add up the items, or `key(item)` of each; none is skipped."""
+    if key is None and set(map(type, items)) == {int}:
+        return sum(items)
     total: Value = 0
     for value in _present("sum", items, key):
         if not is_number(value):
@@ -213,7 +219,11 @@ def group_by(items: Items, key: Value) -> Map:
     """Group the items by the text of `key(item)`: a map of lists."""
     groups: dict[str, list[Any]] = {}
     for name, item in zip(_keys("group_by", items, key), items[:], strict=True):
-        groups.setdefault(to_text(name), []).append(item)
+        text = name if type(name) is str else to_text(name)
+        if text in groups:
+            groups[text].append(item)
+        else:
+            groups[text] = [item]
     return groups
 
 
