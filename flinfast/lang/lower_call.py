@@ -7,7 +7,7 @@ import keyword
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from flinfast.lang import ast, lower_expr, lower_query
+from flinfast.lang import ast, lower_each, lower_expr, lower_query
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_argument import Maker, call_method, packed
 from flinfast.lang.lower_base import CONTEXT, MESSAGE, Lowering, Rule
@@ -215,12 +215,20 @@ def _method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
         nodes = [argument.value for argument in node.arguments]
         target, *args = self.operands([callee.target, *nodes])
         return text_method(self, kind, callee.name, target, args)
+    if kind == LIST and lower_each.fits(node):
+        made = lower_each.comprehension(self, kind, callee, node)
+        if made is not None:
+            return made
     static = self.file.table.builtins.get(callee.name) if kind in _PLAIN_KINDS else None
     if static is not None and not static.ws_only and not callee.name.startswith("_"):
         if kind in (TEXT, LIST) and callee.name in SIZE_NAMES and not node.arguments:
             return self.call(self.support("py_len"), self.expr(callee.target))
         if _fits(signature_of(static), node.arguments):
             return _static_method(self, static, callee, node.arguments)
+    if kind == ANY and lower_each.fits(node):
+        made = lower_each.comprehension(self, kind, callee, node)
+        if made is not None:
+            return made
     return call_method(self, lambda: self.expr(callee.target), callee.name, node.arguments)
 
 

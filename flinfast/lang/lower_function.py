@@ -14,7 +14,7 @@ from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable, all_code
-from flinfast.lang.types import ANY, annotated, has_parts
+from flinfast.lang.types import ANY, LIST, annotated, has_parts
 
 _PYTHON_TYPES: Final = {
     "text": "str",
@@ -192,7 +192,9 @@ def _parameters(
         with self.at(parameter.span):
             if parameter.rest:
                 vararg = py.arg(variable.python, **self.place)
-                as_list = self.call(self.support("py_list"), self.load(variable.python))
+                as_list: py.expr = self.call(self.support("py_list"), self.load(variable.python))
+                what = f"argument `{variable.name}` of `{title}`"
+                as_list = lower_block.checked(self, as_list, LIST, variable.annotation, what)
                 self.emit_assign(variable.python, as_list)
                 continue
             args.append(py.arg(variable.python, **self.place))

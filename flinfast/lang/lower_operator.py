@@ -147,7 +147,9 @@ def _logical(self: Lowering, node: ast.Binary) -> py.expr:
     first, again = self.once(left)
     test: py.expr
     if kind == ANY and not isinstance(left, py.Constant):
-        test = self.choose(self.is_exactly(first, "str"), again(), _is_some(self, again))
+        is_true = self.compare(again(), py.Is(), self.const(True))
+        rest = py.BoolOp(py.Or(), [is_true, _is_some(self, again)], **self.place)
+        test = self.choose(self.is_exactly(first, "str"), again(), rest)
     else:
         test = truth(self, first, kind)
 

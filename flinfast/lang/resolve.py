@@ -420,6 +420,15 @@ class Resolver:
             variable = self.names.declare(parameter.name, parameter.span, "parameter")
             if parameter.type is not None:
                 variable.annotation = self.type_of(parameter.type)
+                if parameter.rest and not _holds_a_list(variable.annotation):
+                    self.error(
+                        "FL114",
+                        f"`...{parameter.name}` is declared as another type than a list",
+                        parameter.type.span,
+                        "what is left is always a list",
+                        help=f"write the type of one argument in brackets, as in "
+                        f"`...{parameter.name}: [int]`",
+                    )
             self.assign(variable, ANY if place or parameter.rest else first_kind)
             self.file.bindings[id(parameter)] = (variable,)
 
@@ -538,6 +547,13 @@ def results_of(block: ast.Block) -> list[ast.Expr | str]:
     if isinstance(last, ast.ExprStatement):
         return [last.value]
     return [] if isinstance(last, ast.Return) else [ANY]
+
+
+def _holds_a_list(declared: TypeInfo) -> bool:
+    """Whether a list may fit a declared type."""
+    if declared.name == "union":
+        return any(map(_holds_a_list, declared.arguments))
+    return declared.name in ("list", "any")
 
 
 _ITEMS: Final[dict[type, Callable[[Resolver, Any], None]]] = {

@@ -5,6 +5,7 @@ Reached as `$support` by the factories that `lower` writes. Nothing here knows F
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final
@@ -173,7 +174,7 @@ def union_check(
 def parts_check(
     ops: Operators,
 ) -> Callable[[Value, tuple[Value, ...], str], Value]:
-    """Check of the items of a list, or of the values of a map, against their declared type."""
+    """Check of the items of a list, or of keys and values of a map, against their declared type."""
     is_type = ops.is_type
 
     def wrong(value: Value, kind: tuple[Value, ...] | None) -> str:
@@ -204,6 +205,10 @@ def parts_check(
         if inner and type(value) is list:
             return among(value, enumerate(value, 1), inner[-1], "item {}")
         if inner and isinstance(value, dict):
+            if len(inner) == 2 and inner[0] is not None and inner[0][0] != "text":
+                for key in value:
+                    if not _is_key_of(key, inner[0]):
+                        return f"key `{key:.40}`: expected {inner[0][1]}"
             return among(value.values(), value.items(), inner[-1], "entry `{:.40}`")
         return ""
 
@@ -237,6 +242,33 @@ def parts_check(
         return value
 
     return check
+
+
+_KEYS: Final = {
+    "int": re.compile(r"-?(0|[1-9][0-9]*)"),
+    "number": re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?|NaN|-?Infinity"),
+    "bool": re.compile("true|false"),
+    "time": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z"),
+    "none": re.compile("none"),
+}
+
+
+def _is_key_of(key: Value, kind: tuple[Value, ...]) -> bool:
+    """Whether a key, which is text, is the text of a value of the kind: `{ "7": x }` is [int: X].
+
+    Args:
+        key: A key of a map.
+        kind: As of parts_check.
+    """
+    name, _, variants, optional, inner = kind
+    if optional and key == "none":
+        return True
+    if name == "union":
+        return any(member is None or _is_key_of(key, member) for member in inner)
+    if variants:
+        return key in variants
+    pattern = _KEYS.get("int" if name == "duration" else name)
+    return name == "text" or (pattern is not None and pattern.fullmatch(key) is not None)
 
 
 def expectation(

@@ -383,9 +383,11 @@ def annotated(declared: TypeInfo | None) -> str:
 
 
 def has_parts(declared: TypeInfo) -> bool:
-    """Whether a declared type says what the items of a list or the values of a map are."""
+    """Whether a declared type says what the items of a list, or keys and values of a map, are."""
     if declared.name == "union":
         return any(has_parts(member) for member in declared.arguments)
+    if len(declared.arguments) == 2 and declared.arguments[0].name not in ("text", "any"):
+        return True
     return bool(declared.arguments) and declared.arguments[-1].name != "any"
 
 

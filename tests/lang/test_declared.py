@@ -39,6 +39,57 @@ def test_alias_ends_with_its_line(text: str) -> None:
     assert caught.value.code == "FL513"
 
 
+@pytest.mark.parametrize(
+    ("key", "fits", "fails"),
+    [
+        ("int", ["0", "-7", "12"], ["", "07", "1.5", "a", "1\n", "none"]),
+        ("int?", ["7", "none"], ["a"]),
+        ("number", ["0", "-1.5", "1e21", "NaN", "-Infinity"], ["", "a", ".5"]),
+        ("bool", ["true", "false"], ["yes", ""]),
+        ("time", ["2026-02-03T04:05:06Z", "2026-02-03T04:05:06.007Z"], ["2026-02-03", "now"]),
+        ("State", ["Open"], ["open"]),
+        ("int | State", ["7", "Open"], ["Shut"]),
+        ("duration", ["60000"], ["1m"]),
+        ("list", [], ["a"]),
+        ("text", ["a", ""], []),
+        ("any", ["a"], []),
+    ],
+)
+def test_keys_of_a_map_are_texts_of_their_type(key: str, fits: list[str], fails: list[str]) -> None:
+    """Keys are texts; those of `[int: any]` are texts of ints."""
+    text = f"enum State {{ Open, Closed }}\nfn f(a: [{key} : any]) {{ a }}"
+    for name in fits:
+        assert result_of(text, {name: 1}) == {name: 1}
+    for name in fails:
+        with pytest.raises(RuntimeFault) as caught:
+            result_of(text, {name: 1})
+        shown = f"argument `a` of `f`: key `{name}`: expected {key}"
+        assert (caught.value.code, str(caught.value)) == ("FL513", shown)
+
+
+def test_keys_of_inner_maps_are_looked_at() -> None:
+    """A list of maps, and maps of maps."""
+    text = "fn f(a: [[text: [int: any]]]) { a }"
+    assert result_of(text, [{"a": {"1": 2}}, {}])
+    with pytest.raises(RuntimeFault, match="item 2: entry `b`: key `x`: expected int"):
+        result_of(text, [{}, {"b": {"x": 2}}])
+
+
+def test_rest_is_checked_as_the_list_it_is() -> None:
+    """Of functions and lambdas; a type that is no list is refused when it is compiled."""
+    text = "type Ids = [int]\nfn f(a, ...rest: Ids) { rest }"
+    assert result_of(text, 1) == []
+    assert result_of(text, 1, 2, 3) == [2, 3]
+    with pytest.raises(RuntimeFault) as caught:
+        result_of(text, 1, 2, "3")
+    assert str(caught.value) == "argument `rest` of `f`: item 2: expected int, got text"
+    assert result_of("fn f(...rest: [int] | none) { rest }", 1) == [1]
+    assert result_of("fn f(...rest: any) { rest }", 1) == [1]
+    for wrong in ("int", "text | int", "[text: int]", "int?"):
+        (found,) = faults_of(f"fn f(...rest: {wrong}) {{ rest }}")
+        assert (found.code, found.span.start) == ("FL114", len("fn f(...rest: "))
+
+
 def test_alias_with_parameters_is_what_it_stands_for() -> None:
     """Arguments take the place of parameters, also through other aliases."""
     text = """

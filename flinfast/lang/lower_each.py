@@ -1,0 +1,71 @@
+"""`items.map(x => ...)` and `items.filter(x => ...)` as comprehensions of Python.
+
+Only for a lambda of one plain parameter whose body is one expression without a lambda in it: its
+code is written twice where the items may be something else than a list.
+"""
+
+from __future__ import annotations
+
+import ast as py
+from typing import Final
+
+from flinfast.lang import ast, lower_method
+from flinfast.lang.lower_base import CONTEXT, Frame, Lowering
+from flinfast.lang.lower_function import inside
+from flinfast.lang.lower_operator import condition
+from flinfast.lang.symbol import walk
+from flinfast.lang.types import LIST
+
+_NAMES: Final = frozenset({"map", "filter"})
+_SIZE_MAX: Final = 40  # nodes of a body that is written twice
+
+
+def fits(node: ast.Call) -> bool:
+    """Whether a call of a method may be a comprehension."""
+    callee = node.callee
+    if not isinstance(callee, ast.Member) or callee.name not in _NAMES or len(node.arguments) != 1:
+        return False
+    argument = node.arguments[0]
+    function = argument.value
+    if argument.name is not None or argument.spread or not isinstance(function, ast.Lambda):
+        return False
+    if len(function.parameters) != 1 or isinstance(function.body, ast.Block):
+        return False
+    parameter = function.parameters[0]
+    if parameter.rest or parameter.default is not None or parameter.type is not None:
+        return False
+    for count, inner in enumerate(walk(function.body)):
+        if count > _SIZE_MAX or isinstance(inner, ast.Lambda):
+            return False
+    return True
+
+
+def comprehension(self: Lowering, kind: str, callee: ast.Member, node: ast.Call) -> py.expr | None:
+    """The call on a value of a kind; None when the body needs statements of its own."""
+    function = node.arguments[0].value
+    assert isinstance(function, ast.Lambda)
+    assert not isinstance(function.body, ast.Block)
+    variable = self.file.bindings[id(function.parameters[0])][0]
+    scope = self.file.scopes[id(function)]
+    if variable.is_boxed or variable.writes > 1 or scope.outer_written:
+        return None
+    with inside(self, Frame(scope, "value", title="lambda", relays=self.frame.relays)) as made:
+        # What `filter` keeps depends on the truth of the body alone.
+        is_filter = callee.name == "filter"
+        body = condition(self, function.body) if is_filter else self.expr(function.body)
+    if made:
+        return None
+    items = self.kept(self.expr(callee.target))
+    snapshot = self.item(items, py.Slice(None, None, None, **self.place))
+    name = variable.python
+    tests: list[py.expr] = []
+    if is_filter:
+        tests, body = [body], self.load(name)
+    turns = py.comprehension(self.store(name), snapshot, tests, 0)
+    fast = py.ListComp(body, [turns], **self.place)
+    if kind == LIST:
+        return fast
+    rare = self.call(
+        lower_method.method(self, callee.name, 1), self.load(CONTEXT), items, self.expr(function)
+    )
+    return self.choose(self.is_exactly(items, "list"), fast, rare)
