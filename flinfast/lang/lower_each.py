@@ -10,7 +10,7 @@ import ast as py
 from typing import Final
 
 from flinfast.lang import ast, lower_method
-from flinfast.lang.lower_base import CONTEXT, Frame, Lowering
+from flinfast.lang.lower_base import CONTEXT, LOAD, Frame, Lowering
 from flinfast.lang.lower_function import inside
 from flinfast.lang.lower_operator import condition
 from flinfast.lang.symbol import walk
@@ -49,10 +49,14 @@ def comprehension(self: Lowering, kind: str, callee: ast.Member, node: ast.Call)
     scope = self.file.scopes[id(function)]
     if variable.is_boxed or variable.writes > 1 or scope.outer_written:
         return None
+    flag = self.temp() if variable in self.asked else ""
+    if flag:
+        self.maps[variable] = flag
     with inside(self, Frame(scope, "value", title="lambda", relays=self.frame.relays)) as made:
         # What `filter` keeps depends on the truth of the body alone.
         is_filter = callee.name == "filter"
         body = condition(self, function.body) if is_filter else self.expr(function.body)
+    self.maps.pop(variable, None)  # it is a name of the comprehension alone
     if made:
         return None
     items = self.kept(self.expr(callee.target))
@@ -61,8 +65,14 @@ def comprehension(self: Lowering, kind: str, callee: ast.Member, node: ast.Call)
     tests: list[py.expr] = []
     if is_filter:
         tests, body = [body], self.load(name)
-    turns = py.comprehension(self.store(name), snapshot, tests, 0)
-    fast = py.ListComp(body, [turns], **self.place)
+    turns = [py.comprehension(self.store(name), snapshot, [], 0)]
+    if flag:  # to Python, a loop over a list of one value is an assignment
+        is_map = self.is_exactly(self.load(name), "dict")
+        turns.append(
+            py.comprehension(self.store(flag), py.List([is_map], LOAD, **self.place), [], 0)
+        )
+    turns[-1].ifs = tests
+    fast = py.ListComp(body, turns, **self.place)
     if kind == LIST:
         return fast
     rare = self.call(
