@@ -215,7 +215,8 @@ def _if_both(
     chosen = _in_branches(self, left, right, kinds, kind, fast, slow)
     if chosen is not None:
         return chosen
-    if not isinstance(left, py.Constant) and not (_is_simple(left) and _is_simple(right)):
+    is_kept = isinstance(left, py.Constant) or _is_temporary(left)
+    if not is_kept and not (_is_simple(left) and _is_simple(right)):
         left = self.walrus(self.temp(), left)
     first, second = left, right
     if not _is_simple(right):
@@ -261,6 +262,11 @@ def _in_branches(
 def _is_simple(value: py.expr) -> bool:
     """Whether reading a value later, or twice, makes no difference and costs nothing."""
     return isinstance(value, py.Name | py.Constant)
+
+
+def _is_temporary(value: py.expr) -> bool:
+    """Whether it is a name of ours, which nothing assigns a second time."""
+    return isinstance(value, py.Name) and value.id.startswith("$")
 
 
 def _if_ints(

@@ -93,6 +93,8 @@ def is_none(value: Value) -> bool:
 
 
 def _parse_int(text: str) -> int | None:
+    if text.isdigit() and text.isascii() and len(text) <= INT_DIGITS_MAX:
+        return int(text)
     if _INT.match(text):
         return int(text) if len(text) <= INT_DIGITS_MAX else None
     if _NUMBER.match(text):
