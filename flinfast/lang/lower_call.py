@@ -240,8 +240,11 @@ def _optional_method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.e
     def method() -> py.expr:
         self.given[id(callee.target)] = name
         if id(node) in self.file.queries:
-            return lower_query.method(self, node, callee)
-        return call_method(self, lambda: self.expr(callee.target), callee.name, node.arguments)
+            made = lower_query.method(self, node, callee)
+        else:
+            made = call_method(self, lambda: self.expr(callee.target), callee.name, node.arguments)
+        del self.given[id(callee.target)]  # the code may be written a second time
+        return made
 
     return self.branch(self.is_none(target), lambda: self.const(None), method)
 

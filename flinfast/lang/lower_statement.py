@@ -7,9 +7,10 @@ block passes it on, so `if` and `match` at the end of a function return from the
 from __future__ import annotations
 
 import ast as py
+from collections.abc import Sequence
 from typing import Final
 
-from flinfast.lang import ast, lower_expr, lower_method, lower_pattern
+from flinfast.lang import ast, lower_expr, lower_loop, lower_method, lower_pattern
 from flinfast.lang.lower_base import DISCARD, RETURN, Loop, Lowering, StatementRule, Target
 from flinfast.lang.lower_block import (
     block,
@@ -215,6 +216,21 @@ def _compound(self: Lowering, node: ast.Assign, before: py.expr) -> py.expr:
 def for_(self: Lowering, node: ast.For, target: Target) -> None:
     """`for x in xs { }`."""
     iterable = _iterable(self, node)
+    ints = lower_loop.ints_of(self, node) if target.kind == "discard" else None
+    if ints is None or self.rows:
+        _for(self, node, iterable, target)
+    else:
+        _for_ints(self, node, iterable, ints)
+
+
+def _for(
+    self: Lowering,
+    node: ast.For,
+    iterable: py.expr,
+    target: Target,
+    head: Sequence[py.stmt] = (),
+) -> None:
+    """The loop itself, each turn of which starts with `head`."""
     variables = self.file.bindings[id(node)]
     names = [self.temp() if v.is_boxed else v.python for v in variables]
     place: py.expr = self.store(names[0])
@@ -222,6 +238,7 @@ def for_(self: Lowering, node: ast.For, target: Target) -> None:
         place = py.Tuple([self.store(name) for name in names], py.Store(), **self.place)
     loop = _enter(self, node, target)
     with self.captured() as body:
+        body += head
         for variable, name in zip(variables, names, strict=True):
             if variable.is_boxed:
                 self.write(variable, self.load(name), declares=True)
@@ -229,6 +246,36 @@ def for_(self: Lowering, node: ast.For, target: Target) -> None:
                 self.note_map(variable)
         statements(self, node.body, DISCARD)
     _leave(self, loop, py.For(place, iterable, body, [], **self.place), target)
+
+
+def _for_ints(self: Lowering, node: ast.For, iterable: py.expr, ints: lower_loop.Ints) -> None:
+    """A loop in two forms, see `lower_loop`."""
+    item = self.file.bindings[id(node)][0]
+    items, rest = self.temp(), self.temp()
+    self.emit_assign(items, iterable)
+    self.emit_assign(rest, self.const(True))
+    resumed = self.call(self.support("resume"), self.load(item.python), self.load(items))
+    hand_over: list[py.stmt] = [
+        py.Assign([self.store(items)], resumed, **self.place),
+        py.Assign([self.store(rest)], self.const(True), **self.place),
+        py.Break(**self.place),
+    ]
+    is_other = self.negate(self.is_exactly(self.load(item.python), "int"))
+    with self.kinds.assuming(ints.assumed), self.captured() as fast:
+        naturals, self.naturals = self.naturals, {}
+        self.emit_assign(rest, self.const(False))
+        head = [py.If(is_other, hand_over, [], **self.place)]
+        _for(self, node, self.load(items), DISCARD, head)
+        self.naturals = naturals
+    tests = [self.is_exactly(self.load(variable.python), "int") for variable in ints.tested]
+    if not tests:
+        self.body += fast
+    else:
+        test = tests[0] if len(tests) == 1 else self.both(*tests)
+        self.emit(py.If(test, fast, [], **self.place))
+    with self.captured() as slow:
+        _for(self, node, self.load(items), DISCARD)
+    self.emit(py.If(self.load(rest), slow, [], **self.place))
 
 
 def _iterable(self: Lowering, node: ast.For) -> py.expr:

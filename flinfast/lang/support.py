@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from flinfast.errors import RuntimeFault
@@ -25,6 +26,11 @@ py_range: Final = range
 py_index_error: Final = IndexError
 bound: Final = partial  # a FLIN function as a value: its context is the first argument
 no_value: Final = NO_VALUE
+
+
+def resume(item: Value, rest: Iterable[Value]) -> Iterable[Value]:
+    """An item that was taken already, and those after it."""
+    return chain((item,), rest)
 
 
 class Missing:

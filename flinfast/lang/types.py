@@ -10,7 +10,8 @@ No unification, no generics: one pass over assignments until nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from flinfast.lang import ast
@@ -102,6 +103,18 @@ class Kinds:
     def freeze(self) -> None:
         """From now on variables keep their kinds."""
         self._known = {}
+
+    @contextmanager
+    def assuming(self, variables: Iterable[Variable]) -> Iterator[None]:
+        """Answer as if these variables held ints."""
+        known, self._known = self._known, {}
+        kinds = [(variable, variable.kind) for variable in variables]
+        for variable, _ in kinds:
+            variable.kind = INT
+        yield
+        for variable, kind in kinds:
+            variable.kind = kind
+        self._known = known
 
     def of(self, node: ast.Expr) -> str:
         """Kind of an expression."""

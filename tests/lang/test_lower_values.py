@@ -32,7 +32,7 @@ def double(value: Any = None) -> Any:
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, 3, -2, 1 << 53, -(1 << 63), 1 << 13_950, 0.0, -0.0, 2.5, 3.0),
     *(math.nan, math.inf, "", "a", " #Ab,c ", "1", b"ab", Time(1_000), range(3)),
-    double,
+    *([1, 2, 2.5, 3], [2, 1, "x", 4], [1, True, 3], [3, None], double),
     *([], [1], ["a", None, 2.5], [3, 1, 2], [True, [1]], {}, {"k": 1, "len": "own", "a": "x"}),
     *({"k": {"a": 2.0}, "1": [1], "trim": double}, Record("Note", ("k", "a"), {"k": 2})),
 )
@@ -253,6 +253,13 @@ i = 2 ; x = [5, 6, 7] ; while i >= 0 { x[i] = a ; i -= 1 } ; x[i] = b ; x
 """.strip().splitlines()
 # Bodies of three values.
 FORMS_OF_THREE = r"""
+s = 0 ; for x in a { y = x * 2 ; s += y ; if s > 6 { break } } ; s
+s = 0 ; t = b ; for x in a { if x < 2 { continue } ; s += x ; t += x } ; [s, t]
+s = 1 ; for x in a { if x > b { return [s, x] } ; s = s * x + c } ; s
+s = b ; l = [] ; for x in a { l.push(x - s) ; s = x } ; [l, s]
+m = 0 ; n = none ; for x in a { if x > m { m = x ; n = c } ; a[0] = b } ; [m, n, a]
+s = 0 ; for x in a { s += x ; s = s == 3 ? c : s } ; s
+s = 0 ; for x in a { s = x + len([s]) ; if s >= 3 { a.push(c) } } ; [s, a]
 a[b] = c ; a
 a + b + c
 a < b && b < c
