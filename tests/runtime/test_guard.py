@@ -320,6 +320,18 @@ def test_rate_limit_answers_429_with_its_headers(parts: Parts) -> None:
     assert decide(parts, parts.context(), "rate_limit", 3, 60) == 429
 
 
+def test_what_a_client_says_of_its_address_is_not_believed(parts: Parts) -> None:
+    """Fields of proxies are the server's to judge; guards go by the address it found."""
+
+    def status(number: int, name: str, *args: Any) -> int | None:
+        claimed = f"10.0.0.{number}"
+        headers = {"X-Forwarded-For": claimed, "X-Real-IP": claimed, "Forwarded": f"for={claimed}"}
+        return decide(parts, parts.context(peer="192.0.2.9", headers=headers), name, *args)
+
+    assert status(1, "ip_whitelist", "10.0.0.0/8") == 403
+    assert [status(number, "rate_limit", 2, 60) for number in range(4)] == [None, None, 429, 429]
+
+
 @pytest.mark.parametrize("args", [(0, 60), ("3", 60), (3, 0), (3, -1), (True, 60), (), (3, "m")])
 def test_rate_limit_with_bad_arguments_denies(parts: Parts, args: tuple[Any, ...]) -> None:
     """A limit that cannot be read is no limit to pass."""
