@@ -44,7 +44,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "rich": ("cli/",),
     "argon2": ("runtime/builtins/security.py",),
     "python_multipart": ("runtime/",),
-    "cryptography": ("runtime/builtins/cipher.py",),
+    "cryptography": ("runtime/builtins/cipher.py", "cli/doctor_machine.py"),
 }
 FORBIDDEN = {"sqlite3": "two SQLite copies on one file break each other's locks"}
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fmt": ("fmt", "Rewrite FLIN source in the one style."),
     "routes": ("routes", "List routes with their files and guards."),
     "console": ("console", "Type FLIN against the data of a project."),
+    "bench": ("bench", "Measure how much a project or a running server serves."),
     "docs": ("docs", "Tell what a function, keyword, guard, setting or code means."),
     "lsp": ("lsp", "Serve an editor: diagnostics, completion, hover, formatting."),
     "doctor": ("doctor", "Check this machine and a project before it serves."),

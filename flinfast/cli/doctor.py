@@ -11,20 +11,20 @@ import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import click
 
 from flinfast import __version__
+from flinfast.cli import doctor_machine as machine
+from flinfast.cli.doctor_finding import Finding
 from flinfast.cli.report import EXIT_FAULTS, has_color
 from flinfast.cli.usage import example
 from flinfast.errors import CompileError, ConfigError, FlinError
 from flinfast.server import config as settings
-
-Level = Literal["ok", "warning", "error"]
 
 PYTHON_LEAST: Final = (3, 11)
 DESCRIPTORS_LEAST: Final = 4096  # some thousand connections; each takes one
@@ -33,23 +33,6 @@ DISK_NONE: Final = 16 << 20  # below this the next writes fail
 _COLORS: Final = {"ok": "green", "warning": "yellow", "error": "red"}
 _NATIVE: Final = ("deflate", "frame", "handshake", "hub", "mask")
 _OTHERS_MAY: Final = 0o077  # permission bits of group and others
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found.
-
-    Attributes:
-        level: "ok", "warning" or "error".
-        name: What was looked at.
-        text: How it is.
-        help: What to do about it, "" when nothing.
-    """
-
-    level: Level
-    name: str
-    text: str
-    help: str = ""
 
 
 @click.command("doctor", epilog=example("flinfast doctor", "flinfast doctor chat --json"))
@@ -89,7 +72,7 @@ def _examine(path: Path) -> Iterator[Finding]:
     yield _packages()
     yield _native()
     yield _loop()
-    yield from _descriptors()
+    yield from machine.descriptors(DESCRIPTORS_LEAST)
     from flinfast.runtime.project import find_root
 
     try:
@@ -109,9 +92,12 @@ def _examine(path: Path) -> Iterator[Finding]:
     yield from _secret(config, folder)
     yield _database(path, config)
     yield _disk(folder)
+    server = config.settings.server
     yield _address(config)
-    if config.settings.server.ssl_certfile:
-        yield _certificate(config)
+    yield from machine.backlog(server)
+    yield machine.clock(machine.newest_change(root))
+    if server.ssl_certfile:
+        yield machine.certificate(server)
 
 
 # --- the machine ----------------------------------------
@@ -185,21 +171,6 @@ def _loop() -> Finding:
         f"{name}, without epoll",
         "connections take more memory here; serve many of them on Linux",
     )
-
-
-def _descriptors() -> Iterator[Finding]:
-    if sys.platform == "win32":
-        return
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    is_endless = hard == resource.RLIM_INFINITY
-    text = f"{'no limit' if is_endless else hard} open files, one for each connection"
-    if is_endless or hard >= DESCRIPTORS_LEAST:
-        yield Finding("ok", "descriptors", text)
-    else:
-        help = "raise the limit: LimitNOFILE= of systemd, or `ulimit -Hn`"
-        yield Finding("warning", "descriptors", text, help)
 
 
 # --- the project ----------------------------------------
@@ -325,15 +296,3 @@ def _address(config: settings.Config) -> Finding:
         help = "a server may be running; else choose another port: `flinfast serve --port N`"
         return Finding("warning", "address", text, help)
     return Finding("ok", "address", f"{where} is free")
-
-
-def _certificate(config: settings.Config) -> Finding:
-    from flinfast.server.listen import tls_context
-
-    server = config.settings.server
-    try:
-        tls_context(server)
-    except ConfigError as error:
-        help = "give a certificate chain and its key as PEM files"
-        return Finding("error", "TLS", str(error), error.hint or help)
-    return Finding("ok", "TLS", f"{server.ssl_certfile} and its key belong together")

@@ -8,7 +8,6 @@ handlers from their next message on.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,6 @@ from msgspec.structs import replace
 
 from flinfast.errors import FlinError, RuntimeFault, StoreError
 from flinfast.lang.diagnostic import Diagnostic
-from flinfast.lang.program import EntityInfo
 from flinfast.native.hub import Endpoint, Hub
 from flinfast.runtime.compile_apart import compile_apart
 from flinfast.runtime.context import RequestContext, WsContext
@@ -46,7 +44,7 @@ from flinfast.runtime.response import Reply, Response
 from flinfast.runtime.router import BadPath, Router
 from flinfast.runtime.runner import Respond, Runner, Straight
 from flinfast.runtime.secret import load_secrets
-from flinfast.runtime.services import Log, Scheduler, Services, Timer
+from flinfast.runtime.services import Log, Scheduler, Services, Timer, unix_ms
 from flinfast.runtime.session import CLOSE_CODE, CLOSE_REASON, SessionManager
 from flinfast.runtime.turns import run_in_turns
 from flinfast.runtime.waiting import WaitingPool
@@ -438,7 +436,7 @@ class App:
             if isinstance(result, BaseException):
                 done(result)
                 return
-            is_small = _shape_of(result) == _shape_of(self._compiled)
+            is_small = result.shape == self._compiled.shape
             steps = self._use_steps(result) if is_small else self._adopt_at_once(result)
             run_in_turns(steps, self._scheduler, lambda: self._is_closed, done)
 
@@ -451,7 +449,7 @@ class App:
 
     def _adopt(self, compiled: Compiled) -> None:
         """Go on with another program; raises as reload()."""
-        if _shape_of(compiled) == _shape_of(self._compiled):
+        if compiled.shape == self._compiled.shape:
             self._use(compiled)
             return
         before = self._compiled
@@ -585,11 +583,6 @@ class App:
         store.commit()
 
 
-def unix_ms() -> int:
-    """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
 def _make_hub(settings: Settings) -> Hub:
     limits = settings.ws
     return Hub(
@@ -600,8 +593,3 @@ def _make_hub(settings: Settings) -> Hub:
         rooms_per_connection_max=limits.rooms_max,
         queue_bytes_total=limits.queue_total,
     )
-
-
-def _shape_of(compiled: Compiled) -> tuple[tuple[EntityInfo, ...], Mapping[str, tuple[str, ...]]]:
-    """What the database depends on."""
-    return compiled.entities, compiled.enums

@@ -7,7 +7,6 @@ functions and guards are bound, and a seed file where one is run; routes never a
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +26,7 @@ from flinfast.runtime.loading import Binder, Compiled, compile_files
 from flinfast.runtime.project import Project, ProjectFile, line_reader, load_project
 from flinfast.runtime.response import Reply
 from flinfast.runtime.secret import load_secrets
-from flinfast.runtime.services import Log, Services, Timer
+from flinfast.runtime.services import Log, Services, Timer, unix_ms
 from flinfast.runtime.session import SessionManager
 from flinfast.runtime.waiting import WaitingPool
 from flinfast.settings import Settings
@@ -226,11 +225,6 @@ class ProjectData:
             sessions=sessions,
             secrets=secrets,
         )
-
-
-def unix_ms() -> int:
-    """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def _seed_file(project: Project, path: Path) -> ProjectFile:

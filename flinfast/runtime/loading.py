@@ -73,6 +73,11 @@ class Compiled(Struct, frozen=True):
         """Declared entities in binding order."""
         return tuple(e for file in self.program.files for e in file.info.entities)
 
+    @property
+    def shape(self) -> tuple[tuple[EntityInfo, ...], Mapping[str, tuple[str, ...]]]:
+        """What the database depends on."""
+        return self.entities, self.enums
+
 
 class WsEntry(Struct):
     """The `ws` block of a route.

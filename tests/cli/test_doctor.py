@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
-from flinfast.cli import doctor
+from flinfast.cli import doctor, doctor_machine
 from flinfast.cli.commands import main
 from flinfast.testing import TestClient
 
@@ -146,6 +153,88 @@ def test_certificate_that_cannot_be_used_is_an_error(
     code, found = examine(capsys, project(tmp_path, toml=toml))
     assert code == 1
     assert found["TLS"]["level"] == "error"
+
+
+def signed(folder: Path, start_days: float, end_days: float) -> str:
+    """Settings with a certificate that is valid between two days, counted from now."""
+    now = datetime.now(UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now + timedelta(days=start_days))
+        .not_valid_after(now + timedelta(days=end_days))
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
+    files = f'ssl_certfile = "{folder}/cert.pem"\nssl_keyfile = "{folder}/key.pem"\n'
+    return f"[server]\n{files}"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "level", "text"),
+    [
+        (-1, 30.5, "ok", "30 days left"),
+        (-1, 29.5, "warning", "29 days left"),
+        (-9, -1, "error", "expired on"),
+        (1, 9, "error", "is valid from"),
+    ],
+)
+def test_life_of_the_certificate(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    start: float,
+    end: float,
+    level: str,
+    text: str,
+) -> None:
+    """Under 30 days are a warning; what is not valid now is an error."""
+    code, found = examine(capsys, project(tmp_path, toml=signed(tmp_path, start, end)))
+    assert found["TLS"]["level"] == level
+    assert text in found["TLS"]["text"]
+    assert code == (level == "error")
+
+
+def test_key_of_another_certificate_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed(tmp_path, -1, 90)
+    other = (tmp_path / "key.pem").read_bytes()
+    toml = signed(tmp_path, -1, 90)
+    (tmp_path / "key.pem").write_bytes(other)
+    code, found = examine(capsys, project(tmp_path, toml=toml))
+    assert (code, found["TLS"]["level"]) == (1, "error")
+    assert "belong together" in found["TLS"]["help"]
+
+
+def test_clock_that_cannot_be_right_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(tmp_path)
+    assert examine(capsys, folder)[1]["clock"]["level"] == "ok"
+    later = time.time() + 3 * 86_400
+    os.utime(folder / "app" / "index.flin", (later, later))
+    assert examine(capsys, folder)[1]["clock"]["level"] == "warning"
+    monkeypatch.setattr(doctor_machine, "CLOCK_LEAST", later)
+    code, found = examine(capsys, folder)
+    assert (code, found["clock"]["level"]) == (1, "error")
+
+
+def test_backlog_that_the_kernel_cuts_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = tmp_path / "somaxconn"
+    monkeypatch.setattr(doctor_machine, "_SOMAXCONN", kernel)
+    assert "backlog" not in examine(capsys, project(tmp_path))[1]
+    for limit, level in ((2047, "warning"), (2048, "ok")):
+        kernel.write_text(f"{limit}\n")
+        assert examine(capsys, project(tmp_path))[1]["backlog"]["level"] == level
 
 
 def test_little_room_on_disk_is_told(
