@@ -15,7 +15,7 @@ import msgpack
 
 from flinfast.errors import SchemaError, StoreError
 from flinfast.store.base import BaseStore
-from flinfast.store.codec import FieldFault, decoder, encoder
+from flinfast.store.codec import INT_MAX, INT_MIN, FieldFault, decoder, encoder
 from flinfast.store.engine import UniqueViolation
 from flinfast.store.entity import Entity
 from flinfast.store.schema import Column, Row, quote, suggest
@@ -173,6 +173,10 @@ def _checked(entity: Entity, column: Column, cell: Any, *, past: bool) -> Any:
             raise SchemaError(f"a record of `{entity.name}` has no `{column.name}`")
         return None
     try:
+        if isinstance(cell, int) and not INT_MIN <= cell <= INT_MAX:
+            raise FieldFault("must fit in 64 bits")
+        if isinstance(cell, str):
+            cell.encode()  # old versions are packed as they are, and must not have lone surrogates
         decode = decoder(column)
         value = cell if decode is None else decode(cell)
         if column.field is not None and not past:
@@ -180,6 +184,8 @@ def _checked(entity: Entity, column: Column, cell: Any, *, past: bool) -> Any:
         is_plain = isinstance(cell, int) and not isinstance(cell, bool)
         if column.field is None and not is_plain:
             raise FieldFault("must be an integer")
+        if column.name == "version" and cell < 1:
+            raise FieldFault("must be at least 1")
     except (FieldFault, ValueError, TypeError, msgpack.UnpackException) as fault:
         raise SchemaError(
             f"`{entity.name}.{column.name}` of record {cell!r:.40}: {fault}"

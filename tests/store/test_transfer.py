@@ -203,6 +203,29 @@ def test_wrong_cells_are_refused(store: Store, clock: Clock) -> None:
     assert count(store) == 0
 
 
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ({"version": 1 << 63}, "`User.version` .* 64 bits"),
+        ({"version": 0}, "`User.version` .* at least 1"),
+        ({"id": -(1 << 63) - 1}, "`User.id` .* 64 bits"),
+        ({"age": 1 << 64}, "`User.age` .* 64 bits"),
+        ({"name": "\ud800"}, "`User.name` .*"),
+        ({"name": 1 << 90}, "`User.name` .* 64 bits"),
+    ],
+)
+@pytest.mark.parametrize("is_past", [False, True], ids=["current", "past"])
+def test_cells_that_no_record_has(
+    store: Store, clock: Clock, cells: dict[str, Any], message: str, *, is_past: bool
+) -> None:
+    """In a record and in its old versions, which are kept packed."""
+    sound = {"id": 1, "name": "a", "created_at": clock.ms, "updated_at": clock.ms, "version": 2}
+    past = [{**sound, **cells}] if is_past else []
+    with pytest.raises(SchemaError, match=message):
+        load(store, [Item("User", sound if is_past else {**sound, **cells}, past)])
+    assert count(store) == 0
+
+
 def test_taken_ids_need_replace(store: Store) -> None:
     """An id that is taken stops the import, unless the old record may go."""
     with store.transaction():
@@ -213,3 +236,55 @@ def test_taken_ids_need_replace(store: Store) -> None:
     changed = Item("User", {**item.cells, "name": "Bob"})
     load(store, [changed], replace=True)
     assert store.handle("User").find(1).flin_get("name") == "Bob"
+
+
+@st.composite
+def damaged(draw: st.DrawFn, text: str) -> str:
+    """A text of which pieces were cut out, doubled, moved or replaced."""
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(text)))
+        end = draw(st.integers(start, min(len(text), start + 60)))
+        piece = draw(
+            st.sampled_from(["", text[start:end] * 2, "null", "-1", "1e999", "[]", "{}", '"', "\n"])
+            | st.text(max_size=3)
+            | st.sampled_from(["NaN", "\0", '"\\ud800"', "9" * 30, '{"": 1}', "true"])
+        )
+        text = text[:start] + piece + text[end:]
+    return text
+
+
+@pytest.fixture(scope="module")
+def exports(store_factory: StoreMaker) -> dict[str, str]:
+    """Sound exports: of everything as "json", and of an entity as CSV by its name."""
+    store, clock = store_factory()
+    items = filled(store, clock, [{"free": 1.5, "items": [1, "x"], "extra": {"k": None}}])
+    tables = {name: entity.table for name, entity in store.entities.items()}
+    texts = {}
+    for kind in ("json", "User", "Note"):
+        out = io.StringIO(newline="")
+        if kind == "json":
+            write_json(out, tables, items)
+        else:
+            write_csv(out, tables[kind], [item for item in items if item.entity == kind])
+        texts[kind] = out.getvalue()
+    return texts
+
+
+@given(data=st.data(), kind=st.sampled_from(["json", "User", "Note"]))
+@settings(max_examples=200, deadline=None)
+def test_damaged_export_is_refused_or_read(
+    store_factory: StoreMaker, exports: dict[str, str], data: st.DataObject, kind: str
+) -> None:
+    """Never a Python error, and what is refused leaves nothing behind."""
+    store, _ = store_factory()
+    tables = {name: entity.table for name, entity in store.entities.items()}
+    text = io.StringIO(data.draw(damaged(exports[kind])), newline="")
+    try:
+        load(store, read_json(text, tables) if kind == "json" else read_csv(text, tables[kind]))
+    except StoreError:
+        assert count(store) == 0
+    else:
+        assert len(items_of(store)) == count(store)
+        for entity in store.entities.values():  # whatever was taken can be read
+            records = entity.flin_call("with_deleted", (), {}).rows()
+            assert all(repr(record.to_map()) for record in records)
