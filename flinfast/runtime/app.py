@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from flinfast.errors import FlinError, RuntimeFault, StoreError
 from flinfast.lang.diagnostic import Diagnostic
@@ -248,10 +247,7 @@ class App:
         """The way to answer requests equal to one, while this program runs.
 
         None when its handler reads or writes stored data, waits, or has anything before it.
-
-        Args:
-            request: One of them.
-            make_id: Gives each of the others its id.
+        `make_id` gives each of them its id.
         """
         match: Match | None = None
         with contextlib.suppress(BadPath):
@@ -259,12 +255,7 @@ class App:
         plan = None if match is None else match.route.plans.get(request.method)
         if match is None or plan is None or not plan.is_plain:
             return None
-        template = replace(request)
-
-        def make_request() -> Request:
-            return replace(template, id=make_id())
-
-        return self.runner.straight(plan, match.route.names, match.values, make_request)
+        return self.runner.straight(plan, match.route.names, match.values, request, make_id)
 
     def _stand_in(self, route: Route, request: Request, respond: Respond) -> Plan | None:
         """The way of a method that no block names; None when `respond` was called."""

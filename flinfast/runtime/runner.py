@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from flinfast.errors import FlinError, RuntimeFault
 from flinfast.runtime.context import RequestContext, WsContext
@@ -90,7 +91,8 @@ class Runner:
         plan: Plan,
         names: tuple[str, ...],
         values: tuple[str, ...],
-        make_request: Callable[[], Request],
+        request: Request,
+        make_id: Callable[[], str],
     ) -> Straight:
         """The parts of request() for a plain plan, for whoever runs its handler often.
 
@@ -98,10 +100,16 @@ class Runner:
             plan: The way to a handler and nothing else.
             names: Path parameters.
             values: Their values.
-            make_request: Gives the request, with an id of its own.
+            request: One of the requests, which are equal but for their ids.
+            make_id: Gives each of the others its id.
         """
         if plan.handler is None:
             raise ValueError("expected a plan with a handler")
+        template = replace(request)
+
+        def make_request() -> Request:
+            return replace(template, id=make_id())
+
         make_context = partial(KnownContext, self.services, make_request, names, values)
         return Straight(self, plan, plan.handler, make_context)
 
