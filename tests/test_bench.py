@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import measure, peers
+from bench import bench_start, measure, peers
 from bench.__main__ import BASELINE, README, Run, _arguments, _read
 from bench.contenders import CONTENDERS, Contender, compile_c
 from bench.measure import ServerError, load, running
@@ -187,6 +187,18 @@ def test_figures_of_the_readme_are_those_of_the_baseline(tmp_path: Path) -> None
     page.write_text(README.read_text())
     write_figures(page, figures(*_read(BASELINE)))
     assert page.read_text() == README.read_text(), "run `python -m bench --render`"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the CPU clock of another process")
+def test_starts_and_saves_are_measured() -> None:
+    """One round gives a row for everything that has a bar; open sockets got the saved answer."""
+    rows = [line.split(" | ") for line in bench_start.run(sys.executable, 1).splitlines()[2:]]
+    assert [row[-1].rstrip(" |") for row in rows if row[-1] != " |"][-3:] == [
+        "CPU 60",
+        "250",
+        "wall 40",
+    ]
+    assert all(float(figure) >= 0 for row in rows for figure in row[1:5])
 
 
 def test_unknown_names_are_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,8 @@ class Server:
             )
             hub.attach_loop(loop)
             # What was loaded lives as long as the process: the collector need not look at it.
+            if gc.isenabled():  # else nothing has run before but the start, which makes no garbage
+                gc.collect()
             gc.freeze()
             gc.enable()
             for listener in self._listeners:
