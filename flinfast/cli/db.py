@@ -22,18 +22,19 @@ if TYPE_CHECKING:
     from flinfast.store.engine import SchemaDatabase
     from flinfast.store.migrate import Plan
 
-# Name -> module under flinfast.cli that holds a command of that name.
+# Name -> (module under flinfast.cli, its command); `flinfast db --help` lists them in this order.
 _ELSEWHERE = {
-    "backup": "db_file",
-    "restore": "db_file",
-    "shell": "db_file",
-    "seed": "db_data",
-    "export": "db_data",
-    "import": "db_data",
-    "copy": "db_data",
+    "backup": ("db_file", "backup"),
+    "restore": ("db_file", "restore"),
+    "shell": ("db_file", "shell"),
+    "seed": ("db_data", "seed"),
+    "export": ("db_data", "export"),
+    "import": ("db_data", "import_"),
+    "copy": ("db_data", "copy"),
 }
 
 project_argument = click.argument("path", type=click.Path(path_type=Path), default=".")
+file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 
 
 class _Group(click.Group):
@@ -45,10 +46,10 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; None when there is none of that name."""
-        module = _ELSEWHERE.get(cmd_name)
-        if module is None:
+        place = _ELSEWHERE.get(cmd_name)
+        if place is None:
             return super().get_command(ctx, cmd_name)
-        found = import_module(f"flinfast.cli.{module}").COMMANDS[cmd_name]
+        found = getattr(import_module(f"flinfast.cli.{place[0]}"), place[1])
         assert isinstance(found, click.Command)
         return found
 

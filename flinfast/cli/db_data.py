@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from flinfast.cli.db import load_data, project_argument
+from flinfast.cli.db import file_argument, load_data, project_argument
 from flinfast.cli.progress import Advance, progress
 from flinfast.cli.usage import example
 from flinfast.errors import ConfigError, StoreError
@@ -30,7 +30,7 @@ _SUFFIX = ".csv"
     short_help="Run a FLIN file that saves records.",
     epilog=example("flinfast db seed seeds/demo.flin chat"),
 )
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@file_argument
 @project_argument
 def seed(file: Path, path: Path) -> None:
     """Run the statements of FILE, such as `save User { name: "Ann" }`, in one transaction.
@@ -239,6 +239,3 @@ def copy(target: str, path: Path) -> None:
     with data.opened() as source, data.opened(target) as into, progress("Copying") as advance:
         count = transfer.copy(source, into, advance)
     click.echo(f"{count} records")
-
-
-COMMANDS = {"seed": seed, "export": export, "import": import_, "copy": copy}

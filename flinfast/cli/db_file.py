@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from flinfast.cli.db import database_file, load_data, project_argument
+from flinfast.cli.db import database_file, file_argument, load_data, project_argument
 from flinfast.cli.progress import progress
 from flinfast.cli.usage import example
 from flinfast.errors import SchemaError, StoreError
@@ -18,7 +18,7 @@ from flinfast.errors import SchemaError, StoreError
     short_help="Copy the database to a file, also while a server runs.",
     epilog=example("flinfast db backup chat-monday.db chat"),
 )
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@file_argument
 @project_argument
 def backup(file: Path, path: Path) -> None:
     """Write the database of the project at PATH to FILE, as it is at one moment.
@@ -39,7 +39,7 @@ def backup(file: Path, path: Path) -> None:
     short_help="Put a backup in the place of the database.",
     epilog=example("flinfast db restore chat-monday.db chat"),
 )
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@file_argument
 @project_argument
 def restore(file: Path, path: Path) -> None:
     """Put FILE in the place of the database of the project at PATH.
@@ -91,6 +91,3 @@ def shell(path: Path, sql: str | None, write: bool) -> None:
     status = run_shell(file, [sql] if sql else [], writable=write)
     if status:
         sys.exit(status)
-
-
-COMMANDS = {"backup": backup, "restore": restore, "shell": shell}
