@@ -17,6 +17,7 @@ from flinfast.cli.console_view import ITEMS_MAX, view
 from flinfast.lang.console import is_unfinished
 from flinfast.values import Time
 from tests.e2e.conftest import SECRET, Server, make_server
+from tests.store.postgres_server import emptied, running_server
 
 __all__ = ["make_server"]
 
@@ -230,6 +231,27 @@ def test_server_and_console_share_the_data(make_server: Callable[..., Server]) -
     status, users = server.client().get("/users")
     assert status == 200
     assert [user["name"] for user in users] == ["Ann"]
+
+
+def test_inputs_are_transactions_in_postgresql_too(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved, changed and read by the next process; a failing input leaves nothing."""
+    with running_server() as server:
+        monkeypatch.setenv("FLIN_STORE_DATABASE", emptied(server))
+        lines = output(
+            project,
+            'let ann = User.create({ name: "Ann" })',
+            "ann.age = 7",
+            "save ann",
+            "sleep(1)",
+            'User.where(name == "Ann").first.age',
+        )
+        assert lines[-1] == "7"
+        done = console(project, "--eval", 'save User { name: "Bob" }; 1 / 0')
+        assert done.returncode == 1
+        assert "FL503" in done.stderr
+        assert output(project, "User.count") == ["1"]
 
 
 # --- values ----------------------------------------
