@@ -39,6 +39,8 @@ FILES = {
 PLANES = ["reactor", "adapter"]
 Start = Callable[..., Server]
 
+pytestmark = pytest.mark.timeout(3 * WAIT_S)  # a deadline for what hangs, not for what is slow
+
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
