@@ -38,6 +38,8 @@ APPLICATION_ID: Final = 0x464C494E  # "FLIN" in the file header
 FORMAT_VERSION: Final = 1  # PRAGMA user_version: layout of the tables named _flin_*
 STATEMENT_CACHE_SIZE: Final = 512
 PAGE_CACHE_KIB: Final = 16 << 10
+# A log that grew beyond this, while another process read for long, is cut when it starts over.
+LOG_SIZE_KEPT: Final = 64 << 20
 # VM instructions between two looks at the clock: about 1 ms of scanning.
 PROGRESS_STEPS: Final = 50_000
 
@@ -136,6 +138,7 @@ class Database:
         if mode != "wal":
             raise StoreError(f"the database {self.path} cannot use a write-ahead log (got {mode})")
         connection.wal_autocheckpoint(0)
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_SIZE_KEPT}")
         connection.set_wal_hook(self._on_wal)
         self._run = connection.cursor().execute
         self.data_version = connection.data_version

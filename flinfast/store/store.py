@@ -143,9 +143,9 @@ class Store(BaseStore):
 
     def _maybe_checkpoint(self) -> None:
         pages = self.database.wal_pages
-        if pages < CHECKPOINT_PAGES:  # the log has started over
-            self._checkpoint_at = CHECKPOINT_PAGES
-        elif pages >= self._checkpoint_at and not self._checkpointing:
+        if pages < self._checkpoint_at - CHECKPOINT_PAGES:
+            self._checkpoint_at = CHECKPOINT_PAGES  # the log has started over since the last one
+        if pages >= self._checkpoint_at and not self._checkpointing:
             self._checkpointing = True
             restart = pages >= CHECKPOINT_PAGES_MAX
             self._run_in_thread(lambda: self._checkpoint(restart), self._checkpointed)
