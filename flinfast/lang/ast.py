@@ -6,15 +6,18 @@ Names follow FLIN reference, section 4.1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from flinfast.lang.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Base of all nodes; `span` covers the whole construct."""
+class Node(Struct, frozen=True, gc=False):
+    """Base of all nodes; `span` covers the whole construct.
+
+    A tree has no cycles, so the cyclic garbage collector need not look at it.
+    """
 
     span: Span
 
@@ -22,34 +25,29 @@ class Node:
 # --- expressions ----------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Expr(Node):
+class Expr(Node, frozen=True):
     """Base of expressions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Literal(Expr):
+class Literal(Expr, frozen=True):
     """`42`, `3.5`, `"text"` without interpolation, `true`, `none`; a duration is its ms."""
 
     value: int | float | str | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Interpolation(Expr):
+class Interpolation(Expr, frozen=True):
     """`"a {b} c"`; str parts are literal text, Expr parts go through to_text."""
 
     parts: tuple[str | Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Name(Expr):
+class Name(Expr, frozen=True):
     """A variable, context name, builtin, function, entity or enum name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Member(Expr):
+class Member(Expr, frozen=True):
     """`target.name`, or `target?.name` when optional."""
 
     target: Expr
@@ -58,16 +56,14 @@ class Member(Expr):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Index(Expr):
+class Index(Expr, frozen=True):
     """`target[key]`."""
 
     target: Expr
     key: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Slice(Expr):
+class Slice(Expr, frozen=True):
     """`target[start:stop:step]`."""
 
     target: Expr
@@ -76,16 +72,14 @@ class Slice(Expr):
     step: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class VersionAt(Expr):
+class VersionAt(Expr, frozen=True):
     """`target@reference`; reference is an expression (`-1`, `"2026-01-15"`, `yesterday`)."""
 
     target: Expr
     reference: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Argument(Node):
+class Argument(Node, frozen=True):
     """One call argument: positional, named (`limit: 100`) or spread (`...list`)."""
 
     value: Expr
@@ -93,24 +87,21 @@ class Argument(Node):
     spread: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Expr):
+class Call(Expr, frozen=True):
     """`callee(arguments)`; a method call has a Member callee."""
 
     callee: Expr
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unary(Expr):
+class Unary(Expr, frozen=True):
     """`!x` (operator "!"), `-x` ("-")."""
 
     operator: str
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Binary(Expr):
+class Binary(Expr, frozen=True):
     """Operators `+ - * / % ** ++ == != < <= > >= in not_in && || ??`; `?:` is `??`."""
 
     operator: str
@@ -118,16 +109,14 @@ class Binary(Expr):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class TypeTest(Expr):
+class TypeTest(Expr, frozen=True):
     """`value is text`."""
 
     value: Expr
     type_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class RangeExpr(Expr):
+class RangeExpr(Expr, frozen=True):
     """`a..b` (end exclusive) or `a..=b`."""
 
     start: Expr
@@ -135,16 +124,14 @@ class RangeExpr(Expr):
     inclusive: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Pipe(Expr):
+class Pipe(Expr, frozen=True):
     """`value |> call`: value becomes the first argument."""
 
     value: Expr
     target: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Conditional(Expr):
+class Conditional(Expr, frozen=True):
     """`if c then a else b` or `c ? a : b`."""
 
     condition: Expr
@@ -152,23 +139,20 @@ class Conditional(Expr):
     otherwise: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class ListItem(Node):
+class ListItem(Node, frozen=True):
     """One item of a list literal."""
 
     value: Expr
     spread: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ListLiteral(Expr):
+class ListLiteral(Expr, frozen=True):
     """`[a, ...b]`."""
 
     items: tuple[ListItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MapEntry(Node):
+class MapEntry(Node, frozen=True):
     """`key: value`, `[computed]: value` (bracket maps), or `...map` (key is None)."""
 
     key: str | Expr | None
@@ -176,15 +160,13 @@ class MapEntry(Node):
     key_span: Span
 
 
-@dataclass(frozen=True, slots=True)
-class MapLiteral(Expr):
+class MapLiteral(Expr, frozen=True):
     """`{ k: v }` or `["k": v]`."""
 
     entries: tuple[MapEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EntityLiteral(Expr):
+class EntityLiteral(Expr, frozen=True):
     """`Name { field: value, ...map }`."""
 
     entity: str
@@ -192,15 +174,13 @@ class EntityLiteral(Expr):
     entries: tuple[MapEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseLiteral(Expr):
+class ResponseLiteral(Expr, frozen=True):
     """`response { status: 201, body: x }`."""
 
     entries: tuple[MapEntry, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TypeRef(Node):
+class TypeRef(Node, frozen=True):
     """A type as written: `name`, its arguments (`[T]` is list of T), `?`, or a union.
 
     Attributes:
@@ -214,8 +194,7 @@ class TypeRef(Node):
     optional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter(Node):
+class Parameter(Node, frozen=True):
     """One parameter of a function or lambda."""
 
     name: str
@@ -224,32 +203,28 @@ class Parameter(Node):
     rest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Lambda(Expr):
+class Lambda(Expr, frozen=True):
     """`x => e`, `(a, b) => { ... }`, `fn(a) { ... }`; body is an Expr or a Block."""
 
     parameters: tuple[Parameter, ...]
     body: Expr | Block
 
 
-@dataclass(frozen=True, slots=True)
-class MatchArm(Node):
+class MatchArm(Node, frozen=True):
     """`pattern | pattern -> body`."""
 
     patterns: tuple[Pattern, ...]
     body: Expr | Block
 
 
-@dataclass(frozen=True, slots=True)
-class Match(Expr):
+class Match(Expr, frozen=True):
     """`match value { arms }`."""
 
     value: Expr
     arms: tuple[MatchArm, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class IfExpr(Expr):
+class IfExpr(Expr, frozen=True):
     """`if c { } else { }` where a value is wanted, and as a statement; otherwise may be None."""
 
     condition: Expr
@@ -257,15 +232,13 @@ class IfExpr(Expr):
     otherwise: Block | IfExpr | None
 
 
-@dataclass(frozen=True, slots=True)
-class BlockExpr(Expr):
+class BlockExpr(Expr, frozen=True):
     """`{ statements }` standing alone, with its own scope: its value is the last expression."""
 
     block: Block
 
 
-@dataclass(frozen=True, slots=True)
-class SaveExpr(Expr):
+class SaveExpr(Expr, frozen=True):
     """`save e`, `delete e`, `restore e`, `destroy e` (verb)."""
 
     verb: str
@@ -275,63 +248,54 @@ class SaveExpr(Expr):
 # --- patterns (match, destructuring) ----------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern(Node):
+class Pattern(Node, frozen=True):
     """Base of patterns."""
 
 
-@dataclass(frozen=True, slots=True)
-class WildcardPattern(Pattern):
+class WildcardPattern(Pattern, frozen=True):
     """`_`."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiteralPattern(Pattern):
+class LiteralPattern(Pattern, frozen=True):
     """A literal, compared structurally."""
 
     value: int | float | str | bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class BindPattern(Pattern):
+class BindPattern(Pattern, frozen=True):
     """A name to bind, with a default in destructuring; an enum variant when resolved as one."""
 
     name: str
     default: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RestPattern(Pattern):
+class RestPattern(Pattern, frozen=True):
     """`...rest`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class VariantPattern(Pattern):
+class VariantPattern(Pattern, frozen=True):
     """`Status.Open`, `Open`, `Some(x)`."""
 
     name: str
     arguments: tuple[Pattern, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListPattern(Pattern):
+class ListPattern(Pattern, frozen=True):
     """`[a, b, ...rest]`."""
 
     items: tuple[Pattern, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class MapPatternItem(Node):
+class MapPatternItem(Node, frozen=True):
     """`key`, `key: pattern`, `key = default`."""
 
     key: str
     pattern: Pattern
 
 
-@dataclass(frozen=True, slots=True)
-class MapPattern(Pattern):
+class MapPattern(Pattern, frozen=True):
     """`{ a, b: c, ...rest }`."""
 
     items: tuple[MapPatternItem, ...]
@@ -341,27 +305,23 @@ class MapPattern(Pattern):
 # --- statements ----------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Statement(Node):
+class Statement(Node, frozen=True):
     """Base of statements."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block(Node):
+class Block(Node, frozen=True):
     """`{ statements }`."""
 
     statements: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExprStatement(Statement):
+class ExprStatement(Statement, frozen=True):
     """An expression; the last one of a block is its value."""
 
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class Assign(Statement):
+class Assign(Statement, frozen=True):
     """`target op value`; target is Name, Member or Index; op is "=", "+=", "-=", "*=", "/=".
 
     `x++` is `x += 1`. `declared` is "", "let", "const" or "shared".
@@ -374,16 +334,14 @@ class Assign(Statement):
     type: TypeRef | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Destructure(Statement):
+class Destructure(Statement, frozen=True):
     """`[a, b] = list`, `{ a, b } = map`."""
 
     pattern: Pattern
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
-class For(Statement):
+class For(Statement, frozen=True):
     """`for x in xs`, `for x, i in xs`, `for [k, v] in m` (key_first)."""
 
     names: tuple[str, ...]
@@ -393,8 +351,7 @@ class For(Statement):
     key_first: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class While(Statement):
+class While(Statement, frozen=True):
     """`while c { }`, or `while let pattern = e { }`."""
 
     condition: Expr
@@ -403,30 +360,26 @@ class While(Statement):
     pattern: Pattern | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Break(Statement):
+class Break(Statement, frozen=True):
     """`break`, `break 'label`, `break value`."""
 
     label: str | None = None
     value: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Continue(Statement):
+class Continue(Statement, frozen=True):
     """`continue`, `continue 'label`."""
 
     label: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Return(Statement):
+class Return(Statement, frozen=True):
     """`return`, `return value`."""
 
     value: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Expect(Statement):
+class Expect(Statement, frozen=True):
     """`expect a == b`, `expect done, "not done yet"` in a test."""
 
     value: Expr
@@ -436,21 +389,18 @@ class Expect(Statement):
 # --- declarations ----------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Item(Node):
+class Item(Node, frozen=True):
     """Base of what may stand at file level besides statements."""
 
 
-@dataclass(frozen=True, slots=True)
-class Modifier(Node):
+class Modifier(Node, frozen=True):
     """`@name(arguments)`; name as written, without `@`."""
 
     name: str
     arguments: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Field(Node):
+class Field(Node, frozen=True):
     """`name: type @modifiers = default` in an entity or validate block."""
 
     name: str
@@ -460,8 +410,7 @@ class Field(Node):
     default: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class EntityDecl(Item):
+class EntityDecl(Item, frozen=True):
     """`entity Name { fields }`."""
 
     name: str
@@ -469,8 +418,7 @@ class EntityDecl(Item):
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EnumVariant(Node):
+class EnumVariant(Node, frozen=True):
     """`Open`, `Some(T)`, `High = 3`."""
 
     name: str
@@ -478,8 +426,7 @@ class EnumVariant(Node):
     value: Expr | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class EnumDecl(Item):
+class EnumDecl(Item, frozen=True):
     """`enum Status { Open, Closed }`."""
 
     name: str
@@ -487,8 +434,7 @@ class EnumDecl(Item):
     variants: tuple[EnumVariant, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TypeAlias(Item):
+class TypeAlias(Item, frozen=True):
     """`type Id = int`, `type Pair<A> = [A]`."""
 
     name: str
@@ -496,8 +442,7 @@ class TypeAlias(Item):
     parameters: tuple[TypeRef, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionDecl(Item):
+class FunctionDecl(Item, frozen=True):
     """`fn name(parameters) -> type { body }`."""
 
     name: str
@@ -507,8 +452,7 @@ class FunctionDecl(Item):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Guard(Item):
+class Guard(Item, frozen=True):
     """`guard name(arguments)` at file level or at the top of a block."""
 
     name: str
@@ -516,8 +460,7 @@ class Guard(Item):
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GuardDefinition(Item):
+class GuardDefinition(Item, frozen=True):
     """`guard_definition name(parameters) { body }`."""
 
     name: str
@@ -526,22 +469,19 @@ class GuardDefinition(Item):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Middleware(Item):
+class Middleware(Item, frozen=True):
     """`middleware { body }`."""
 
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Validate(Node):
+class Validate(Node, frozen=True):
     """`validate { fields }`."""
 
     fields: tuple[Field, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Route(Item):
+class Route(Item, frozen=True):
     """`route METHOD path { guards validate statements }`; path is None or as written."""
 
     method: str
@@ -552,8 +492,7 @@ class Route(Item):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class WsHandler(Node):
+class WsHandler(Node, frozen=True):
     """`on connect`, `on message(data)`, `on close`; parameter is the name in parentheses."""
 
     event: str
@@ -561,38 +500,43 @@ class WsHandler(Node):
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Ws(Item):
+class Ws(Item, frozen=True):
     """`ws { guards handlers }`."""
 
     guards: tuple[Guard, ...]
     handlers: tuple[WsHandler, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TestDecl(Item):
+class TestDecl(Item, frozen=True):
     """`test "name" { body }`."""
 
     name: str
     body: Block
 
 
-@dataclass(frozen=True, slots=True)
-class Program(Node):
+class Program(Node, frozen=True):
     """One file: items and statements in source order."""
 
     items: tuple[Item | Statement, ...]
+
+
+def field_types(kind: type[Node]) -> dict[str, str]:
+    """Fields of a class of nodes, in order, and how their types are written."""
+    found: dict[str, str] = {}
+    for owner in reversed(kind.__mro__):
+        found.update(getattr(owner, "__annotations__", {}))
+    return {name: found[name] for name in kind.__struct_fields__}
 
 
 def strip_spans(node: object) -> Any:
     """A node as nested tuples without spans: (class name, field values...)."""
     if isinstance(node, tuple):
         return tuple(strip_spans(item) for item in node)
-    if isinstance(node, Span) or not is_dataclass(node) or isinstance(node, type):
+    if not isinstance(node, Struct) or isinstance(node, Span):
         return node
     values = tuple(
-        strip_spans(getattr(node, entry.name))
-        for entry in fields(node)
-        if entry.name != "span" and not entry.name.endswith("_span")
+        strip_spans(getattr(node, name))
+        for name in node.__struct_fields__
+        if name != "span" and not name.endswith("_span")
     )
     return (type(node).__name__, *values)

@@ -79,14 +79,13 @@ class FieldParts:
 
 def at(p: Any) -> Span:
     """The span of everything a production matched; its edges are never empty."""
-    parts = p._slice
-    return Span(parts[0].index, parts[-1].end)
+    return Span(p.starts[-len(p)], p.ends[-1])
 
 
 def of(p: Any, index: int) -> Span:
     """The span of one symbol of a production."""
-    part = p._slice[index]
-    return Span(part.index, part.end)
+    index -= len(p)
+    return Span(p.starts[index], p.ends[index])
 
 
 def extend(items: list[T], item: T | None) -> list[T]:
@@ -250,7 +249,7 @@ def pair(span: Span, key: ast.Expr, value: ast.Expr) -> ast.MapEntry:
 
 
 _CONSTANTS: Final = {"true": True, "false": False}
-_OPERATORS: Final = {"and": "&&", "or": "||", "?:": "??"}
+_OPERATORS: Final = {"and": "&&", "or": "||", "?:": "??", "not": "not_in"}
 
 
 def constant(word: str) -> bool | None:
@@ -258,11 +257,9 @@ def constant(word: str) -> bool | None:
     return _CONSTANTS.get(word)
 
 
-def operator(token: Any) -> str:
-    """The canonical spelling of a binary operator."""
-    if token.type == "NOT_IN":
-        return "not_in"
-    return str(_OPERATORS.get(token.value, token.value))
+def operator(word: str) -> str:
+    """The canonical spelling of a binary operator; `not` is the first word of `not in`."""
+    return _OPERATORS.get(word, word)
 
 
 def values(items: list[ast.ListItem | ast.MapEntry], report: Report) -> tuple[ast.Expr, ...]:

@@ -1,7 +1,7 @@
 """The loop that runs LALR tables over tokens: shift, reduce, call the actions.
 
 SLY's own loop follows token objects, position tables and a lookahead stack that this grammar has no
-use for; it is three times slower. Rules: tables and actions are SLY's, so are the names by which an
+use for; it is many times slower. Rules: tables and actions are SLY's, so are the names by which an
 action reaches what it matched; what to do at a fault is the business of `lang.recovery`.
 """
 
@@ -10,49 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-
-class Symbol:
-    """A nonterminal on the stack: what an action made, and the text it stands for."""
-
-    __slots__ = ("end", "index", "type", "value")
-
-    def __init__(self, kind: str, value: Any, index: int, end: int) -> None:
-        self.type = kind
-        self.value = value
-        self.index = index
-        self.end = end
+END: Final = "$end"  # type of the token after the last one
 
 
-class Matched:
+class Matched(list[Any]):
     """What a production matched, as its action sees it: `p[0]`, `p.NAME`, `p.expr`.
 
     Attributes:
-        _slice: The tokens and symbols of the right side.
+        places: Names of the right side that stand there once -> where.
+        symbols: The right side.
+        starts: The driver's stack, whose last items are where each symbol starts.
+        ends: The same for where it ends.
     """
 
-    __slots__ = ("_places", "_slice")
+    __slots__ = ("ends", "places", "starts", "symbols")
 
-    _places: dict[str, int]
-    _slice: list[Any]
-
-    def __getitem__(self, place: int) -> Any:
-        return self._slice[place].value
+    places: dict[str, int]
+    symbols: tuple[str, ...]
+    starts: list[int]
+    ends: list[int]
 
     def __getattr__(self, name: str) -> Any:
-        return self._slice[self._places[name]].value
-
-    def __len__(self) -> int:
-        return len(self._slice)
-
-    @property
-    def index(self) -> Any:
-        """Offset of the first character."""
-        return self._slice[0].index
-
-    @property
-    def end(self) -> Any:
-        """Offset after the last character."""
-        return self._slice[-1].end
+        return self[self.places[name]]
 
 
 class Rule(NamedTuple):
@@ -87,78 +66,102 @@ class Tables(NamedTuple):
         actions: Token type -> state to shift to (> 0), production to reduce by (< 0), accept (0).
         gotos: Nonterminal -> state.
         defaults: The production (< 0) that a state reduces by whatever comes, or None.
+        kinds: The symbol that leads to a state.
     """
 
     actions: Sequence[dict[str, int]]
     gotos: Sequence[dict[str, int]]
     defaults: Sequence[int | None]
-
-
-_BOTTOM: Final = "$end"
+    kinds: Sequence[str]
 
 
 class Driver:
-    """Base of a parser that has `tables` and `rules`; a subclass says what happens at a fault."""
+    """Base of a parser that has `tables` and `rules`; a subclass says what happens at a fault.
+
+    Attributes:
+        states: The stack of states.
+        values: What each state's symbol stands for.
+        starts: Where its text starts, and ...
+        ends: ... ends.
+        next_index: While a fault is dealt with, index of the token after the faulty one.
+    """
 
     tables: Tables
     rules: Sequence[Rule]
 
-    statestack: list[int]
-    symstack: list[Any]
-    state: int
+    states: list[int]
+    values: list[Any]
+    starts: list[int]
+    ends: list[int]
     next_index: int
 
     def error(self, token: Any) -> Any:
         """Deal with a token (None at the end) that no production takes.
 
-        It may take symbols and states off the stacks and change `state` and `next_index`.
+        It may change the stacks, all in the same way, and `next_index`.
 
         Returns:
             The token to go on with; None ends the parse.
         """
         raise NotImplementedError
 
-    def parse(self, tokens: list[Any]) -> Any:
-        """Value of the start symbol, or None when `error` gave up."""
-        actions, gotos, defaults = self.tables
+    def parse(self, tokens: list[Any], end: Any) -> Any:
+        """Value of the start symbol, or None when `error` gave up.
+
+        Args:
+            tokens: All tokens.
+            end: A token of type END.
+        """
+        actions, gotos, defaults, _ = self.tables
         rules = self.rules
-        self.statestack = states = [0]
-        self.symstack = symbols = [Symbol(_BOTTOM, None, 0, 0)]
-        count, place = len(tokens), 0
-        end = tokens[-1].end if tokens else 0
+        self.states = states = [0]
+        self.values = values = [None]
+        self.starts = starts = [0]
+        self.ends = ends = [0]
         matched = Matched()
-        state, lookahead = 0, None
+        matched.starts, matched.ends = starts, ends
+        count, place, state = len(tokens), 1, 0
+        token = tokens[0] if count else end
+        kind = token.type
         while True:
-            action = defaults[state]
+            action = defaults[state] or actions[state].get(kind)
             if action is None:
-                if lookahead is None:
-                    lookahead = tokens[place] if place < count else Symbol(_BOTTOM, "", end, end)
-                    place += 1
-                action = actions[state].get(lookahead.type)
-                if action is None:
-                    self.state, self.next_index = state, min(place, count)
-                    lookahead = self.error(None if lookahead.type == _BOTTOM else lookahead)
-                    if lookahead is None:
-                        return None
-                    state, place = self.state, self.next_index
-                    continue
-                if action > 0:
-                    states.append(action)
-                    symbols.append(lookahead)
-                    state, lookahead = action, None
-                    continue
-                if action == 0:
-                    return symbols[-1].value
-            name, _, length, make, matched._places = rules[-action]
-            if length:
-                matched._slice = parts = symbols[-length:]
-                made = Symbol(name, make(self, matched), parts[0].index, parts[-1].end)
-                del symbols[-length:]
-                del states[-length:]
+                self.next_index = min(place, count)
+                token = self.error(None if kind == END else token)
+                if token is None:
+                    return None
+                kind, state, place = token.type, states[-1], self.next_index
+                continue
+            if action > 0:
+                states.append(action)
+                values.append(token.value)
+                starts.append(token.index)
+                ends.append(token.end)
+                state = action
+                token = tokens[place] if place < count else end
+                kind = token.type
+                place += 1
+                continue
+            if action == 0:
+                return values[-1]
+            name, matched.symbols, length, make, matched.places = rules[-action]
+            if length == 1:
+                matched[:] = values[-1:]
+                values[-1] = make(self, matched)
+                states[-1] = state = gotos[states[-2]][name]
+            elif length:
+                matched[:] = values[-length:]
+                made = make(self, matched)
+                rest = 1 - length
+                del values[rest:], states[-length:], starts[rest:], ends[-length:-1]
+                values[-1] = made
+                state = gotos[states[-1]][name]
+                states.append(state)
             else:
-                matched._slice = []
-                after = symbols[-1].end
-                made = Symbol(name, make(self, matched), after, after)
-            state = gotos[states[-1]][name]
-            states.append(state)
-            symbols.append(made)
+                matched.clear()
+                after = ends[-1]
+                values.append(make(self, matched))
+                state = gotos[states[-1]][name]
+                states.append(state)
+                starts.append(after)
+                ends.append(after)

@@ -8,6 +8,7 @@ it is written. Handlers for which all is false run without any ceremony, so what
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,7 +24,7 @@ from flinfast.lang.symbol import (
     ProjectTable,
     Variable,
     all_code,
-    code_nodes,
+    extent_of,
 )
 from flinfast.lang.types import MAP, Kinds, entity_of
 
@@ -54,6 +55,7 @@ class EffectAnalysis:
 
     def __init__(self, readers: Iterable[Kinds]) -> None:
         self._readers = list(readers)
+        self._marks: dict[str, list[_Mark]] = {}
         self._lambdas: dict[str, _Node] = {}
         self._referring: dict[str, bool] = {}
         for reader in self._readers:
@@ -112,33 +114,59 @@ class EffectAnalysis:
         return found
 
     def _scan(self, reader: Kinds, root: ast.Node, *, dynamic: bool = True) -> _Node:
-        found = _Node(NOTHING, [])
-        scan = _Scan(reader, found, self._references)
-        for node in code_nodes(reader.file, root):
-            scan.node(node)
-        if scan.is_dynamic and dynamic:
-            lambdas = self._lambdas[reader.file.source.path]
+        path = reader.file.source.path
+        marks = self._marks.get(path)
+        if marks is None:
+            marks = self._marks[path] = _Scan(reader, self._references).run()
+        start, end = extent_of(reader.file, root)
+        found, is_dynamic = _Node(NOTHING, []), False
+        for place in range(bisect_left(marks, start, key=_place), len(marks)):
+            at, mark = marks[place]
+            if at >= end:
+                break
+            if isinstance(mark, FunctionSymbol):
+                found.calls.append(mark)
+            elif mark is None:
+                is_dynamic = True
+            else:
+                found.effects |= mark
+        if is_dynamic and dynamic:
+            lambdas = self._lambdas[path]
             found.effects |= lambdas.effects
             found.calls += lambdas.calls
         return found
 
 
-class _Scan:
-    """Looks at the nodes of one piece of code."""
+# Place of a node in `all_code`, and what it does by itself; None calls an unknown function.
+_Mark = tuple[int, Effects | FunctionSymbol | None]
 
-    def __init__(self, reader: Kinds, found: _Node, references: Callable[[str], bool]) -> None:
+
+def _place(mark: _Mark) -> int:
+    return mark[0]
+
+
+class _Scan:
+    """Looks at all nodes of a file, once."""
+
+    def __init__(self, reader: Kinds, references: Callable[[str], bool]) -> None:
         self.reader = reader
         self._references = references
         self.file = reader.file
         self.table: ProjectTable = reader.table
-        self.found = found
-        self.is_dynamic = False
+        self._place = 0
+        self._marks: list[_Mark] = []
 
-    def node(self, node: ast.Node) -> None:
-        """Add what one node does by itself."""
-        rule = _RULES.get(type(node))
-        if rule is not None:
-            rule(self, node)
+    def run(self) -> list[_Mark]:
+        """What the nodes do, in the order of the code."""
+        for place, node in enumerate(all_code(self.file)):
+            rule = _RULES.get(type(node))
+            if rule is not None:
+                self._place = place
+                rule(self, node)
+        return self._marks
+
+    def _mark(self, mark: Effects | FunctionSymbol | None) -> None:
+        self._marks.append((self._place, mark))
 
     def _save(self, node: ast.SaveExpr) -> None:
         self._add(_WRITES)
@@ -151,12 +179,13 @@ class _Scan:
             self._add(_READS)
 
     def _add(self, effects: Effects) -> None:
-        self.found.effects |= effects
+        if effects != NOTHING:
+            self._mark(effects)
 
     def _name(self, node: ast.Name) -> None:
         symbol = self.file.symbols.get(id(node))
         if isinstance(symbol, FunctionSymbol):
-            self.found.calls.append(symbol)
+            self._mark(symbol)
         elif isinstance(symbol, Builtin):
             self._add(effects_of(symbol))
         elif isinstance(symbol, EntitySymbol):
@@ -187,14 +216,15 @@ class _Scan:
         callee = node.callee
         symbol = self.file.symbols.get(id(callee))
         if isinstance(callee, ast.Name):
-            self.is_dynamic |= isinstance(symbol, Variable)
+            if isinstance(symbol, Variable):
+                self._mark(None)
             return  # functions and builtins are counted as names
         if isinstance(symbol, Builtin):
             self._add(effects_of(symbol))
         elif isinstance(callee, ast.Member):
             self._method(callee)
         else:
-            self.is_dynamic = True
+            self._mark(None)
 
     def _method(self, callee: ast.Member) -> None:
         kind = self.reader.of(callee.target)
@@ -204,7 +234,8 @@ class _Scan:
         if builtin is not None and not callee.name.startswith("_"):
             self._add(effects_of(builtin))
         # A map may hold functions; nothing else that is called by name is code of this project.
-        self.is_dynamic |= builtin is None and kind in ("any", MAP)
+        if builtin is None and kind in ("any", MAP):
+            self._mark(None)
 
 
 def effects_of(symbol: Builtin) -> Effects:

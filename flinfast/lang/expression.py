@@ -40,7 +40,7 @@ class Expressions(GrammarPart):
 
     @_("NAME annotation")
     def parameter(self, p: Any) -> ast.Parameter:
-        return ast.Parameter(Span(p.index, p.end), p.NAME, p.annotation)
+        return ast.Parameter(at(p), p.NAME, p.annotation)
 
     @_("NAME annotation ASSIGN expr")
     def parameter(self, p: Any) -> ast.Parameter:
@@ -48,7 +48,7 @@ class Expressions(GrammarPart):
 
     @_("ELLIPSIS NAME annotation")
     def parameter(self, p: Any) -> ast.Parameter:
-        return ast.Parameter(Span(p.index, p.end), p.NAME, p.annotation, None, True)
+        return ast.Parameter(at(p), p.NAME, p.annotation, None, True)
 
     @_("error")
     def parameter(self, p: Any) -> None:
@@ -64,15 +64,15 @@ class Expressions(GrammarPart):
 
     @_("argument")
     def arguments(self, p: Any) -> list[ast.Argument]:
-        return build.extend([], p.argument)
+        return build.extend([], p[0])
 
     @_("arguments COMMA argument")
     def arguments(self, p: Any) -> list[ast.Argument]:
-        return build.extend(p.arguments, p.argument)
+        return build.extend(p[0], p[2])
 
     @_("expr")
     def argument(self, p: Any) -> ast.Argument:
-        return ast.Argument(at(p), p.expr)
+        return ast.Argument(at(p), p[0])
 
     @_("KEY COLON expr")
     def argument(self, p: Any) -> ast.Argument:
@@ -92,19 +92,19 @@ class Expressions(GrammarPart):
 
     @_("LMAP entry_list RBRACE")
     def entries(self, p: Any) -> list[ast.MapEntry]:
-        return p.entry_list
+        return p[1]
 
     @_("entry")
     def entry_list(self, p: Any) -> list[ast.MapEntry]:
-        return build.extend([], p.entry)
+        return build.extend([], p[0])
 
     @_("entry_list SEP entry")
     def entry_list(self, p: Any) -> list[ast.MapEntry]:
-        return build.extend(p.entry_list, p.entry)
+        return build.extend(p[0], p[2])
 
     @_("KEY COLON expr")
     def entry(self, p: Any) -> ast.MapEntry:
-        return ast.MapEntry(at(p), p.KEY, p.expr, of(p, 0))
+        return ast.MapEntry(at(p), p[0], p[2], of(p, 0))
 
     @_("ELLIPSIS expr")
     def entry(self, p: Any) -> ast.MapEntry:
@@ -116,15 +116,15 @@ class Expressions(GrammarPart):
 
     @_("list_item")
     def list_items(self, p: Any) -> list[ast.ListItem | ast.MapEntry]:
-        return build.extend([], p.list_item)
+        return build.extend([], p[0])
 
     @_("list_items COMMA list_item")
     def list_items(self, p: Any) -> list[ast.ListItem | ast.MapEntry]:
-        return build.extend(p.list_items, p.list_item)
+        return build.extend(p[0], p[2])
 
     @_("expr")
     def list_item(self, p: Any) -> ast.ListItem:
-        return ast.ListItem(at(p), p.expr)
+        return ast.ListItem(at(p), p[0])
 
     @_("ELLIPSIS expr")
     def list_item(self, p: Any) -> ast.ListItem:
@@ -166,7 +166,7 @@ class Expressions(GrammarPart):
 
     @_("TYPE_NAME", "TYPE_NAME DOT NAME")
     def variant_name(self, p: Any) -> str:
-        return "".join(part.value for part in p._slice)
+        return "".join(p)
 
     @_("group_pattern")
     def pattern(self, p: Any) -> ast.Pattern:
@@ -265,23 +265,23 @@ class Expressions(GrammarPart):
 
     @_("TEXT_OPEN text_parts TEXT_CLOSE")
     def expr(self, p: Any) -> ast.Expr:
-        return build.interpolation(at(p), p.text_parts)
+        return build.interpolation(at(p), p[1])
 
     @_("text_part")
     def text_parts(self, p: Any) -> list[str | ast.Expr]:
-        return build.extend([], p.text_part)
+        return build.extend([], p[0])
 
     @_("text_parts text_part")
     def text_parts(self, p: Any) -> list[str | ast.Expr]:
-        return build.extend(p.text_parts, p.text_part)
+        return build.extend(p[0], p[1])
 
     @_("CHUNK")
     def text_part(self, p: Any) -> str:
-        return p.CHUNK
+        return p[0]
 
     @_("INTERP_OPEN expr INTERP_CLOSE")
     def text_part(self, p: Any) -> ast.Expr:
-        return p.expr
+        return p[1]
 
     @_("INTERP_OPEN error INTERP_CLOSE")
     def text_part(self, p: Any) -> None:
@@ -297,15 +297,15 @@ class Expressions(GrammarPart):
 
     @_("expr DOT NAME", "expr OPTIONAL_DOT NAME")
     def expr(self, p: Any) -> ast.Expr:
-        return build.member(at(p), p.expr, p.NAME, of(p, 2), p[1] == "?.")
+        return build.member(at(p), p[0], p[2], of(p, 2), p[1] == "?.")
 
     @_("expr LCALL RPAREN")
     def expr(self, p: Any) -> ast.Expr:
-        return ast.Call(at(p), p.expr, ())
+        return ast.Call(at(p), p[0], ())
 
     @_("expr LCALL arguments RPAREN")
     def expr(self, p: Any) -> ast.Expr:
-        return ast.Call(at(p), p.expr, tuple(p.arguments))
+        return ast.Call(at(p), p[0], tuple(p[2]))
 
     @_("expr LINDEX expr RBRACKET")
     def expr(self, p: Any) -> ast.Expr:
@@ -354,7 +354,7 @@ class Expressions(GrammarPart):
         "expr NOT_IN expr", "expr AND expr", "expr OR expr", "expr COALESCE expr",
     )  # fmt: skip
     def expr(self, p: Any) -> ast.Expr:
-        return ast.Binary(at(p), build.operator(p._slice[1]), p[0], p[2])
+        return ast.Binary(at(p), build.operator(p[1]), p[0], p[2])
 
     @_("NOT expr %prec UNARY", "BANG expr %prec UNARY")
     def expr(self, p: Any) -> ast.Expr:
@@ -386,7 +386,7 @@ class Expressions(GrammarPart):
 
     @_("if_block")
     def expr(self, p: Any) -> ast.Expr:
-        return p.if_block
+        return p[0]
 
     @_("IF expr block")
     def if_block(self, p: Any) -> ast.IfExpr:
@@ -454,7 +454,7 @@ class Expressions(GrammarPart):
 
     @_("entries")
     def expr(self, p: Any) -> ast.Expr:
-        return ast.MapLiteral(at(p), tuple(p.entries))
+        return ast.MapLiteral(at(p), tuple(p[0]))
 
     @_("TYPE_NAME entries")
     def expr(self, p: Any) -> ast.Expr:

@@ -7,7 +7,6 @@ the comments are those of the source, or it refuses.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any, Final
 
 from flinfast.errors import CompileError, FlinError
@@ -17,7 +16,7 @@ from flinfast.lang.formatting.builder import Builder
 from flinfast.lang.formatting.document import Printer
 from flinfast.lang.formatting.tree import read_tree
 from flinfast.lang.parser import parse_tokens
-from flinfast.lang.source import Source, Span
+from flinfast.lang.source import Source
 
 WIDTH: Final = 100  # columns; longer lines are broken where the language allows it
 _PASSES_MAX: Final = 4  # a comment that moved may move once more; a text never needs more than two
@@ -120,6 +119,6 @@ def _names(kind: type[ast.Node]) -> tuple[str, ...]:
     """Fields of a class of nodes but its spans."""
     names = _NAMES.get(kind)
     if names is None:
-        names = tuple(f.name for f in fields(kind) if f.type not in ("Span", Span))
+        names = tuple(name for name, type in ast.field_types(kind).items() if type != "Span")
         _NAMES[kind] = names
     return names

@@ -13,9 +13,10 @@ from typing import Any, Final
 from flinfast.lang.brackets import balance
 from flinfast.lang.declare import TYPE_NAMES
 from flinfast.lang.layout import Layout
-from flinfast.lang.lexer import FlinLexer, make_token
+from flinfast.lang.lexer import FlinLexer
 from flinfast.lang.source import Source
 from flinfast.lang.symbol import CONTEXT_NAMES
+from flinfast.lang.token import make_token
 from flinfast.lang.vocabulary import CONTEXTUAL
 
 # Start, end and kind of a stretch; kinds are those of KINDS.

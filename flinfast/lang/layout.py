@@ -140,13 +140,13 @@ class Layout:
     def run(self) -> list[Any]:
         """The tokens for the grammar: retyped, with separators."""
         tokens = self._tokens
-        rules = _RULES
         while self._index < len(tokens):
             token = tokens[self._index]
             kind = token.type
-            if not self._frame.fresh and kind not in CLOSERS and self._ends_before(token, kind):
+            may_start = kind in _FIRST or (self._last in _JUMPS and kind not in CLOSERS)
+            if may_start and not self._frame.fresh and self._ends_before(token, kind):
                 self._separate()
-            rule = rules.get(kind)
+            rule = _RULES.get(kind)
             if rule is None:
                 self._emit(token, kind)
             else:
@@ -575,6 +575,8 @@ class Layout:
 _KEYED_ONLY: Final = frozenset({_ENTRIES, _FIELDS})  # nothing but `name: ...` stands in these
 _KEYED: Final = _KEYED_ONLY | {_CALL, _PATTERN_MAP}
 
+# Nothing else starts a statement or member, but for what is on the line after a jump.
+_FIRST: Final = LINE_STARTERS | STARTERS | ENTRY_STARTERS | WORDS | {"LT"}
 _RULES: Final[dict[str, Callable[[Layout, Any, str], None]]] = {
     **dict.fromkeys(WORDS, Layout._word),
     **dict.fromkeys(CLOSERS, Layout._close),

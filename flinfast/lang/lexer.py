@@ -1,9 +1,9 @@
 """Characters to tokens; no grammar, no line structure (that is `lang.layout`).
 
-Tokens are SLY's: `type`, `value`, and `index`/`end`, offsets in code points. A text with
-interpolation becomes TEXT_OPEN, CHUNK, INTERP_OPEN, ..., INTERP_CLOSE, TEXT_CLOSE; the rules inside
-it are the states below. Rules: no input raises; a fault is reported and lexing goes on; the work is
-linear in the length of the source.
+The rules are SLY's, the loop that applies them is `_Reader.run`. A text with interpolation becomes
+TEXT_OPEN, CHUNK, INTERP_OPEN, ..., INTERP_CLOSE, TEXT_CLOSE; the rules inside it are the states
+below. Rules: no input raises; a fault is reported and lexing goes on; the work is linear in the
+length of the source.
 """
 
 # SLY's class body turns strings into objects that take items, which mypy cannot see.
@@ -14,14 +14,14 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from sly import Lexer
-from sly.lex import Token
 
 from flinfast.lang.diagnostic import DIAGNOSTICS_MAX, Diagnostic, Note
 from flinfast.lang.source import Source, Span
+from flinfast.lang.token import Token, make_token
 
 TOKENS_MAX: Final = 200_000  # per file; about 50 000 lines, and seconds of work
 DIGITS_MAX: Final = 4_000  # of an integer literal; Python refuses to convert more than 4 300
@@ -56,15 +56,32 @@ _ADVICE: Final = {
 }
 
 
-def make_token(kind: str, value: Any, start: int, end: int) -> Any:
-    """A token that no source text stands for, such as a separator."""
-    token = Token()
-    token.type = kind
-    token.value = value
-    token.lineno = 0
-    token.index = start
-    token.end = end
-    return token
+class _State(NamedTuple):
+    """What SLY makes of the rules of a lexer class, ready to run.
+
+    Attributes:
+        match: Finds a token, with the space before it.
+        words: Type of a token -> types of some texts.
+        rules: Type of a token -> what looks at it, and may leave it out.
+    """
+
+    match: Callable[[str, int], re.Match[str] | None]
+    words: dict[str, dict[str, str]]
+    rules: dict[str, Callable[[Any, Token], Token | None]]
+
+
+_STATES: Final[dict[type, _State]] = {}
+
+
+def _state_of(lexer: Any) -> _State:
+    known = _STATES.get(lexer)
+    if known is None:
+        space = f"[{lexer.ignore}]*+" if lexer.ignore else ""
+        match = re.compile(f"{space}(?:{lexer._master_re.pattern})", lexer.reflags).match
+        left_out = dict.fromkeys(lexer._ignored_tokens, lambda *_: None)
+        known = _State(match, lexer._remapping, lexer._token_funcs | left_out)
+        _STATES[lexer] = known
+    return known
 
 
 class _Reader:
@@ -73,10 +90,10 @@ class _Reader:
     text: str
     index: int
     begin: Callable[[type[Any]], None]
-    tokenize: Callable[[str], Iterator[Any]]
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.text = source.text
         self.diagnostics: list[Diagnostic] = []
         self.read: list[Any] = []  # the tokens so far
         self.labels: set[str] = set()  # names of loops so far
@@ -85,15 +102,38 @@ class _Reader:
 
     def run(self) -> list[Any]:
         """All tokens of the source, none of one too large; faults are left in `diagnostics`."""
-        text = self.source.text
-        tokens = self.read
+        text, tokens = self.text, self.read
         append = tokens.append
-        for token in self.tokenize(text):
-            append(token)
-            if len(tokens) > TOKENS_MAX:
-                message = f"this file has more than {TOKENS_MAX} words and signs"
-                self.fault("FL010", message, token, "this is one too many", "split the file")
-                return []
+        end = 0
+        while True:  # a rule may have begun another state
+            lexer = type(self)
+            match, words, rules = _state_of(lexer)
+            while self.__class__ is lexer:
+                found = match(text, end)
+                if found is None:  # only space is left, as the rules take everything else
+                    break
+                kind: Any = found.lastgroup
+                value = found[kind]
+                end = found.end()
+                if kind in words:
+                    token = Token(words[kind].get(value, kind), value, end - len(value), end)
+                elif kind in rules:
+                    self.index = end
+                    kept = rules[kind](self, Token(kind, value, end - len(value), end))
+                    end = self.index
+                    if kept is None:
+                        continue
+                    token = kept
+                else:
+                    token = Token(kind, value, end - len(value), end)
+                append(token)
+                if len(tokens) > TOKENS_MAX:
+                    message = f"this file has more than {TOKENS_MAX} words and signs"
+                    self.fault("FL010", message, token, "this is one too many", "split the file")
+                    return []
+            else:
+                continue
+            break
         if self.modes:
             in_code = isinstance(self, FlinLexer)
             tokens.append(self.unwind(len(text), len(self.modes), in_code=in_code))

@@ -12,11 +12,10 @@ may need statements before it: those go to `body`, and `operands` keeps the orde
 from __future__ import annotations
 
 import ast as py
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final, Literal, TypedDict, TypeVar
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Value
@@ -24,6 +23,8 @@ from flinfast.lang.program import TypeInfo
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, Variable
 from flinfast.lang.types import Kinds
+
+T = TypeVar("T", bound=py.AST)
 
 CONTEXT: Final = "$ctx"
 MESSAGE: Final = "$message"
@@ -109,6 +110,13 @@ class Frame:
     relays: bool = False
 
 
+def _made(kind: type[T], fields: dict[str, Any]) -> T:
+    """A Python node with all its fields; the constructor takes twice as long."""
+    node = kind.__new__(kind)
+    node.__dict__ = fields
+    return node
+
+
 Rule = Callable[[Any, Any], py.expr]
 StatementRule = Callable[[Any, Any, Target], None]
 
@@ -155,16 +163,16 @@ class Lowering:
         self._expressions = expressions
         self._statements = statements
         self._count = 0
-        self._places: dict[tuple[int, int], Place] = {}
         self._is_ascii = file.source.text.isascii()
 
     # --- dispatch ----------------------------------------
 
     def expr(self, node: ast.Expr) -> py.expr:
         """Lower an expression; its statements, if any, go to `body`."""
-        given = self.given.get(id(node))
-        if given is not None:
-            return self.load(given)
+        if self.given:
+            given = self.given.get(id(node))
+            if given is not None:
+                return self.load(given)
         outer = self.place
         self.place = self.place_of(node.span)
         lowered = self._expressions[type(node)](self, node)
@@ -180,46 +188,42 @@ class Lowering:
 
     def place_of(self, span: Span) -> Place:
         """Python position of a span."""
-        key = (span.start, span.end)
-        known = self._places.get(key)
-        if known is None:
-            line, column, end_line, end_column = self.file.source.extent(span)
-            if not self._is_ascii:
-                column, end_column = self._octets(line, column), self._octets(end_line, end_column)
-            known = self._places[key] = Place(
-                lineno=line, col_offset=column, end_lineno=end_line, end_col_offset=end_column
-            )
-        return known
+        line, column, end_line, end_column = self.file.source.extent(span)
+        if not self._is_ascii:
+            column, end_column = self._octets(line, column), self._octets(end_line, end_column)
+        return {
+            "lineno": line,
+            "col_offset": column,
+            "end_lineno": end_line,
+            "end_col_offset": end_column,
+        }
 
     def _octets(self, line: int, column: int) -> int:
         """A column in UTF-8 bytes."""
         text = self.file.source.line_text(line)
         return len(text[:column].encode("utf-8", "surrogatepass"))
 
-    @contextmanager
-    def at(self, span: Span) -> Iterator[None]:
+    def at(self, span: Span) -> _Placed:
         """Give what is written inside the position of `span`."""
-        outer, self.place = self.place, self.place_of(span)
-        yield
-        self.place = outer
+        return _Placed(self, span)
 
     # --- pieces of Python ----------------------------------------
 
     def load(self, name: str) -> py.Name:
         """`name`."""
-        return py.Name(name, LOAD, **self.place)
+        return _made(py.Name, {"id": name, "ctx": LOAD, **self.place})
 
     def store(self, name: str) -> py.Name:
         """`name` as the target of an assignment."""
-        return py.Name(name, STORE, **self.place)
+        return _made(py.Name, {"id": name, "ctx": STORE, **self.place})
 
     def const(self, value: Value) -> py.Constant:
         """A constant; tuples of constants are constants too."""
-        return py.Constant(value, **self.place)
+        return _made(py.Constant, {"value": value, **self.place})
 
     def attr(self, value: py.expr, name: str) -> py.Attribute:
         """`value.name`."""
-        return py.Attribute(value, name, LOAD, **self.place)
+        return _made(py.Attribute, {"value": value, "attr": name, "ctx": LOAD, **self.place})
 
     def item(self, value: py.expr, key: py.expr) -> py.Subscript:
         """`value[key]`."""
@@ -227,7 +231,8 @@ class Lowering:
 
     def call(self, function: py.expr, *args: py.expr) -> py.Call:
         """`function(*args)`."""
-        return py.Call(function, list(args), [], **self.place)
+        fields = {"func": function, "args": list(args), "keywords": [], **self.place}
+        return _made(py.Call, fields)
 
     def row(self, items: Sequence[py.expr]) -> py.expr:
         """`(items)`; a constant when all items are."""
@@ -242,11 +247,12 @@ class Lowering:
 
     def walrus(self, name: str, value: py.expr) -> py.NamedExpr:
         """`(name := value)`."""
-        return py.NamedExpr(self.store(name), value, **self.place)
+        return _made(py.NamedExpr, {"target": self.store(name), "value": value, **self.place})
 
     def compare(self, left: py.expr, operator: py.cmpop, right: py.expr) -> py.Compare:
         """`left operator right`."""
-        return py.Compare(left, [operator], [right], **self.place)
+        fields = {"left": left, "ops": [operator], "comparators": [right], **self.place}
+        return _made(py.Compare, fields)
 
     def is_none(self, value: py.expr) -> py.expr:
         """`value is None`."""
@@ -260,7 +266,7 @@ class Lowering:
 
     def choose(self, test: py.expr, then: py.expr, otherwise: py.expr) -> py.IfExp:
         """`then if test else otherwise`."""
-        return py.IfExp(test, then, otherwise, **self.place)
+        return _made(py.IfExp, {"test": test, "body": then, "orelse": otherwise, **self.place})
 
     def likely(self, kind: str, test: py.expr, fast: py.expr, rare: py.expr) -> Choice:
         """`fast if test else rare`; `fast` is of an evident kind."""
@@ -287,7 +293,8 @@ class Lowering:
 
     def emit_assign(self, name: str, value: py.expr) -> None:
         """`name = value`."""
-        self.emit(py.Assign([self.store(name)], value, **self.place))
+        fields = {"targets": [self.store(name)], "value": value, **self.place}
+        self.body.append(_made(py.Assign, fields))
 
     def emit_expr(self, value: py.expr) -> None:
         """`value` for its effects; nothing for a constant or name."""
@@ -345,12 +352,9 @@ class Lowering:
         self.emit_assign(name, value)
         return self.load(name)
 
-    @contextmanager
-    def captured(self) -> Iterator[list[py.stmt]]:
+    def captured(self) -> _Captured:
         """Collect the statements written inside."""
-        outer, self.body = self.body, []
-        yield self.body
-        self.body = outer
+        return _Captured(self)
 
     def operands(self, nodes: Sequence[ast.Expr]) -> list[py.expr]:
         """Lower expressions so that they are evaluated from left to right."""
@@ -358,14 +362,19 @@ class Lowering:
 
     def in_order(self, makers: Sequence[Callable[[], py.expr]]) -> list[py.expr]:
         """Run makers of expressions so that what they make is evaluated from left to right."""
+        if len(makers) == 1:
+            return [makers[0]()]
         found: list[tuple[list[py.stmt], py.expr]] = []
-        outer = self.body
-        for make in makers:
+        outer, last = self.body, -1
+        for place, make in enumerate(makers):
             statements: list[py.stmt] = []
             self.body = statements
             found.append((statements, make()))
+            if statements:
+                last = place
         self.body = outer
-        last = max((place for place, (made, _) in enumerate(found) if made), default=-1)
+        if last < 0:
+            return [value for _, value in found]
         values: list[py.expr] = []
         for place, (statements, value) in enumerate(found):
             self.body.extend(statements)
@@ -408,11 +417,17 @@ class Lowering:
 
     def op(self, name: str) -> py.Name:
         """An operator of the Abi."""
-        return self.bind(f"$op_{name}", lambda: self.attr(self.abi("ops"), name))
+        bound = f"$op_{name}"
+        if bound in self.bindings:
+            return self.load(bound)
+        return self.bind(bound, lambda: self.attr(self.abi("ops"), name))
 
     def support(self, name: str) -> py.Name:
         """Something of `lang.support`."""
-        return self.bind(f"$s_{name}", lambda: self.attr(self.load("$support"), name))
+        bound = f"$s_{name}"
+        if bound in self.bindings:
+            return self.load(bound)
+        return self.bind(bound, lambda: self.attr(self.load("$support"), name))
 
     def support_of_ops(self, name: str) -> py.Name:
         """A function that `lang.support` makes from the operators."""
@@ -487,6 +502,40 @@ class Lowering:
         symbol = self.file.symbols.get(id(node))
         name = self.maps.get(symbol) if isinstance(symbol, Variable) else None
         return None if name is None else self.load(name)
+
+
+class _Placed:
+    """See `Lowering.at`; `contextmanager` would take four times as long, and there are many."""
+
+    __slots__ = ("_lowering", "_outer", "_span")
+
+    def __init__(self, lowering: Lowering, span: Span) -> None:
+        self._lowering = lowering
+        self._span = span
+
+    def __enter__(self) -> None:
+        lowering = self._lowering
+        self._outer, lowering.place = lowering.place, lowering.place_of(self._span)
+
+    def __exit__(self, *_: object) -> None:
+        self._lowering.place = self._outer
+
+
+class _Captured:
+    """See `Lowering.captured`."""
+
+    __slots__ = ("_lowering", "_outer")
+
+    def __init__(self, lowering: Lowering) -> None:
+        self._lowering = lowering
+
+    def __enter__(self) -> list[py.stmt]:
+        body: list[py.stmt] = []
+        self._outer, self._lowering.body = self._lowering.body, body
+        return body
+
+    def __exit__(self, *_: object) -> None:
+        self._lowering.body = self._outer
 
 
 def folded(variable: Variable) -> ast.Literal | None:

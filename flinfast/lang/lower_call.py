@@ -85,6 +85,8 @@ def _placed(
     """A direct call whose named arguments are put where they belong, if they fit in a row."""
     made = [(makers or {}).get(i) or _argument(self, a) for i, a in enumerate(arguments)]
     values = self.in_order(made)
+    if all(argument.name is None for argument in arguments):
+        return self.call(function, *context, *values)
     positional = [v for a, v in zip(arguments, values, strict=True) if a.name is None]
     named = {a.name: v for a, v in zip(arguments, values, strict=True) if a.name is not None}
     in_order = [name for name in names[len(positional) :] if name in named]

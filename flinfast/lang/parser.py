@@ -10,8 +10,9 @@ Expressions and patterns are in `lang.expression`. Grammar only: line structure 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from flinfast.lang import ast, build
 from flinfast.lang.brackets import balance
@@ -19,10 +20,11 @@ from flinfast.lang.build import at, of
 from flinfast.lang.diagnostic import Diagnostic
 from flinfast.lang.expression import Expressions
 from flinfast.lang.layout import Layout
-from flinfast.lang.lexer import FlinLexer, make_token
+from flinfast.lang.lexer import FlinLexer
 from flinfast.lang.recovery import Recovery, check_depth
 from flinfast.lang.source import Source, Span
 from flinfast.lang.tables import CachedParser
+from flinfast.lang.token import make_token
 
 
 def parse(source: Source) -> tuple[ast.Program, list[Diagnostic]]:
@@ -100,11 +102,11 @@ class FlinParser(Recovery, CachedParser):
 
     @_("item")
     def items(self, p: Any) -> list[Any]:
-        return build.collect([], p.item)
+        return build.collect([], p[0])
 
     @_("items SEP item")
     def items(self, p: Any) -> list[Any]:
-        return build.collect(p.items, p.item)
+        return build.collect(p[0], p[2])
 
     @_("statement", "declaration")
     def item(self, p: Any) -> Any:
@@ -120,17 +122,17 @@ class FlinParser(Recovery, CachedParser):
 
     @_("LBRACE items RBRACE")
     def body(self, p: Any) -> build.Body:
-        return build.Body(at(p), p.items)
+        return build.Body(at(p), p[1])
 
     @_("body")
     def block(self, p: Any) -> ast.Block:
-        return build.block(p.body, self.report)
+        return build.block(p[0], self.report)
 
     # --- statements
 
     @_("expr")
     def statement(self, p: Any) -> ast.Statement:
-        return ast.ExprStatement(at(p), p.expr)
+        return ast.ExprStatement(at(p), p[0])
 
     @_("expr ASSIGN expr", "expr ASSIGN_OP expr")
     def statement(self, p: Any) -> ast.Statement:
@@ -175,7 +177,7 @@ class FlinParser(Recovery, CachedParser):
 
     @_("NAME", "NAME COMMA NAME", "LPAREN NAME COMMA NAME RPAREN")
     def for_names(self, p: Any) -> tuple[tuple[str, ...], bool]:
-        return tuple(part.value for part in p._slice if part.type == "NAME"), False
+        return tuple(p[place] for place, kind in enumerate(p.symbols) if kind == "NAME"), False
 
     @_("LBRACKET NAME COMMA NAME RBRACKET")
     def for_names(self, p: Any) -> tuple[tuple[str, ...], bool]:
@@ -191,10 +193,8 @@ class FlinParser(Recovery, CachedParser):
 
     @_("BREAK", "BREAK LABEL", "BREAK expr", "BREAK LABEL expr")
     def statement(self, p: Any) -> ast.Statement:
-        parts = p._slice[1:]
-        label = parts[0].value if parts and parts[0].type == "LABEL" else None
-        value = parts[-1].value if parts and parts[-1].type == "expr" else None
-        return ast.Break(at(p), label, value)
+        label = p[1] if "LABEL" in p.symbols else None
+        return ast.Break(at(p), label, p[-1] if p.symbols[-1] == "expr" else None)
 
     @_("CONTINUE", "CONTINUE LABEL")
     def statement(self, p: Any) -> ast.Statement:
@@ -208,7 +208,7 @@ class FlinParser(Recovery, CachedParser):
         "EXPECT expr", "EXPECT expr COMMA expr", "EXPECT LPAREN expr COMMA expr RPAREN",
     )  # fmt: skip
     def statement(self, p: Any) -> ast.Statement:
-        parts = [part.value for part in p._slice if part.type == "expr"]
+        parts = [p[place] for place, kind in enumerate(p.symbols) if kind == "expr"]
         return ast.Expect(at(p), *parts)
 
     # --- declarations
@@ -231,11 +231,11 @@ class FlinParser(Recovery, CachedParser):
 
     @_("field")
     def fields(self, p: Any) -> list[ast.Field]:
-        return build.extend([], p.field)
+        return build.extend([], p[0])
 
     @_("fields SEP field")
     def fields(self, p: Any) -> list[ast.Field]:
-        return build.extend(p.fields, p.field)
+        return build.extend(p[0], p[2])
 
     @_("field_parts")
     def field(self, p: Any) -> ast.Field:
@@ -247,8 +247,8 @@ class FlinParser(Recovery, CachedParser):
 
     @_("field_parts modifier")
     def field_parts(self, p: Any) -> build.FieldParts:
-        p.field_parts.modifiers.append(p.modifier)
-        return p.field_parts
+        p[0].modifiers.append(p[1])
+        return p[0]
 
     @_("field_parts ASSIGN expr")
     def field_parts(self, p: Any) -> build.FieldParts:
@@ -388,7 +388,7 @@ class FlinParser(Recovery, CachedParser):
 
     @_("post_type")
     def type(self, p: Any) -> ast.TypeRef:
-        return p.post_type
+        return p[0]
 
     @_("union")
     def type(self, p: Any) -> ast.TypeRef:
@@ -404,7 +404,7 @@ class FlinParser(Recovery, CachedParser):
 
     @_("plain_type")
     def post_type(self, p: Any) -> ast.TypeRef:
-        return p.plain_type
+        return p[0]
 
     @_("plain_type QUESTION")
     def post_type(self, p: Any) -> ast.TypeRef:

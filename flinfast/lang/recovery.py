@@ -12,10 +12,10 @@ from typing import Any, Final
 
 from flinfast.lang import ast
 from flinfast.lang.diagnostic import DIAGNOSTICS_MAX
-from flinfast.lang.driver import Driver
-from flinfast.lang.lexer import make_token
+from flinfast.lang.driver import END, Driver
 from flinfast.lang.source import Source, Span
 from flinfast.lang.symbol import children
+from flinfast.lang.token import make_token
 from flinfast.lang.vocabulary import (
     A_PATTERN,
     A_TYPE,
@@ -60,6 +60,8 @@ class Recovery(Driver):
     def __init__(self, source: Source, tokens: list[Any], report: Report) -> None:
         self.source = source
         self.report = report
+        end = len(source.text)
+        self._end = make_token(END, "", end, end)
         self._tokens = tokens
         self.next_index = 0  # index of the token after the lookahead
         self._failed_at = -1  # index of the last token an error was met at
@@ -68,7 +70,7 @@ class Recovery(Driver):
 
     def run(self) -> list[Any]:
         """Items of the file; what could not be read is left out."""
-        items = self.parse(self._tokens)
+        items = self.parse(self._tokens, self._end)
         return items if items is not None else self._salvaged
 
     def error(self, token: Any) -> Any:
@@ -83,10 +85,7 @@ class Recovery(Driver):
         self._failed_at = index
         index = self._skip(index, depth, opener)
         self.next_index = index + 1
-        if index < len(self._tokens):
-            return self._tokens[index]
-        end = len(self.source.text)
-        return make_token("$end", "", end, end)
+        return self._tokens[index] if index < len(self._tokens) else self._end
 
     def _unwind(self) -> tuple[int, str]:
         """Drop the unfinished construct and put an `error` in its place.
@@ -94,24 +93,23 @@ class Recovery(Driver):
         Returns:
             How many open groups were dropped, and the opener of the group that is innermost now.
         """
-        actions = self.tables.actions
+        actions, kinds, states = self.tables.actions, self.tables.kinds, self.states
         depth = 0  # below zero inside a group that is closed but not reduced yet
-        while depth < 0 or "error" not in actions[self.statestack[-1]]:
-            self.statestack.pop()
-            kind = self.symstack.pop().type
+        while depth < 0 or "error" not in actions[states[-1]]:
+            kind = kinds[states.pop()]
             depth += (kind in _OPENERS) - (kind in CLOSERS)
-        place = self.symstack[-1].end
-        symbol = make_token("error", None, place, place)
-        self.state = actions[self.statestack[-1]]["error"]
-        self.statestack.append(self.state)
-        self.symstack.append(symbol)
+        states.append(actions[states[-1]]["error"])
+        del self.values[len(states) - 1 :], self.starts[len(states) - 1 :]
+        del self.ends[len(states) - 1 :]
+        self.values.append(None)
+        self.starts.append(self.ends[-1])
+        self.ends.append(self.ends[-1])
         return depth, self._innermost()
 
     def _give_up(self) -> None:
         """End the parse at the end of the file, with the items read so far."""
-        bottom = self.symstack[1] if len(self.symstack) > 1 else None
-        if bottom is not None and bottom.type == "items":
-            self._salvaged = bottom.value
+        if len(self.states) > 1 and self.tables.kinds[self.states[1]] == "items":
+            self._salvaged = self.values[1]
 
     def _skip(self, index: int, depth: int, opener: str) -> int:
         """Index of the token that ends the faulty construct, `depth` groups further out."""
@@ -144,7 +142,7 @@ class Recovery(Driver):
             token = tokens[index]
         else:
             end = tokens[-1].end if tokens else 0
-            token = make_token("$end", "", end, end)
+            token = make_token(END, "", end, end)
         if token.type in CLOSERS and token.index == token.end:
             return  # a closer that was missing, and is reported
         if token.type == "SEP" and not token.value and index + 1 < len(tokens):
@@ -169,7 +167,7 @@ class Recovery(Driver):
         The actions of one LALR state promise more than the states below it allow, so each
         candidate is followed through the reductions it would cause.
         """
-        candidates = self.tables.actions[self.state]
+        candidates = self.tables.actions[self.states[-1]]
         accepted = {kind for kind in candidates if self._accepts(kind)}
         if "PLUS" in accepted:  # an operand is complete
             accepted -= AFTER_OPERAND
@@ -178,8 +176,8 @@ class Recovery(Driver):
     def _accepts(self, kind: str) -> bool:
         if kind == "error":
             return False
-        actions, gotos, defaults = self.tables
-        stack = self.statestack[:]
+        actions, gotos, defaults, _ = self.tables
+        stack = self.states[:]
         while True:
             state = stack[-1]
             action = defaults[state] or actions[state].get(kind)
@@ -266,8 +264,8 @@ class Recovery(Driver):
     def _innermost(self) -> str:
         """Type of the innermost open bracket, or ""."""
         closed = 0
-        for symbol in reversed(self.symstack):
-            kind = str(symbol.type)
+        for state in reversed(self.states):
+            kind = self.tables.kinds[state]
             if kind in CLOSERS:
                 closed += 1
             elif kind in _OPENERS:
@@ -278,7 +276,7 @@ class Recovery(Driver):
 
     def _quote(self, token: Any) -> str:
         """A token as people see it."""
-        if token.type == "$end":
+        if token.type == END:
             return "the end of the file"
         text = self.source.text[token.index : token.end]
         if not text.strip() or (token.type == "SEP" and text not in (",", ";")):

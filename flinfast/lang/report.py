@@ -8,6 +8,9 @@ from typing import Any, Literal
 from flinfast.lang.diagnostic import Diagnostic, Note, suggest
 from flinfast.lang.program import FAULTS_MAX
 from flinfast.lang.source import Source, Span
+from flinfast.lang.vocabulary import FOREIGN
+
+_OF_NAMES = frozenset({"FL202", "FL203", "FL204"})  # codes of unknown names, functions, entities
 
 
 class Report:
@@ -66,7 +69,7 @@ class Report:
         label: str = "",
         help: str = "",
     ) -> None:
-        """Add "unknown <what> `name`", with the closest candidate as help.
+        """Add "unknown <what> `name`", with a word for newcomers or the closest candidate as help.
 
         Args:
             code: Code of the diagnostic.
@@ -78,14 +81,15 @@ class Report:
             label: Text beside the carets.
             help: Used when nothing is close.
         """
-        near = "" if self.is_full else suggest(name, candidates)
+        foreign = FOREIGN.get(name, "") if code in _OF_NAMES else ""
+        near = "" if self.is_full or foreign else suggest(name, candidates)
         self.error(
             code,
             f"unknown {what} `{name}`",
             source,
             span,
             label or f"no {what} has this name",
-            help=f"did you mean `{near}`?" if near else help,
+            help=f"did you mean `{near}`?" if near else foreign or help,
         )
 
     def _add(

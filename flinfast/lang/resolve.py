@@ -41,6 +41,23 @@ from flinfast.lang.types import ANY, NONE, Kinds, entity_of, join, known_members
 LOOPS_NESTED_MAX: Final = 16  # in one function; Python compiles at most 20 nested blocks
 
 
+class _Inner:
+    """See `Resolver.block`."""
+
+    __slots__ = ("_names", "_outer", "_scope")
+
+    def __init__(self, names: Names, in_loop: bool, entity: str) -> None:
+        self._names = names
+        self._outer = outer = names.scope
+        self._scope = Scope(outer, outer.function, outer.in_loop or in_loop, entity)
+
+    def __enter__(self) -> None:
+        self._names.scope = self._scope
+
+    def __exit__(self, *_: object) -> None:
+        self._names.scope = self._outer
+
+
 class Resolver:
     """Resolves one file.
 
@@ -137,14 +154,9 @@ class Resolver:
         yield
         self.names.scope, self._loops, self._results = outer, loops, results
 
-    @contextmanager
-    def block(self, *, in_loop: bool = False, entity: str = "") -> Iterator[None]:
+    def block(self, *, in_loop: bool = False, entity: str = "") -> _Inner:
         """Walk something in a scope of its own."""
-        outer = self.names.scope
-        inner = Scope(outer, outer.function, outer.in_loop or in_loop, entity)
-        self.names.scope = inner
-        yield
-        self.names.scope = outer
+        return _Inner(self.names, in_loop, entity)
 
     def _route(self, route: ast.Route) -> None:
         title = f"route {route.method}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from flinfast.lang import ast, resolve_rule
@@ -53,13 +54,18 @@ class Signature:
 def signature_of(symbol: FunctionSymbol | Builtin) -> Signature:
     """Signature of a function, guard definition or builtin."""
     if isinstance(symbol, Builtin):
-        plain = [p for p in symbol.parameters if not p.startswith("...")]
-        required = sum(not p.endswith("?") for p in plain)
-        names = tuple(p.rstrip("?") for p in plain)
-        return Signature(names, required, len(plain) < len(symbol.parameters))
+        return _signature(symbol.parameters)
     parameters = symbol.declaration.parameters
     names = tuple(p.name for p in parameters if not p.rest)
     return Signature(names, 0, len(names) < len(parameters))
+
+
+@lru_cache(maxsize=1024)  # more than there are builtins
+def _signature(parameters: tuple[str, ...]) -> Signature:
+    """Signature of a builtin with these parameters."""
+    plain = [p for p in parameters if not p.startswith("...")]
+    required = sum(not p.endswith("?") for p in plain)
+    return Signature(tuple(p.rstrip("?") for p in plain), required, len(plain) < len(parameters))
 
 
 def call(self: Resolver, node: ast.Call) -> None:

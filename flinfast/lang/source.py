@@ -10,7 +10,7 @@ from msgspec import Struct
 SOURCE_BYTES_MAX = 4 << 20  # a .flin file beyond this is refused (FL901); hand-written ones are KBs
 
 
-class Span(Struct, frozen=True):
+class Span(Struct, frozen=True, gc=False):  # two numbers: nothing to collect
     """A stretch of source text.
 
     Attributes:

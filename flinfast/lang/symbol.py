@@ -7,9 +7,11 @@ out about a node is kept beside it, by `id(node)`, in `FileNames`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from msgspec import Struct
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
@@ -45,8 +47,7 @@ AUTO_FIELDS: Final = ("id", "created_at", "updated_at", "deleted_at", "version")
 # --- symbols ----------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ItemOf:
+class ItemOf(Struct, frozen=True):
     """What a loop variable gets: place 0 or 1 of the items of `iterable`; alone when -1."""
 
     iterable: ast.Expr
@@ -193,31 +194,27 @@ class EnumSymbol:
     variants: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ContextSymbol:
+class ContextSymbol(Struct, frozen=True):
     """One of CONTEXT_NAMES."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSymbol:
+class FieldSymbol(Struct, frozen=True):
     """A bare field name in a query of `entity`."""
 
     entity: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class VariantSymbol:
+class VariantSymbol(Struct, frozen=True):
     """A variant of an enum; its value is its name."""
 
     enum: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownSymbol:
+class UnknownSymbol(Struct, frozen=True):
     """A name that was reported already."""
 
 
@@ -288,6 +285,7 @@ class FileNames:
         roots: Every scope that is not a lambda.
         made: Nodes made here, kept so that ids stay valid.
         code: See `all_code`.
+        extents: Pieces of code -> where `code` has their nodes: the first and after the last.
     """
 
     source: Source
@@ -311,53 +309,44 @@ class FileNames:
     roots: list[FunctionScope] = field(default_factory=list)
     made: list[ast.Node] = field(default_factory=list)
     code: list[ast.Node] = field(default_factory=list)
+    extents: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
-# Node type -> (fields that hold one node or nothing, fields that hold several nodes, and the same
-# where something else may stand instead), by annotation.
-_Held = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-_FIELDS: Final[dict[type, _Held]] = {}
-_LEAF: Final[_Held] = ((), (), (), ())
 _LEAF_WORDS: Final = frozenset(["Span", "str", "int", "float", "bool", "None", "tuple"])
-_SURE_WORDS: Final = frozenset(["None", "tuple"])
 _WORD: Final = re.compile(r"\w+")
+_BELOW: Final[dict[type, Callable[[Any], list[ast.Node]]]] = {}  # node type -> its `children`
 
 
-def _fields_of(kind: type[ast.Node]) -> _Held:
-    groups: tuple[list[str], ...] = ([], [], [], [])
-    for entry in fields(kind):
-        annotation = str(entry.type)
-        words = set(_WORD.findall(annotation))
-        if not words <= _LEAF_WORDS:
-            is_mixed = bool(words & (_LEAF_WORDS - _SURE_WORDS))
-            groups[2 * is_mixed + annotation.startswith("tuple[")].append(entry.name)
-    one, several, mixed, mixed_several = (tuple(names) for names in groups)
-    held = (one, several, mixed, mixed_several)
-    found = _FIELDS[kind] = held if held != _LEAF else _LEAF
-    return found
+def _below(kind: type[ast.Node]) -> Callable[[Any], list[ast.Node]]:
+    """`children` for one type of node, written out from the annotations of its fields."""
+    lines: tuple[list[str], ...] = ([], [], [], [])
+    for name, annotation in ast.field_types(kind).items():
+        value = f"node.{name}"
+        words = set(_WORD.findall(annotation)) - {"tuple"}
+        if words <= _LEAF_WORDS:
+            continue
+        is_mixed = bool(words & (_LEAF_WORDS - {"None"}))
+        if annotation.startswith("tuple["):
+            kept = f"[each for each in {value} if isinstance(each, Node)]" if is_mixed else value
+            lines[2 + is_mixed].append(f"found += {kept}")
+        elif is_mixed:
+            lines[0].append(f"if isinstance({value}, Node): found.append({value})")
+        elif "None" in words:
+            lines[1].append(f"if {value} is not None: found.append({value})")
+        else:
+            lines[1].append(f"found.append({value})")
+    body = ["found = []", *(line for group in lines for line in group), "return found"]
+    namespace: dict[str, Any] = {"Node": ast.Node}
+    exec("def below(node):\n " + "\n ".join(body), namespace)  # made of names of this package
+    made: Callable[[Any], list[ast.Node]] = namespace["below"]
+    _BELOW[kind] = made
+    return made
 
 
 def children(node: ast.Node) -> list[ast.Node]:
     """Nodes directly below one, in source order within each field."""
     kind = type(node)
-    held = _FIELDS[kind] if kind in _FIELDS else _fields_of(kind)
-    found: list[ast.Node] = []
-    if held is _LEAF:
-        return found
-    one, several, mixed, mixed_several = held
-    for name in mixed:
-        child = getattr(node, name)
-        if isinstance(child, ast.Node):
-            found.append(child)
-    for name in one:
-        child = getattr(node, name)
-        if child is not None:
-            found.append(child)
-    for name in several:
-        found += getattr(node, name)
-    for name in mixed_several:
-        found += [child for child in getattr(node, name) if isinstance(child, ast.Node)]
-    return found
+    return (_BELOW[kind] if kind in _BELOW else _below(kind))(node)
 
 
 def walk(node: ast.Node) -> Iterator[ast.Node]:
@@ -369,26 +358,41 @@ def walk(node: ast.Node) -> Iterator[ast.Node]:
         pending.extend(reversed(children(current)))
 
 
-def code_nodes(file: FileNames, root: ast.Node) -> list[ast.Node]:
-    """All nodes of a piece of code; a pipeline is the call it stands for."""
-    pipes, below = file.pipes, children
-    found: list[ast.Node] = []
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        if type(node) is ast.Pipe and id(node) in pipes:
-            pending.append(pipes[id(node)])
-        else:
-            found.append(node)
-            pending += below(node)
-    return found
+_CODE: Final = frozenset([ast.Block, ast.Lambda, ast.FunctionDecl, ast.GuardDefinition])
 
 
 def all_code(file: FileNames) -> list[ast.Node]:
-    """All nodes of a resolved file, found once."""
-    if not file.code:
-        file.code = code_nodes(file, file.tree)
-    return file.code
+    """All nodes of a resolved file, found once; a pipeline is the call it stands for."""
+    found = file.code
+    if found:
+        return found
+    pipes, extents, known = file.pipes, file.extents, _BELOW
+    pending: list[Any] = [file.tree]
+    while pending:
+        node = pending.pop()
+        kind = type(node)
+        if kind is tuple:  # everything below such a node was found
+            extents[node[0]] = (node[1], len(found))
+        elif kind is ast.Pipe and id(node) in pipes:
+            pending.append(pipes[id(node)])
+        else:
+            if kind in _CODE:
+                pending.append((id(node), len(found)))
+            found.append(node)
+            pending += (known[kind] if kind in known else _below(kind))(node)
+    return found
+
+
+def extent_of(file: FileNames, root: ast.Node) -> tuple[int, int]:
+    """Where `all_code` has the nodes of a block, lambda, function or guard definition."""
+    all_code(file)
+    return file.extents[id(root)]
+
+
+def code_nodes(file: FileNames, root: ast.Node) -> list[ast.Node]:
+    """All nodes of a block, lambda, function or guard definition of a resolved file."""
+    start, end = extent_of(file, root)
+    return file.code[start:end]
 
 
 def depth(node: ast.Node) -> int:

@@ -62,9 +62,12 @@ def _accepted(_parser: Any, _matched: Any) -> None:
 
 def _rule(production: _Production) -> Rule:
     head, symbols, action = production
-    if "%prec" in symbols:
-        symbols = symbols[: symbols.index("%prec")]
-    return rule(head, symbols, action)
+    return rule(head, symbols[: _length(symbols)], action)
+
+
+def _length(symbols: tuple[str, ...]) -> int:
+    """How many symbols a right side has."""
+    return symbols.index("%prec") if "%prec" in symbols else len(symbols)
 
 
 def _productions(parser: type[CachedParser]) -> Iterator[_Production]:
@@ -85,9 +88,9 @@ def table_path(parser: type[Any]) -> Path:
 
 
 def fingerprint(parser: type[CachedParser]) -> bytes:
-    """Changes whenever a production, its order or a precedence changes."""
+    """Changes whenever a production, its order, a precedence or the form of the tables changes."""
     productions = [(head, symbols) for head, symbols, _ in _productions(parser)]
-    content = (productions, parser.precedence, sorted(parser.tokens))
+    content = (productions, parser.precedence, sorted(parser.tokens), Tables._fields)
     return hashlib.sha256(repr(content).encode()).digest()
 
 
@@ -115,11 +118,32 @@ def compute(parser: type[CachedParser]) -> Tables:
     conflicts = [*table.sr_conflicts, *table.rr_conflicts]
     assert not conflicts, f"the grammar has conflicts: {conflicts}"
     states = range(len(table.lr_action))
-    return Tables(
-        [table.lr_action[state] for state in states],
-        [table.lr_goto.get(state, {}) for state in states],
-        [table.defaulted_states.get(state) for state in states],
-    )
+    actions = [table.lr_action[state] for state in states]
+    gotos = [table.lr_goto.get(state, {}) for state in states]
+    single = {
+        -place
+        for place, (_, symbols, _) in enumerate(_productions(parser), 1)
+        if _length(symbols) == 1
+    }
+    defaults = [
+        table.defaulted_states.get(state) or _settled(actions[state], single) for state in states
+    ]
+    kinds = [""] * len(states)
+    for row in (*actions, *gotos):
+        for symbol, state in row.items():
+            if state is not None and state > 0:
+                kinds[state] = symbol
+    return Tables(actions, gotos, defaults, kinds)
+
+
+def _settled(row: dict[str, int], single: set[int]) -> int | None:
+    """The production of one symbol that a state reduces by whenever its input is right.
+
+    Reducing at once when it is wrong, too, changes neither what is expected instead nor how much
+    of the stack recovery drops.
+    """
+    (action, *others) = set(row.values())
+    return action if not others and action in single else None
 
 
 def write(parser: type[CachedParser]) -> Path:

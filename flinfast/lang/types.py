@@ -71,8 +71,10 @@ def record(entity: str) -> str:
 
 def entity_of(kind: str, *families: str) -> str:
     """Entity of a kind such as "query Post" if it is of one of the families, else ""."""
+    if " " not in kind:
+        return ""
     family, _, entity = kind.partition(" ")
-    return entity if entity and family in families else ""
+    return entity if family in families else ""
 
 
 def join(left: str, right: str) -> str:

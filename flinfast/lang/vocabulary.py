@@ -41,6 +41,41 @@ HARD_KEYWORDS: Final = {
     "or": "OR",
     "not": "NOT",
 }
+# What people who know other languages write -> what they look for.
+_FUNCTION: Final = "a function is written `fn name(parameters) { ... }`"
+_NO_WAITING: Final = "leave it out: a call that has to wait does so by itself"
+_NO_IMPORTS: Final = "nothing is imported: functions of `lib/` and entities are known everywhere"
+_TYPED: Final = "a variable with a type is written `name: type = value`"
+_FAILURE: Final = "answer with `error(status, message)`, or return early"
+_RECORD: Final = "entities are written `entity Name { field: type }`"
+FOREIGN: Final = {
+    "True": "write `true`",
+    "False": "write `false`",
+    "None": "write `none`",
+    "undefined": "write `none`",
+    "void": "write `none`",
+    **dict.fromkeys(("def", "func", "fun", "lambda", "proc"), _FUNCTION),
+    **dict.fromkeys(("async", "await"), _NO_WAITING),
+    **dict.fromkeys(("import", "from", "export", "require", "include", "use"), _NO_IMPORTS),
+    **dict.fromkeys(("int", "bool", "string", "float", "number", "text"), _TYPED),
+    **dict.fromkeys(("throw", "raise", "panic"), _FAILURE),
+    **dict.fromkeys(("class", "struct", "model", "interface", "table"), _RECORD),
+    "new": "a record is made with `Name { field: value }`",
+    "this": "there are no objects with methods: use a variable or an entity",
+    "self": "there are no objects with methods: use a variable or an entity",
+    "elif": "write `else if`",
+    "elseif": "write `else if`",
+    "elsif": "write `else if`",
+    "unless": "write `if !condition { ... }`",
+    "until": "write `while !condition { ... }`",
+    "foreach": "write `for item in list { ... }`",
+    "switch": "write `match value { pattern -> result }`",
+    "case": "write `match value { pattern -> result }`",
+    "finally": "a failing handler undoes what it did by itself",
+    "console": "`log_info(value)` writes to the log",
+    "guards": "write a line `guard name` for each",
+    "on": "`on connect`, `on message` and `on close` stand inside `ws { ... }`",
+}
 RESERVED: Final = frozenset({"try", "catch"})  # no meaning yet, and no names either
 
 KEYWORDS: Final = frozenset(HARD_KEYWORDS.values())

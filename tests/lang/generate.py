@@ -16,8 +16,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from flinfast.lang.brackets import balance
-from flinfast.lang.lexer import FlinLexer, make_token
+from flinfast.lang.lexer import FlinLexer
 from flinfast.lang.source import Source
+from flinfast.lang.token import make_token
 
 INDENT = "    "
 DEPTH = 4  # expressions inside expressions

@@ -3,8 +3,9 @@
 `shape("a + b * c")` is "(+ a (* b c))"; the full tree is compared where spans or fields matter.
 """
 
-from dataclasses import fields
 from typing import Any
+
+from msgspec.structs import astuple
 
 from flinfast.lang import ast
 from flinfast.lang.parser import parse
@@ -55,8 +56,7 @@ def show(node: Any) -> str:
         case tuple():
             return "[" + ", ".join(show(part) for part in node) + "]"
         case ast.Node():
-            values = [getattr(node, field.name) for field in fields(node)]
-            values = [value for value in values if not isinstance(value, Span)]
+            values = [value for value in astuple(node) if not isinstance(value, Span)]
             while values and not isinstance(values[-1], ast.Node) and not values[-1]:
                 values.pop()
             return f"({' '.join([type(node).__name__, *map(show, values)])})"

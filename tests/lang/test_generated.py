@@ -9,12 +9,12 @@ import inspect
 import random
 import re
 import time
-from dataclasses import fields
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from flinfast.errors import CompileError, RuntimeFault
 from flinfast.lang import ast
@@ -65,7 +65,7 @@ def nodes_of(tree: ast.Node) -> set[type[ast.Node]]:
             pending += node
         elif isinstance(node, ast.Node):
             found.add(type(node))
-            pending += [getattr(node, entry.name) for entry in fields(node)]
+            pending += astuple(node)
     return found
 
 

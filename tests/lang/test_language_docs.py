@@ -122,7 +122,7 @@ def _collect(node: object, found: set[type]) -> None:
             _collect(item, found)
     elif isinstance(node, ast.Node):
         found.add(type(node))
-        for name in node.__dataclass_fields__:
+        for name in node.__struct_fields__:
             _collect(getattr(node, name), found)
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from flinfast.lang.brackets import balance
 from flinfast.lang.layout import Layout
-from flinfast.lang.lexer import FlinLexer, make_token
+from flinfast.lang.lexer import FlinLexer
 from flinfast.lang.source import Source
+from flinfast.lang.token import make_token
 
 
 def lay_out(text: str) -> str:

@@ -5,13 +5,13 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from flinfast.lang import ast, tables
 from flinfast.lang.brackets import NESTING_MAX
@@ -61,9 +61,8 @@ def check_spans(tree: ast.Program, size: int) -> None:
     while pending:
         node, start, end = pending.pop()
         assert start <= node.span.start <= node.span.end <= end, node
-        for entry in fields(node):
-            value: Any = getattr(node, entry.name)
-            if entry.name.endswith("_span"):
+        for name, value in asdict(node).items():
+            if name.endswith("_span"):
                 assert node.span.start <= value.start <= value.end <= node.span.end, node
             for child in value if isinstance(value, tuple) else (value,):
                 if isinstance(child, ast.Node):

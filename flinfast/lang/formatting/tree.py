@@ -8,7 +8,7 @@ branches in source order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from flinfast.lang import ast
@@ -239,7 +239,7 @@ _CHILDREN: dict[type[ast.Node], tuple[str, ...]] = {}
 def _child_names(kind: type[ast.Node]) -> tuple[str, ...]:
     names = _CHILDREN.get(kind)
     if names is None:
-        names = tuple(entry.name for entry in fields(kind) if not entry.name.endswith("span"))
+        names = tuple(name for name in kind.__struct_fields__ if not name.endswith("span"))
         _CHILDREN[kind] = names
     return names
 
