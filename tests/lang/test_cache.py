@@ -130,7 +130,7 @@ def test_damaged_file_is_rebuilt_whatever_the_damage(tmp_path: Path) -> None:
     path.write_bytes(whole + b"x")
     assert kept(tmp_path) is None
     assert compile_into(tmp_path).files
-    assert path.read_bytes()[:80] == whole[:80]
+    assert path.read_bytes()[:40] == whole[:40]  # magic and key; marshal looks at reference counts
     assert kept(tmp_path) is not None
 
 
