@@ -1,9 +1,9 @@
 """The embedded store: point reads, queries and saves, beside the same statements on bare apsw.
 
-Run with `pytest bench/bench_store.py --benchmark`; `python -m bench.bench_store` prints ratios to
-plain apsw beside the standard library and SQLAlchemy (extra `bench`), all in one run. Every figure
-is per handler: the ones named `_256` divide a loop turn of 256 handlers by 256. `bare` is the
-floor: the statements alone, without validation, records or acknowledgements.
+Run with `pytest bench/bench_store.py --benchmark`; `python -m bench.bench_store` prints a table of
+plain apsw, the standard library, SQLAlchemy (extra `bench`) and flinfast, all in one run. Every
+figure is per handler: the ones named `_256` divide a loop turn of 256 handlers by 256. `bare` is
+the floor: the statements alone, without validation, records or acknowledgements.
 """
 
 import os
@@ -11,7 +11,8 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections import defaultdict, deque
+from collections import deque
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -94,6 +95,9 @@ CREATE = (
     "deleted_at INTEGER, version INTEGER NOT NULL) STRICT"
 )
 POINT = "SELECT * FROM Note WHERE id = ? AND deleted_at IS NULL"
+SOME = (
+    "SELECT * FROM Note WHERE deleted_at IS NULL AND user_id < ? ORDER BY user_id DESC, id LIMIT 50"
+)
 INSERT = (
     "INSERT INTO Note (user_id, message, read, created_at, updated_at, version) "
     "VALUES (?, ?, ?, ?, ?, 1)"
@@ -228,13 +232,14 @@ def test_empty_handler(benchmark, opened):
 
 
 class Apsw:
-    """The statements alone, with the same settings; a commit syncs."""
+    """The statements alone, with the same settings; a commit syncs when durability is full."""
 
     name = "apsw"
 
-    def __init__(self, folder):
-        self.connection = apsw.Connection(f"{folder}/apsw.db")
-        self.connection.execute("PRAGMA journal_mode = wal; PRAGMA synchronous = full")
+    def __init__(self, folder, durability="full"):
+        self.connection = apsw.Connection(f"{folder}/apsw-{durability}.db")
+        self.connection.execute("PRAGMA journal_mode = wal")
+        self.connection.execute(f"PRAGMA synchronous = {durability}")
         self.connection.execute(CREATE)
         self.run = self.connection.cursor().execute
 
@@ -247,6 +252,9 @@ class Apsw:
     def read(self, id):
         return self.run(POINT, (id,)).fetchall()
 
+    def some(self):
+        return self.run(SOME, (TURN,)).fetchall()
+
     def close(self):
         self.connection.close()
 
@@ -256,10 +264,11 @@ class Sqlite3(Apsw):
 
     name = "sqlite3"
 
-    def __init__(self, folder):
-        self.connection = sqlite3.connect(f"{folder}/sqlite3.db", isolation_level=None)
+    def __init__(self, folder, durability="full"):
+        path = f"{folder}/sqlite3-{durability}.db"
+        self.connection = sqlite3.connect(path, isolation_level=None)
         self.connection.execute("PRAGMA journal_mode = wal")
-        self.connection.execute("PRAGMA synchronous = full")
+        self.connection.execute(f"PRAGMA synchronous = {durability}")
         self.connection.execute(CREATE)
         self.run = self.connection.execute
 
@@ -269,7 +278,7 @@ class SqlAlchemy:
 
     name = "SQLAlchemy"
 
-    def __init__(self, folder):
+    def __init__(self, folder, durability="full"):
         from sqlalchemy import create_engine, event
         from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -288,12 +297,12 @@ class SqlAlchemy:
             version: Mapped[int]
 
         self.note, self.session = Note, Session
-        self.engine = create_engine(f"sqlite:///{folder}/alchemy.db")
+        self.engine = create_engine(f"sqlite:///{folder}/alchemy-{durability}.db")
 
         @event.listens_for(self.engine, "connect")
         def configure(connection, _record):
             connection.execute("PRAGMA journal_mode = wal")
-            connection.execute("PRAGMA synchronous = full")
+            connection.execute(f"PRAGMA synchronous = {durability}")
 
         Base.metadata.create_all(self.engine)
 
@@ -309,6 +318,12 @@ class SqlAlchemy:
         with self.session(self.engine) as session:
             return session.get(self.note, id)
 
+    def some(self):
+        note = self.note
+        with self.session(self.engine) as session:
+            found = session.query(note).filter(note.user_id < TURN, note.deleted_at.is_(None))
+            return found.order_by(note.user_id.desc(), note.id).limit(50).all()
+
     def close(self):
         self.engine.dispose()
 
@@ -318,8 +333,10 @@ class Ours:
 
     name = "flinfast"
 
-    def __init__(self, folder):
-        self.store, self.note, self.loop = make_store(Path(folder) / "flin", "full", rows=0)
+    def __init__(self, folder, durability="full"):
+        place = Path(folder) / f"flin-{durability}"
+        self.store, self.note, self.loop = make_store(place, durability, rows=0)
+        self.below = self.note.prepare(("lt", ("field", "user_id"), ("param", 0)))
 
     def insert(self, count):
         save_turn(self.store, self.note, self.loop, count)
@@ -330,6 +347,12 @@ class Ours:
         self.store.commit()
         return found
 
+    def some(self):
+        self.store.begin(writes=False)
+        found = self.below((TURN,)).order("user_id", "desc").limit(50).rows()
+        self.store.commit()
+        return found
+
     def close(self):
         self.loop.drain()
         self.store.close()
@@ -337,6 +360,7 @@ class Ours:
 
 PEERS = (Apsw, Sqlite3, SqlAlchemy, Ours)
 ROUNDS = 40
+READS = 200
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
@@ -360,44 +384,52 @@ def test_peers_point_read(benchmark, tmp_path, peer):
     opened.close()
 
 
-def medians(rounds):
-    """Medians by peer of figures that were taken in turns."""
-    return {name: statistics.median(figures) for name, figures in rounds.items()}
+def reads(peer):
+    for id in range(1, READS + 1):
+        peer.read(id)
+
+
+def measured(work, per_round):
+    """Wall and processor time of a piece of work, microseconds per operation."""
+    began, began_cpu = time.perf_counter(), time.process_time()
+    work()
+    wall, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    return wall / per_round * 1e6, cpu / per_round * 1e6
+
+
+def compare(title, works, per_round):
+    """One row per peer: medians of rounds taken in turns, so that load on the machine hits all."""
+    rounds = {name: [] for name in works}
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            rounds[name].append(measured(work, per_round))
+    base = [statistics.median(figures) for figures in zip(*rounds["apsw"], strict=True)]
+    for name, taken in rounds.items():
+        wall, cpu = (statistics.median(figures) for figures in zip(*taken, strict=True))
+        rate = base[0] / wall
+        print(f"| {title} | {name} | {wall:.2f} | {rate:.0%} | {cpu:.2f} | {cpu / base[1]:.2f} |")
 
 
 def main():
-    """Print ratios to plain apsw: every peer in turns, so that load on the machine hits all.
+    """Print a table of all peers beside plain apsw, per record.
 
     The time of an insert is mostly the disk's, and other programs'; the processor's is apart.
     """
-    inserts, reads, processor = defaultdict(list), defaultdict(list), defaultdict(list)
-    with tempfile.TemporaryDirectory(dir=os.environ.get("FLINFAST_BENCH_DIR")) as folder:
-        peers = [peer(folder) for peer in PEERS]
-        for peer in peers:
-            peer.insert(4 * TURN)
-        for _ in range(ROUNDS):
+    print(f"load average {os.getloadavg()[0]:.1f}; medians of {ROUNDS} rounds in turns")
+    print("| what | by | us | rate of apsw | CPU us | CPU of apsw |\n|---|---|---|---|---|---|")
+    for durability in ("full", "normal"):
+        with tempfile.TemporaryDirectory(dir=os.environ.get("FLINFAST_BENCH_DIR")) as folder:
+            peers = [peer(folder, durability) for peer in PEERS]
             for peer in peers:
-                began, began_cpu = time.perf_counter(), time.process_time()
-                peer.insert(TURN)
-                inserts[peer.name].append((time.perf_counter() - began) / TURN * 1e6)
-                processor[peer.name].append((time.process_time() - began_cpu) / TURN * 1e6)
-                began = time.perf_counter()
-                for id in range(1, 1001):
-                    peer.read(id)
-                reads[peer.name].append((time.perf_counter() - began) / 1000 * 1e6)
-        for peer in peers:
-            peer.close()
-    print(f"load average {os.getloadavg()[0]:.1f}; {ROUNDS} rounds in turns, medians")
-    print(
-        f"{'':12} {'insert, us':>12} {'of apsw':>8} {'CPU, us':>8} {'read, us':>10} {'x apsw':>8}"
-    )
-    insert, read, cpu = medians(inserts), medians(reads), medians(processor)
-    for name in insert:
-        rate, cost = insert["apsw"] / insert[name], read[name] / read["apsw"]
-        print(
-            f"{name:12} {insert[name]:12.2f} {rate:8.0%} {cpu[name]:8.2f} "
-            f"{read[name]:10.2f} {cost:8.2f}"
-        )
+                peer.insert(4 * TURN)
+            for count in (1, 32, TURN):
+                works = {peer.name: partial(peer.insert, count) for peer in peers}
+                compare(f"insert, {durability}, {count} a turn", works, count)
+            if durability == "full":
+                compare("point read", {p.name: partial(reads, p) for p in peers}, READS)
+                compare("where, order, limit 50", {p.name: p.some for p in peers}, 1)
+            for peer in peers:
+                peer.close()
 
 
 if __name__ == "__main__":
