@@ -13,10 +13,57 @@ static uint32_t rotate(uint32_t value, unsigned bits) {
     return value << bits | value >> (32 - bits);
 }
 
+/* The schedule of the last block of every message here: padding, and the length of 480 bits. */
+static const uint32_t PADDING_WORDS[80] = {
+    0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u,
+    0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u,
+    0x00000000u, 0x000001e0u, 0x00000000u, 0x00000000u, 0x000003c0u, 0x00000000u, 0x00000000u,
+    0x00000780u, 0x00000000u, 0x000003c0u, 0x00000f00u, 0x00000000u, 0x00000000u, 0x00001e00u,
+    0x00000000u, 0x00000cc0u, 0x00003c00u, 0x00000440u, 0x00000000u, 0x00007800u, 0x00000f00u,
+    0x00003300u, 0x0000f000u, 0x00000f00u, 0x00000000u, 0x0001ef00u, 0x00000000u, 0x0000cc00u,
+    0x0003c000u, 0x00004380u, 0x00000000u, 0x00078f00u, 0x0000ff00u, 0x00032680u, 0x000f0000u,
+    0x0000f000u, 0x00003300u, 0x001eff00u, 0x00000000u, 0x000cb800u, 0x003c0000u, 0x00040b00u,
+    0x0000f000u, 0x0078ff00u, 0x000ff000u, 0x00338700u, 0x00f00000u, 0x000fc300u, 0x0000f000u,
+    0x01efbb00u, 0x00000000u, 0x00cc0000u, 0x03c0f000u, 0x00438000u, 0x00000000u, 0x078f0000u,
+    0x00ff0000u, 0x03269e00u, 0x0f000000u, 0x00f0f000u, 0x00333c00u, 0x1eff8800u, 0x00000000u,
+    0x0cb88800u, 0x3c00f000u, 0x040a4a00u};
+
+/* Five rounds at a time, since then the state need not move along: the names do. */
+#define ROUND(a, b, c, d, e, mix, constant, i)                                                     \
+    do {                                                                                           \
+        (e) += rotate(a, 5) + (mix) + words[i] + constant;                                         \
+        (b) = rotate(b, 30);                                                                       \
+    } while (0)
+#define FIVE_ROUNDS(MIX, constant, i)                                                              \
+    do {                                                                                           \
+        ROUND(a, b, c, d, e, MIX(b, c, d), constant, i);                                           \
+        ROUND(e, a, b, c, d, MIX(a, b, c), constant, i + 1);                                       \
+        ROUND(d, e, a, b, c, MIX(e, a, b), constant, i + 2);                                       \
+        ROUND(c, d, e, a, b, MIX(d, e, a), constant, i + 3);                                       \
+        ROUND(b, c, d, e, a, MIX(c, d, e), constant, i + 4);                                       \
+    } while (0)
+#define CHOOSE(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
+#define PARITY(x, y, z) ((x) ^ (y) ^ (z))
+#define MAJORITY(x, y, z) (((x) & (y)) | ((z) & ((x) | (y))))
+
+/** The rounds of one block of SHA-1 (RFC 3174 section 6.1, steps c to e). */
+static void digest_words(uint32_t state[5], const uint32_t words[80]) {
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
+    unsigned i = 0;
+    for (; i < 20; i += 5) FIVE_ROUNDS(CHOOSE, 0x5a827999u, i);
+    for (; i < 40; i += 5) FIVE_ROUNDS(PARITY, 0x6ed9eba1u, i);
+    for (; i < 60; i += 5) FIVE_ROUNDS(MAJORITY, 0x8f1bbcdcu, i);
+    for (; i < 80; i += 5) FIVE_ROUNDS(PARITY, 0xca62c1d6u, i);
+    state[0] += a;
+    state[1] += b;
+    state[2] += c;
+    state[3] += d;
+    state[4] += e;
+}
+
 /** One block of SHA-1 (RFC 3174 section 6.1). */
 static void digest_block(uint32_t state[5], const uint8_t *block) {
     uint32_t words[80];
-    uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
     for (unsigned i = 0; i < 16; i++) {
         words[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
                    (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
@@ -24,33 +71,7 @@ static void digest_block(uint32_t state[5], const uint8_t *block) {
     for (unsigned i = 16; i < 80; i++) {
         words[i] = rotate(words[i - 3] ^ words[i - 8] ^ words[i - 14] ^ words[i - 16], 1);
     }
-    for (unsigned i = 0; i < 80; i++) {
-        uint32_t mix, constant, next;
-        if (i < 20) {
-            mix = (b & c) | (~b & d);
-            constant = 0x5a827999u;
-        } else if (i < 40) {
-            mix = b ^ c ^ d;
-            constant = 0x6ed9eba1u;
-        } else if (i < 60) {
-            mix = (b & c) | (b & d) | (c & d);
-            constant = 0x8f1bbcdcu;
-        } else {
-            mix = b ^ c ^ d;
-            constant = 0xca62c1d6u;
-        }
-        next = rotate(a, 5) + mix + e + words[i] + constant;
-        e = d;
-        d = c;
-        c = rotate(b, 30);
-        b = a;
-        a = next;
-    }
-    state[0] += a;
-    state[1] += b;
-    state[2] += c;
-    state[3] += d;
-    state[4] += e;
+    digest_words(state, words);
 }
 
 static bool is_base64(uint8_t byte) {
@@ -67,16 +88,13 @@ bool flin_handshake_key_is_valid(const uint8_t *key) {
 
 void flin_handshake_accept(const uint8_t *key, uint8_t *accept) {
     uint32_t state[5] = {0x67452301u, 0xefcdab89u, 0x98badcfeu, 0x10325476u, 0xc3d2e1f0u};
-    uint8_t blocks[2 * BLOCK_SIZE] = {0};
+    uint8_t block[BLOCK_SIZE] = {0};
     uint8_t digest[DIGEST_SIZE + 1] = {0}; /* one byte more: base64 takes three at a time */
-    size_t size = FLIN_HANDSHAKE_KEY_SIZE + sizeof GUID - 1;
-    memcpy(blocks, key, FLIN_HANDSHAKE_KEY_SIZE);
-    memcpy(blocks + FLIN_HANDSHAKE_KEY_SIZE, GUID, sizeof GUID - 1);
-    blocks[size] = 0x80;
-    blocks[sizeof blocks - 2] = (uint8_t)(size * 8 >> 8);
-    blocks[sizeof blocks - 1] = (uint8_t)(size * 8);
-    digest_block(state, blocks);
-    digest_block(state, blocks + BLOCK_SIZE);
+    memcpy(block, key, FLIN_HANDSHAKE_KEY_SIZE);
+    memcpy(block + FLIN_HANDSHAKE_KEY_SIZE, GUID, sizeof GUID - 1);
+    block[FLIN_HANDSHAKE_KEY_SIZE + sizeof GUID - 1] = 0x80;
+    digest_block(state, block);
+    digest_words(state, PADDING_WORDS);
     for (unsigned i = 0; i < DIGEST_SIZE; i++)
         digest[i] = (uint8_t)(state[i / 4] >> (24 - i % 4 * 8));
     for (unsigned i = 0; i < DIGEST_SIZE; i += 3) {
