@@ -27,6 +27,7 @@ class ServerSettings(Struct, frozen=True):
     workers: int = 1
     backlog: int = 2048
     root_path: str = ""
+    allowed_hosts: tuple[str, ...] = ()
     proxy_headers: bool = False
     forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
     ssl_keyfile: str = ""

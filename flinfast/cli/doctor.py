@@ -94,6 +94,7 @@ def _examine(path: Path) -> Iterator[Finding]:
     yield _disk(folder)
     server = config.settings.server
     yield _address(config)
+    yield from machine.hosts(server)
     yield from machine.backlog(server)
     yield machine.clock(machine.newest_change(root))
     if server.ssl_certfile:

@@ -36,6 +36,18 @@ def clock(newest: float) -> Finding:
     return Finding("ok", "clock", text)
 
 
+def hosts(server: ServerSettings) -> Iterator[Finding]:
+    """Whether a server that others reach knows its names."""
+    from flinfast.server.allowed_hosts import is_local_host
+
+    if server.allowed_hosts and "*" not in server.allowed_hosts:
+        yield Finding("ok", "hosts", f"requests are for {', '.join(server.allowed_hosts)}")
+    elif server.uds or server.proxy_headers or not is_local_host(server.host.lower()):
+        text = "`request.host` is whatever a client sends"
+        help = 'set `server.allowed_hosts`, such as `["example.com"]`'
+        yield Finding("warning", "hosts", text, help)
+
+
 def backlog(server: ServerSettings) -> Iterator[Finding]:
     """Whether the kernel lets as many connections wait as the settings ask for."""
     if server.fd >= 0:

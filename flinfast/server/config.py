@@ -407,6 +407,8 @@ def _check_together(settings: Settings) -> None:
         )
     if server.uds and server.fd >= 0:
         raise SettingError("expected `uds` or `fd`, got both", path="server.uds")
+    if server.allowed_hosts:
+        _check_hosts(server.allowed_hosts)
     if ws.timeout_s <= ws.heartbeat_s:
         raise SettingError(
             f"expected more than the heartbeat ({ws.heartbeat_s:g} s), got {ws.timeout_s:g} s",
@@ -421,6 +423,19 @@ def _check_together(settings: Settings) -> None:
         raise SettingError(
             f"expected a path such as /chat, got `{server.root_path}`", path="server.root_path"
         )
+
+
+def _check_hosts(entries: tuple[str, ...]) -> None:
+    from flinfast.server.allowed_hosts import AllowedHosts  # few set it, and it loads the parser
+
+    try:
+        AllowedHosts(entries)
+    except ValueError as error:
+        raise SettingError(
+            f"expected a host such as example.com or *.example.com:3000, got `{error}`",
+            path="server.allowed_hosts",
+            hint="write it without scheme and path, an IPv6 address in brackets",
+        ) from None
 
 
 # --- names ----------------------------------------

@@ -6,6 +6,7 @@ from typing import Final
 
 import httptools
 
+from flinfast.server.allowed_hosts import AllowedHosts
 from flinfast.server.head import Head, RequestError, check_head, interpret
 
 # Heads that are kept with their meaning: clients of one kind ask alike, so a crowd of them sends
@@ -34,10 +35,15 @@ class HeadReader:
 
     A parser is used again only after a head that certainly left it between two requests; anything
     else (a body to come, `Connection: close`, a fault) would leak into another connection.
+
+    Args:
+        header_count_max: Field lines allowed.
+        hosts: The names that heads may be for; any when None.
     """
 
-    def __init__(self, *, header_count_max: int) -> None:
+    def __init__(self, *, header_count_max: int, hosts: AllowedHosts | None = None) -> None:
         self._header_count_max = header_count_max
+        self._hosts = AllowedHosts(()) if hosts is None else hosts
         self._headers: list[tuple[str, str]] = []
         self._target = b""
         self._is_complete = False
@@ -81,6 +87,7 @@ class HeadReader:
         )
         if self._is_complete and head.keep_alive and head.version == "1.1":
             self._parser = parser
+        self._hosts.check(head)
         return head
 
     # httptools calls these; they store and return.

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flinfast.server.site import Site
 
 PREFIX = "/_flin/"
+NAMES: Final = ("health", "ready", "metrics")
 
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _LOOPBACK: Final = re.compile(r"(?:::ffff:)?127\.[0-9.]+|::1")
@@ -54,9 +55,7 @@ class Probes:
     def respond(self, request: Request) -> Response:
         """The answer to a request below `/_flin/`."""
         name = request.path.removeprefix(PREFIX)
-        if name not in ("health", "ready", "metrics") or (
-            name == "metrics" and not self._shows_metrics(request)
-        ):
+        if name not in NAMES or (name == "metrics" and not self._shows_metrics(request)):
             return self._site.error(404, "Not Found")
         if request.method not in ("GET", "HEAD"):
             return self._site.error(405, "Method Not Allowed", [("Allow", "GET, HEAD")])

@@ -14,6 +14,10 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "server.workers": "Processes that serve; 1 for now.",
     "server.backlog": "Connections the kernel may hold before they are accepted.",
     "server.root_path": "Path prefix that a proxy strips, for links.",
+    "server.allowed_hosts": (
+        "Names that requests may be for, such as `example.com`, `*.example.com`, `[::1]:3000`; "
+        "others get 421. Empty: any name."
+    ),
     "server.proxy_headers": "Believe `X-Forwarded-For` and `X-Forwarded-Proto` of trusted proxies.",
     "server.forwarded_allow_ips": "Addresses of trusted proxies.",
     "server.ssl_keyfile": "Private key in PEM; switches TLS on together with the certificate.",

@@ -22,12 +22,13 @@ from flinfast.native.hub import Answers
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
+from flinfast.server.allowed_hosts import AllowedHosts
 from flinfast.server.compress import compress, is_fresh, not_modified
 from flinfast.server.head import METHODS, Head
 from flinfast.server.head_reader import HeadReader
 from flinfast.server.http_protocol import HttpConnection
 from flinfast.server.log import Log
-from flinfast.server.probes import PREFIX, Probes
+from flinfast.server.probes import NAMES, PREFIX, Probes
 from flinfast.server.repeated_upgrade import RepeatedUpgrades
 from flinfast.server.response_head import JSON_TYPE, ResponseHeads
 from flinfast.server.static import OpenFile, StaticFiles
@@ -140,7 +141,9 @@ class Site:
         self.is_draining = False
         self.live: LivePages | None = None
         self.heads = ResponseHeads(settings.security, is_tls=is_tls)
-        self.head_reader = HeadReader(header_count_max=settings.server.header_count_max)
+        self.head_reader = HeadReader(
+            header_count_max=settings.server.header_count_max, hosts=_hosts(settings)
+        )
         self.call_soon = loop.call_soon
         self.call_later = loop.call_later
         self.probes = Probes(self)
@@ -396,6 +399,17 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _hosts(settings: Settings) -> AllowedHosts:
+    """The names of a site; balancers ask for its health by address."""
+    server = settings.server
+    probes = [f"{PREFIX}{name}" for name in NAMES]
+    return AllowedHosts(
+        server.allowed_hosts,
+        allows_local=settings.mode == "dev",
+        open_paths=(*probes, *(f"{server.root_path}{path}" for path in probes)),
+    )
 
 
 def _sweep_interval_s(settings: Settings) -> float:

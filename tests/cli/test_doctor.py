@@ -145,6 +145,25 @@ def test_taken_port_is_a_warning(
     assert "--port" in found["address"]["help"]
 
 
+@pytest.mark.parametrize(
+    ("toml", "level"),
+    [
+        ('host = "0.0.0.0"', "warning"),
+        ("proxy_headers = true", "warning"),
+        ('host = "0.0.0.0"\nallowed_hosts = ["*"]', "warning"),
+        ('host = "0.0.0.0"\nallowed_hosts = ["example.com"]', "ok"),
+        ('host = "localhost"', ""),
+        ("", ""),
+    ],
+)
+def test_public_server_without_names_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], toml: str, level: str
+) -> None:
+    code, found = examine(capsys, project(tmp_path, toml=f"[server]\nport = 0\n{toml}\n"))
+    assert code == 0
+    assert found.get("hosts", {"level": ""})["level"] == level
+
+
 def test_certificate_that_cannot_be_used_is_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,9 @@ SETTING_TESTS = {
     "server.workers": f"{OWN}::test_workers_of_one_are_one_process",
     "server.backlog": f"{OWN}::test_backlog",
     "server.root_path": f"{HTTP}::test_root_path_is_taken_off",
+    "server.allowed_hosts": (
+        "tests/server/test_allowed_hosts.py::test_request_for_another_name_is_refused"
+    ),
     "server.proxy_headers": f"{HTTP}::test_proxy_fields_are_read_from_their_end",
     "server.forwarded_allow_ips": f"{HTTP}::test_proxy_fields_of_a_stranger_are_ignored",
     "server.ssl_keyfile": f"{SERVER}::test_tls",
