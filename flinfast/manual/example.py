@@ -297,7 +297,7 @@ _FILES: Final[dict[str, str]] = {
     "security.hash_password": "route POST { { stored: hash_password(body.password) } }",
     "security.refresh_token": "route POST { { token: refresh_token(body.token) } }",
     "security.verify_password": (
-        "route POST {\n    if !verify_password(body.password, body.stored) {\n"
+        "route POST {\n    if !verify_password(body.password, body.stored, body.name) {\n"
         '        return error(401, "Wrong password")\n    }\n    { ok: true }\n}'
     ),
     "log.log_debug": 'route GET {\n    log_debug("asked", { id: params.id })\n    { ok: true }\n}',

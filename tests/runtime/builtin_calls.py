@@ -370,7 +370,7 @@ ANY: dict[str, tuple[int, ...]] = {
     "unshift": (2,),
     "url_encode": (1,),
     "validate": (1,),
-    "verify_password": (1, 2),
+    "verify_password": (1, 2, 3),
     "verify_token": (1,),
     "ws_send": (2,),
 }

@@ -32,13 +32,29 @@ FILES = {
             { name: account.name }
         }
     """,
+    "app/enter.flin": """
+        route POST {
+            account = Account.where(name == body.name).first
+            if !verify_password(body.password, account?.password, body.name) {
+                return error(401, "Invalid credentials")
+            }
+            { name: account.name }
+        }
+    """,
 }
 
 
-def attempt(client: object, name: str, password: str, peer: str = "127.0.0.1") -> int:
+def attempt(
+    client: object, name: object, password: str, peer: str = "127.0.0.1", path: str = "/sign-in"
+) -> int:
     values = {"name": name, "password": password}
-    answer = client.post("/sign-in", json=values, peer=peer)  # type: ignore[attr-defined]
+    answer = client.post(path, json=values, peer=peer)  # type: ignore[attr-defined]
     return int(answer.status)
+
+
+def enter(client: object, name: object, password: str = "wrong") -> int:
+    """As attempt(), where the program says which login it checks."""
+    return attempt(client, name, password, path="/enter")
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +76,59 @@ def test_guesses_are_counted_per_account(tmp_path: Path) -> None:
         assert answer.status == 429
         assert 0 < int(answer.headers["retry-after"]) <= 300
         assert attempt(client, "bob", "bob-secret") == 200
+
+
+def test_unknown_accounts_are_refused_like_known_ones(tmp_path: Path) -> None:
+    """Status, words and fields are the same at every attempt, and the right password after them."""
+    with client_of(tmp_path, FILES) as client:
+        client.post("/sign-up", json={"name": "ada", "password": "right"})
+        answers = [
+            [
+                client.post("/enter", json={"name": name, "password": password})
+                for password in ("wrong",) * 6 + ("right",)
+            ]
+            for name in ("ada", "nobody")
+        ]
+    known, unknown = (
+        [(a.status, a.body, sorted(set(a.headers) - {"date"})) for a in row] for row in answers
+    )
+    assert [status for status, _, _ in known] == [401] * 5 + [429] * 2
+    assert [row[0] for row in unknown] == [row[0] for row in known]
+    assert unknown[:5] == known[:5]
+    assert [row[2] for row in unknown] == [row[2] for row in known]
+
+
+@pytest.mark.parametrize("name", ["ada", "nobody"])
+def test_spellings_of_a_login_are_counted_as_one(tmp_path: Path, name: str) -> None:
+    """Also of one that does not exist; another login is another count."""
+    with client_of(tmp_path, FILES) as client:
+        client.post("/sign-up", json={"name": "ada", "password": "right"})
+        wide = "".join(chr(ord(letter) + 0xFEE0) for letter in name)
+        names = [name, name.upper(), f" {name}", f"{name}\n", wide]
+        assert [enter(client, one) for one in names] == [401] * 5
+        assert [enter(client, one) for one in names] == [429] * 5
+        assert enter(client, f"{name}x") == 401
+
+
+def test_the_right_password_clears_the_count_of_its_login(tmp_path: Path) -> None:
+    """And of no other."""
+    with client_of(tmp_path, FILES) as client:
+        client.post("/sign-up", json={"name": "ada", "password": "right"})
+        assert [enter(client, "nobody") for _ in range(4)] == [401] * 4
+        for _ in range(3):
+            assert [enter(client, "ada") for _ in range(4)] == [401] * 4
+            assert enter(client, "ada", "right") == 200
+        assert [enter(client, "nobody") for _ in range(2)] == [401, 429]
+
+
+def test_any_value_is_a_login(tmp_path: Path) -> None:
+    """Numbers and endless texts are counted, by what they begin with."""
+    with client_of(tmp_path, FILES) as client:
+        long = "x" * security.LOGIN_CHARS_MAX
+        assert [enter(client, f"{long}{n}") for n in range(6)] == [401] * 5 + [429]
+        assert [enter(client, long[1:]) for n in range(6)] == [401] * 5 + [429]
+        assert [enter(client, 7) for _ in range(6)] == [401] * 5 + [429]
+        assert [enter(client, "7") for _ in range(2)] == [429] * 2
 
 
 def test_the_right_password_forgets_wrong_ones(tmp_path: Path) -> None:

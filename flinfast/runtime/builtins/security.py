@@ -8,6 +8,7 @@ import hashlib
 import hmac as hmac_module
 import re
 import secrets
+import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,7 @@ VERIFY_PASSES_MAX: Final = 16
 VERIFY_LANES_MAX: Final = 16
 PASSWORD_BYTES_MAX: Final = 4096
 HASH_CHARS_MAX: Final = 512
+LOGIN_CHARS_MAX: Final = 1024  # of a login that tell accounts apart where guesses are counted
 
 TOKEN_LIFE_MS: Final = 86_400_000
 TOKEN_LIFE_MS_MAX: Final = 10 * UNITS_MS["year"]
@@ -70,17 +72,23 @@ def hash_password(services: Services, password: str) -> str:
 
 
 @builtin("argon2_verify", "bcrypt_verify", waits=True)
-def verify_password(services: Services, context: Any, password: Value, hashed: Value) -> bool:
-    """Tell whether `password` is the one that was hashed; false, at the same cost, for no hash."""
+def verify_password(
+    services: Services, context: Any, password: Value, hashed: Value, login: Value = None
+) -> bool:
+    """Tell whether `password` was hashed; wrong ones count for `login`, whether it exists or not.
+
+    Without a hash it is false at the same cost. `login` is the text that the account was looked up
+    by; without it, wrong passwords are counted per hash, so only for accounts that exist.
+    """
     raw = _password_bytes(password) if type(password) is str else None
     if raw is None:
         return False
     if type(hashed) is not str or not _is_affordable(hashed):
         # As long as for an account that exists: the time must not tell which ones do.
-        _Guesses(services, context, "")
+        _Guesses(services, context, _account_key("", login))
         services.waiter.compute(lambda: _verify(_hash_of_nobody(), raw))
         return False
-    guesses = _Guesses(services, context, hashed)
+    guesses = _Guesses(services, context, _account_key(hashed, login))
     is_right = services.waiter.compute(lambda: _verify(hashed, raw))
     if is_right:
         guesses.forgive()
@@ -95,13 +103,13 @@ class _Guesses:
     Args:
         services: Has the limits and the counts.
         context: Of the handler; None where there is no client.
-        hashed: The account's stored hash, "" for an account that does not exist.
+        account: What the account is counted by, "" for none.
 
     Raises:
         Stop: It is one too many.
     """
 
-    def __init__(self, services: Services, context: Any, hashed: str) -> None:
+    def __init__(self, services: Services, context: Any, account: str) -> None:
         limits = services.settings.security
         self._limiter = services.limiter
         self._account = self._client = ""
@@ -112,14 +120,14 @@ class _Guesses:
                 services, key, limits.login_address_failures, limits.login_address_window_s, address
             )
             self._client = key
-        if limits.login_failures and hashed:
-            key = f"verify_password\0{hashed}"
+        if limits.login_failures and account:
+            count, window_s = limits.login_failures, limits.login_window_s
             try:
-                self._count(services, key, limits.login_failures, limits.login_window_s, address)
+                self._count(services, account, count, window_s, address)
             except Stop:
                 self._limiter.give_back(self._client)  # nothing was checked
                 raise
-            self._account = key
+            self._account = account
 
     @staticmethod
     def _count(services: Services, key: str, limit: int, window_s: float, address: str) -> None:
@@ -137,6 +145,19 @@ class _Guesses:
         """
         self._limiter.give_back(self._client)
         self._limiter.forget(self._account)
+
+
+def _account_key(hashed: str, login: Value) -> str:
+    """What wrong passwords of an account are counted by, "" for nothing.
+
+    With a login it is that alone, for known and unknown accounts alike: whether one is refused must
+    not tell whether it exists. Spellings that a database may take for equal are one.
+    """
+    if login is None:
+        return f"verify_password\0{hashed}" if hashed else ""
+    text = unicodedata.normalize("NFKC", to_text(login)[:LOGIN_CHARS_MAX]).casefold().strip()
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"verify_password of\0{digest}"  # of one length, whatever a client sends
 
 
 def _address_of(context: Any) -> str:
