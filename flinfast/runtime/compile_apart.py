@@ -2,7 +2,8 @@
 
 A thread would not do for long: compiling is Python, and takes the interpreter from the loop. The
 child leaves the compiled program in the cache, from which it is read in a fraction of the time;
-faults come back over its standard output.
+faults come back over its standard output. Its standard input is a pipe that nothing is written to:
+when that ends, the server is gone, however it went, and the child ends with it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,7 @@ from flinfast.runtime.project import load_project
 COMPILE_S_MAX: Final = 600.0  # a project that takes longer is compiled by nobody
 APART_CHARS_MIN: Final = 32 << 10  # less is compiled sooner than a process starts: half a second
 EXIT_FAULTS: Final = 1
+EXIT_ORPHANED: Final = 2
 _MODULE: Final = "flinfast.runtime.compile_apart"
 
 
@@ -43,18 +46,30 @@ def compile_apart(path: Path, folder: Path) -> Compiled:
     command = [sys.executable, "-m", _MODULE, os.path.abspath(path), os.path.abspath(folder)]
     # Safe path: a file of the project must not stand in for a module of Python.
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        timeout=COMPILE_S_MAX,
-        check=False,
-    )
+    theirs, ours = os.pipe()  # neither is inherited by other children, so the end is seen
+    try:
+        done = subprocess.run(
+            command,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            timeout=COMPILE_S_MAX,
+            check=False,
+        )
+    finally:
+        os.close(theirs)
+        os.close(ours)
     if done.returncode == EXIT_FAULTS and done.stdout:
         raise CompileError(pickle.loads(done.stdout))  # written by this module, over our own pipe
     return compile_files(load_project(path), folder)
+
+
+def _end_with_parent() -> None:
+    """Wait until the parent's end of the pipe is closed; nobody wants the result then."""
+    while os.read(0, 1):
+        pass
+    os._exit(EXIT_ORPHANED)  # a kept program is renamed into place as a whole, so none is damaged
 
 
 def _main(path: Path, folder: Path) -> int:
@@ -69,4 +84,5 @@ def _main(path: Path, folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, name="flinfast-orphan", daemon=True).start()
     sys.exit(_main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from flinfast.lang.cache import FILE_NAME
 from flinfast.runtime import compile_apart
 from flinfast.server import listen
 from flinfast.server.notify import notify
@@ -155,6 +156,47 @@ def test_the_signal_reloads_a_server(tmp_path: Path) -> None:
         assert client.get("/")[1] == 2
     finally:
         assert server.stop() == 0
+
+
+def compiler_of(pid: int) -> int:
+    """The process that compiles for a server, 0 while there is none."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == pid and b"compile_apart" in (folder / "cmdline").read_bytes():
+                return int(folder.name)
+        except OSError:
+            continue  # it has ended meanwhile
+    return 0
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or only its new parent has not noticed yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the child in /proc")
+def test_a_killed_server_takes_its_compiler_along(tmp_path: Path) -> None:
+    """It ends before its work is done: what is kept of the program is still that of the old one."""
+    server = Server(write(tmp_path, ONE), {}, ()).start()
+    kept = tmp_path / ".flindb" / FILE_NAME
+    before = kept.read_bytes()
+    compiler = 0
+    try:
+        write(tmp_path, {f"app/r{i}.flin": f"route GET {{ [1, {i}] }}\n" for i in range(2000)})
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: compiler_of(server.pid) > 0, 60.0)
+        compiler = compiler_of(server.pid)
+        os.kill(compiler, signal.SIGSTOP)
+    finally:
+        server.stop(signal.SIGKILL)
+    assert not has_ended(compiler)
+    os.kill(compiler, signal.SIGCONT)
+    wait_until(lambda: has_ended(compiler), 60.0)
+    assert kept.read_bytes() == before
 
 
 # --- certificates ----------------------------------------
