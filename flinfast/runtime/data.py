@@ -81,7 +81,14 @@ class BlockingScheduler:
         self.run_in_thread(work, done)
         return lambda: None
 
-    run_computing = run_waiting
+    def run_computing(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T | BaseException], None],
+        is_wanted: Callable[[], bool] | None = None,
+    ) -> Callable[[], None]:
+        """run_waiting(): nothing waits in line, so everything is wanted."""
+        return self.run_waiting(work, done)
 
     def call_from_thread(self, callback: Callable[[], None]) -> None:
         """Run `callback` in the next `settle`."""

@@ -82,7 +82,8 @@ class Runner:
             run.go()
             return
         try:
-            self._pool.run(lambda: run.go(self._pool))
+            is_wanted = getattr(respond, "is_wanted", None)  # a server's knows its connection
+            self._pool.run(lambda: run.go(self._pool), is_wanted)
         except RuntimeFault as fault:
             run.refuse(fault)
 

@@ -26,6 +26,10 @@ T = TypeVar("T")
 LogLevel = Literal["debug", "info", "warn", "error"]
 
 
+class Unwanted(Exception):  # noqa: N818 - no fault: the outcome of work that was not begun
+    """Nobody waits for the work any more."""
+
+
 class Timer(Protocol):
     """A pending `call_later`."""
 
@@ -63,9 +67,16 @@ class Scheduler(Protocol):
         """
 
     def run_computing(
-        self, work: Callable[[], T], done: Callable[[T | BaseException], None]
+        self,
+        work: Callable[[], T],
+        done: Callable[[T | BaseException], None],
+        is_wanted: Callable[[], bool] | None = None,
     ) -> Callable[[], None]:
-        """run_waiting() for work that keeps a core busy, of which little is done at one time."""
+        """run_waiting() for work that keeps a core busy, of which little is done at one time.
+
+        Work that waits in line is not begun when `is_wanted`, asked on any thread, says no: `done`
+        gets Unwanted.
+        """
 
 
 class Log(Protocol):

@@ -12,13 +12,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from flinfast.errors import RuntimeFault
+from flinfast.runtime.error_page import standard_reply
 from flinfast.runtime.fault import TimeLimitFault
-from flinfast.runtime.services import Scheduler, Timer
+from flinfast.runtime.response import Stop
+from flinfast.runtime.services import Scheduler, Timer, Unwanted
 
 T = TypeVar("T")
 
@@ -59,6 +62,7 @@ class _Task:
         "cancel",
         "deadline_s",
         "is_waiting",
+        "is_wanted",
         "job",
         "point",
         "result",
@@ -75,6 +79,7 @@ class _Task:
         self.timer: Timer | None = None
         self.token: object | None = None
         self.is_waiting = False
+        self.is_wanted: Callable[[], bool] | None = None
         self.result: Any = None
         self.deadline_s = 0.0
 
@@ -126,11 +131,12 @@ class WaitingPool:
         """Handlers suspended now."""
         return len(self._waiting)
 
-    def run(self, job: Callable[[], None]) -> bool:
+    def run(self, job: Callable[[], None], is_wanted: Callable[[], bool] | None = None) -> bool:
         """Run `job` in a greenlet until it ends or waits for the first time.
 
         Args:
             job: Must not raise.
+            is_wanted: Whether anybody waits for it; asked on any thread.
 
         Returns:
             True when it has ended; False when it waits, and ends in a later turn of the loop.
@@ -141,6 +147,7 @@ class WaitingPool:
         if len(self._waiting) >= WAITING_MAX:
             raise TooManyWaiting
         task = _Task(job)
+        task.is_wanted = is_wanted
         worker = self._idle.pop() if self._idle else _Worker(self)
         task.worker = worker
         task.deadline_s = self._monotonic() + self._timeout_s
@@ -171,8 +178,17 @@ class WaitingPool:
         return self._elsewhere(work, self._scheduler.run_waiting)
 
     def compute(self, work: Callable[[], T]) -> T:
-        """wait() for work that keeps a core busy, such as hashing a password."""
-        return self._elsewhere(work, self._scheduler.run_computing)
+        """wait() for work that keeps a core busy, such as hashing a password.
+
+        Raises:
+            Stop: 503: it waited in line until nobody wanted it any more.
+        """
+        task = self._task()
+        run = partial(self._scheduler.run_computing, is_wanted=task.is_wanted if task else None)
+        try:
+            return self._elsewhere(work, run)
+        except Unwanted:
+            raise Stop(standard_reply(503)) from None
 
     def sleep(self, seconds: float) -> None:
         """Suspend for that long."""

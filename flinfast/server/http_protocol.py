@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from flinfast.native.hub import Stream
@@ -25,6 +23,7 @@ from flinfast.server.events import OPENING, EventTransport
 from flinfast.server.head import Head, RequestError
 from flinfast.server.repeated_request import known_request, tell
 from flinfast.server.request_reader import RequestReader
+from flinfast.server.responder import Responder
 from flinfast.server.response_head import CONTINUE, UnsafeFieldError
 from flinfast.server.static import OpenFile, answer, open_regular
 from flinfast.server.upgrade import PendingUpgrade
@@ -55,6 +54,7 @@ class HttpConnection(asyncio.Protocol):
 
     Attributes:
         deadline: Coarse monotonic time at which expire() is due, seconds.
+        is_half_closed: Whether the peer sends nothing more.
         transport: The reactor's or (TLS) the loop's, set while connected.
     """
 
@@ -63,7 +63,6 @@ class HttpConnection(asyncio.Protocol):
         "_guest",
         "_is_advancing",
         "_is_blocked",
-        "_is_half_closed",
         "_is_reading",
         "_is_tls",
         "_known",
@@ -76,6 +75,7 @@ class HttpConnection(asyncio.Protocol):
         "_state",
         "_waits_for_reader",
         "deadline",
+        "is_half_closed",
         "transport",
     )
 
@@ -92,7 +92,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_advancing = False
         self._is_blocked = False
         self._waits_for_reader = 0
-        self._is_half_closed = False
+        self.is_half_closed = False
         self._is_reading = True
         self._is_tls = False
         self._peer = ""
@@ -145,7 +145,7 @@ class HttpConnection(asyncio.Protocol):
         is_reading = self._state == READING and bool(self._reader.buffer)
         if self._is_tls or not (is_reading or self._state in (HANDLING, STREAMING)):
             return False
-        self._is_half_closed = True
+        self.is_half_closed = True
         if is_reading:
             self._advance()
         return True
@@ -321,7 +321,7 @@ class HttpConnection(asyncio.Protocol):
         finally:
             self._is_advancing = False
         if self._state == READING:
-            if is_starved and self._is_half_closed:
+            if is_starved and self.is_half_closed:
                 self.transport.close()  # the rest of this request will never come
             elif is_starved:
                 self._set_reading(True)
@@ -398,18 +398,18 @@ class HttpConnection(asyncio.Protocol):
             self._site.report("a request failed in the server", fault)
             self._refuse(RequestError("Internal Server Error", status=500))
 
-    def _responder(self) -> Callable[..., None]:
+    def _responder(self) -> Responder:
         """What takes the response to the pending request, in time."""
         site = self._site
         self.deadline = site.now + site.settings.server.handler_timeout_s + HANDLER_GRACE_S
-        return partial(self.respond, self._serial)
+        return Responder(self.respond, self._serial)
 
     # --- responses ----------------------------------------
 
     @property
     def _is_last(self) -> bool:
         """Whether no request can follow the pending one."""
-        return self._is_half_closed and not self._reader.buffer
+        return self.is_half_closed and not self._reader.buffer
 
     def _send(self, response: Response, file: OpenFile | None) -> None:
         """Write a response; what follows depends on its body and on both sides' keep-alive."""

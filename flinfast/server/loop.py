@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+from flinfast.runtime.services import Unwanted
 from flinfast.server.threads import ThreadPool
 
 T = TypeVar("T")
@@ -71,10 +72,31 @@ class LoopScheduler:
         return self._wait_pool.submit(partial(self._work, work, done)).cancel
 
     def run_computing(
-        self, work: Callable[[], T], done: Callable[[T | BaseException], None]
+        self,
+        work: Callable[[], T],
+        done: Callable[[T | BaseException], None],
+        is_wanted: Callable[[], bool] | None = None,
     ) -> Callable[[], None]:
-        """run_waiting() for what keeps a core busy: few at a time, at a lower priority."""
-        return self._compute_pool.submit(partial(self._work, work, done)).cancel
+        """run_waiting() for what keeps a core busy: few at a time, at a lower priority.
+
+        Work that had to wait is not begun when `is_wanted` says no: `done` gets Unwanted. It is
+        asked by the thread that comes to it.
+        """
+        late = None if is_wanted is None else partial(self._work_if, is_wanted, work, done)
+        return self._compute_pool.submit(partial(self._work, work, done), if_late=late).cancel
+
+    def _work_if(
+        self,
+        is_wanted: Callable[[], bool],
+        work: Callable[[], T],
+        done: Callable[[T | BaseException], None],
+    ) -> None:
+        def checked() -> T:
+            if not is_wanted():
+                raise Unwanted
+            return work()
+
+        self._work(checked, done)
 
     def _work(self, work: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         result: T | BaseException

@@ -18,14 +18,20 @@ from collections.abc import Callable
 class Job:
     """Work that was handed to a pool."""
 
-    __slots__ = ("_work",)
+    __slots__ = ("_late", "_work")
 
-    def __init__(self, work: Callable[[], None]) -> None:
+    def __init__(self, work: Callable[[], None], late: Callable[[], None] | None = None) -> None:
         self._work: Callable[[], None] | None = work
+        self._late = late
+
+    def delay(self) -> None:
+        """It has to wait for a thread: what is to be done then is done instead."""
+        if self._late is not None:
+            self._work = self._late
 
     def cancel(self) -> None:
         """Do not begin with it; no effect on work that has begun."""
-        self._work = None
+        self._work = self._late = None
 
     def run(self) -> None:
         """Do it, unless it was cancelled."""
@@ -53,21 +59,28 @@ class ThreadPool:
         self._idle_count = 0
         self._is_closed = False
 
-    def submit(self, work: Callable[[], None]) -> Job:
+    def submit(self, work: Callable[[], None], *, if_late: Callable[[], None] | None = None) -> Job:
         """Run `work`, which must not raise, on one of the threads.
+
+        Args:
+            work: What to do.
+            if_late: Run instead of it if no thread was free at once.
 
         Raises:
             RuntimeError: There is no thread, and the system gives none.
         """
-        job = Job(work)
+        job = Job(work, if_late)
         with self._changed:
             if self._is_closed:
                 job.cancel()
                 return job
             self._jobs.append(job)
             self._changed.notify()
-            if len(self._jobs) > self._idle_count and self._count < self._count_max:
-                self._start_thread()
+            if len(self._jobs) > self._idle_count:
+                if self._count < self._count_max:
+                    self._start_thread()
+                else:
+                    job.delay()
         return job
 
     def close(self) -> None:

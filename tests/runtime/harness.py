@@ -86,7 +86,13 @@ class ManualLoop:
 
         return cancel
 
-    run_computing = run_waiting
+    def run_computing(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None],
+        is_wanted: Callable[[], bool] | None = None,
+    ) -> Callable[[], None]:
+        return self.run_waiting(work, done)
 
     def turn(self) -> None:
         """Run what is due in the loop, no thread."""

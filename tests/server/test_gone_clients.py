@@ -1,0 +1,113 @@
+"""Hashes that clients asked for who have left: what still waits in line is not computed."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from flinfast.runtime.builtins import security
+from flinfast.server import loop as loop_module
+from flinfast.server.http_protocol import HttpConnection
+from tests.server.program import Program
+from tests.server.running import TIMEOUT_S, Client
+
+FILES = {"app/hash.flin": "route POST { { stored: hash_password(body.password) } }\n"}
+
+
+class Hashing:
+    """Stands in for Argon2: remembers what it hashes, and holds at the gate."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.gate = threading.Event()
+
+    def hash(self, password: bytes) -> str:
+        self.seen.append(password.decode())
+        assert self.gate.wait(TIMEOUT_S)
+        return f"hash of {password.decode()}"
+
+
+@pytest.fixture
+def hashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashing]:
+    """One thread hashes, so that a second request waits in line."""
+    found = Hashing()
+    monkeypatch.setattr(loop_module, "COMPUTE_THREADS_MAX", 1)
+    monkeypatch.setattr(security, "_hasher", lambda: found)
+    yield found
+    found.gate.set()
+
+
+def ask(client: Client, password: str) -> None:
+    body = json.dumps({"password": password})
+    lines = ("POST /hash HTTP/1.1", "Host: test", "Content-Type: application/json")
+    client.send("\r\n".join((*lines, f"Content-Length: {len(body)}", "", body)).encode())
+
+
+def is_answered(client: Client, password: str) -> bool:
+    answer = client.read_response()
+    return answer.status == 200 and json.loads(answer.body) == {"stored": f"hash of {password}"}
+
+
+def waiting(program: Program) -> int:
+    return program.app._pool.waiting_count
+
+
+def is_waiting(program: Program, count: int) -> bool:
+    return waiting(program) == count
+
+
+def connections_of(program: Program) -> list[HttpConnection]:
+    site = program.server.site
+    assert site is not None
+    return list(site.connections)
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("data_plane", ["reactor", "adapter"])
+def test_a_queued_hash_of_a_client_that_left_is_not_computed(
+    tmp_path: Path, hashing: Hashing, data_plane: str, is_reset: bool
+) -> None:
+    """Those before and after it in line are; nothing is left of the one that went."""
+    with (
+        Program(tmp_path, FILES, server_data_plane=data_plane) as program,
+        program.connect() as first,
+        program.connect() as left,
+        program.connect() as last,
+    ):
+        for client, password in ((first, "first"), (left, "left"), (last, "last")):
+            count = waiting(program) + 1
+            ask(client, password)
+            program.wait_for(partial(is_waiting, program, count))
+        program.wait_for(lambda: hashing.seen == ["first"])
+        if is_reset:
+            left.link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        left.link.close()
+        program.wait_for(
+            lambda: (
+                len(connections_of(program)) == 2
+                or any(c.is_half_closed for c in connections_of(program))
+            )
+        )
+        hashing.gate.set()
+        assert is_answered(first, "first")
+        assert is_answered(last, "last")
+        program.wait_for(lambda: waiting(program) == 0 and len(connections_of(program)) == 2)
+    assert hashing.seen == ["first", "last"]
+
+
+def test_a_client_that_only_ends_its_side_is_answered(tmp_path: Path, hashing: Hashing) -> None:
+    """When a thread is free: its request was complete."""
+    with Program(tmp_path, FILES) as program, program.connect() as client:
+        ask(client, "only")
+        client.link.shutdown(socket.SHUT_WR)
+        program.wait_for(lambda: any(c.is_half_closed for c in connections_of(program)))
+        hashing.gate.set()
+        assert is_answered(client, "only")
+        assert client.is_closed()
+    assert hashing.seen == ["only"]
