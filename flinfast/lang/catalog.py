@@ -43,6 +43,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL116": "expression expected",
     "FL117": "page markup in a server file",
     "FL118": "amount of money",
+    "FL119": "written as in another language",
     # --- names and guards
     "FL201": "unknown guard",
     "FL202": "unknown name",

@@ -10,11 +10,11 @@ Expressions and patterns are in `lang.expression`. Grammar only: line structure 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from msgspec.structs import replace
 
-from flinfast.lang import ast, build
+from flinfast.lang import ast, build, slip
 from flinfast.lang.brackets import balance
 from flinfast.lang.build import at, of
 from flinfast.lang.diagnostic import Diagnostic
@@ -25,6 +25,8 @@ from flinfast.lang.recovery import Recovery, check_depth
 from flinfast.lang.source import Source, Span
 from flinfast.lang.tables import CachedParser
 from flinfast.lang.token import make_token
+
+_Reading: TypeAlias = tuple[ast.Program, list[Diagnostic], list[Any]]
 
 
 def parse(source: Source) -> tuple[ast.Program, list[Diagnostic]]:
@@ -42,10 +44,33 @@ def parse(source: Source) -> tuple[ast.Program, list[Diagnostic]]:
     return program, diagnostics
 
 
-def parse_tokens(source: Source) -> tuple[ast.Program, list[Diagnostic], list[Any]]:
+def parse_tokens(source: Source) -> _Reading:
     """Like `parse`, with the tokens the grammar took: retyped, and with separators (SEP)."""
+    read = _read(source)
+    if read[1] or slip.is_suspect(source.text):
+        return _read_mended(source) or read
+    return read
+
+
+def _read(source: Source) -> _Reading:
     lexer = FlinLexer(source)
     tokens, partners = balance(lexer.run(), source, make_token, lexer.report)
+    return _reading(source, lexer, tokens, partners)
+
+
+def _read_mended(source: Source) -> _Reading | None:
+    """The file read as what its slips stand for; None when it has none."""
+    lexer = FlinLexer(source)
+    tokens, partners = balance(lexer.run(), source, make_token, lexer.report)
+    mended = slip.mend(tokens, partners, source, lexer.report)
+    if mended is None:
+        return None
+    tokens, partners = balance(mended, source, make_token, lexer.report)
+    return _reading(source, lexer, tokens, partners)
+
+
+def _reading(source: Source, lexer: Any, tokens: list[Any], partners: list[int]) -> _Reading:
+    """What is left to do with balanced tokens."""
     tokens = Layout(source.text, tokens, partners, make_token, lexer.fault).run()
     items = build.check_order(FlinParser(source, tokens, lexer.report).run(), lexer.report)
     program = ast.Program(Span(0, len(source.text)), check_depth(items, lexer.report))

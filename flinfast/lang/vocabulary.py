@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 
-def _types(names: str) -> frozenset[str]:
+def types(names: str) -> frozenset[str]:
+    """The set of some types of tokens, given with spaces between them."""
     return frozenset(names.split())
 
 
@@ -83,31 +84,31 @@ WORDS: Final = KEYWORDS | {"NAME", "TYPE_NAME"}
 
 # Contextual keyword -> (token, construct that waits for its `{`, what must follow); it is one only
 # where a statement starts.
-_NAMES: Final = _types("NAME TYPE_NAME")
-_BODY: Final = _types("LBRACE")
-_OPERANDS: Final = WORDS - _types("IN AND OR ELSE") | _types(
+_NAMES: Final = types("NAME TYPE_NAME")
+_BODY: Final = types("LBRACE")
+_OPERANDS: Final = WORDS - types("IN AND OR ELSE") | types(
     "NUMBER TEXT TEXT_OPEN BANG MINUS LPAREN LBRACKET LBRACE"
 )
 _DECLARABLE: Final = WORDS | {"LBRACE", "LBRACKET"}
 CONTEXTUAL: Final = {
     "route": ("ROUTE", "block", WORDS | {"LBRACE", "TEXT", "PATH"}),
-    "ws": ("WS", "ws", _types("LBRACE NAME")),
+    "ws": ("WS", "ws", types("LBRACE NAME")),
     "on": ("ON", "block", WORDS),
     "guard": ("GUARD", "", WORDS),
     "guards": ("GUARDS", "", _BODY),
     "guard_definition": ("GUARD_DEFINITION", "block", WORDS),
     "middleware": ("MIDDLEWARE", "block", _BODY),
     "validate": ("VALIDATE", "entity", _BODY),
-    "test": ("TEST", "test", _types("TEXT")),
+    "test": ("TEST", "test", types("TEXT")),
     "expect": ("EXPECT", "", _OPERANDS),
     "assert": ("EXPECT", "", _OPERANDS),
     "let": ("DECLARE", "", _DECLARABLE),
     "const": ("DECLARE", "", _DECLARABLE),
     "var": ("DECLARE", "", _DECLARABLE),
     "shared": ("DECLARE", "", _NAMES),
-    "server": ("FN_PREFIX", "", _types("FN")),
-    "async": ("FN_PREFIX", "", _types("FN")),
-    "type": ("TYPE", "", _types("TYPE_NAME")),
+    "server": ("FN_PREFIX", "", types("FN")),
+    "async": ("FN_PREFIX", "", types("FN")),
+    "type": ("TYPE", "", types("TYPE_NAME")),
 }
 
 # --- tokens as the lexer gives them
@@ -122,17 +123,17 @@ RAW_CLOSER_OF: Final = {
 CLOSERS: Final = frozenset(RAW_CLOSER_OF.values())
 
 # After one of these an operand is complete: a line end or an adjacent word ends the statement.
-OPERAND_ENDS: Final = CLOSERS | _types(
+OPERAND_ENDS: Final = CLOSERS | types(
     "NAME TYPE_NAME NUMBER TEXT TRUE FALSE NONE INCREMENT DECREMENT LABEL PATH CONTINUE"
 )
 # What starts a statement or member right after a complete operand on the same line ...
-STARTERS: Final = _types(
+STARTERS: Final = types(
     "NAME TYPE_NAME NUMBER TEXT TEXT_OPEN IF FOR WHILE MATCH RETURN BREAK CONTINUE FN TRUE FALSE "
     "NONE ENTITY ENUM SAVE DELETE DESTROY RESTORE NOT BANG LABEL ELLIPSIS LBRACE"
 )
 # ... and on a line of its own.
-LINE_STARTERS: Final = STARTERS | _types("LPAREN LBRACKET MINUS PLUS MINUS_MINUS")
-ENTRY_STARTERS: Final = (WORDS - _types("IN AND OR ELSE")) | _types("TEXT NUMBER ELLIPSIS")
+LINE_STARTERS: Final = STARTERS | types("LPAREN LBRACKET MINUS PLUS MINUS_MINUS")
+ENTRY_STARTERS: Final = (WORDS - types("IN AND OR ELSE")) | types("TEXT NUMBER ELLIPSIS")
 
 # --- tokens as the grammar takes them
 
@@ -151,19 +152,19 @@ CLOSER_OF: Final = {
     "TEXT_OPEN": "TEXT_CLOSE",
     "INTERP_OPEN": "INTERP_CLOSE",
 }
-COMMA_GROUPS: Final = _types("LCALL LPARAM LBRACKET LPAT LPATLIST")
-SEPARATED_GROUPS: Final = _types("LBRACE LDO LMAP")
+COMMA_GROUPS: Final = types("LCALL LPARAM LBRACKET LPAT LPATLIST")
+SEPARATED_GROUPS: Final = types("LBRACE LDO LMAP")
 # What may follow any complete operand.
-AFTER_OPERAND: Final = _types(
+AFTER_OPERAND: Final = types(
     "AND AT COALESCE CONCAT DIVIDE DOT EQ GE GT IN IS LCALL LE LINDEX LT MINUS MOD NE NOT_IN "
     "OPTIONAL_DOT OR PIPE PLUS POWER QUESTION RANGE TIMES"
 )
 BEFORE_STATEMENT: Final = SEPARATED_GROUPS | {"SEP"}
 
 # Each of these sets of expected tokens means one thing to people.
-AN_EXPRESSION: Final = _types("NUMBER TEXT NAME LPAREN")
-A_PATTERN: Final = _types("NAME LPATLIST LPAT")
-A_TYPE: Final = _types("NAME TYPE_NAME LBRACKET LPAREN SEMANTIC")
+AN_EXPRESSION: Final = types("NUMBER TEXT NAME LPAREN")
+A_PATTERN: Final = types("NAME LPATLIST LPAT")
+A_TYPE: Final = types("NAME TYPE_NAME LBRACKET LPAREN SEMANTIC")
 
 # How a type of token is called in messages; anything else is not worth naming.
 SPELLING: Final = {
