@@ -384,13 +384,13 @@ def all_code(file: FileNames) -> list[ast.Node]:
 
 
 def extent_of(file: FileNames, root: ast.Node) -> tuple[int, int]:
-    """Where `all_code` has the nodes of a block, lambda, function or guard definition."""
-    all_code(file)
-    return file.extents[id(root)]
+    """Where `all_code` has the nodes of a block, lambda, function, guard definition or the file."""
+    found = all_code(file)
+    return (0, len(found)) if root is file.tree else file.extents[id(root)]
 
 
 def code_nodes(file: FileNames, root: ast.Node) -> list[ast.Node]:
-    """All nodes of a block, lambda, function or guard definition of a resolved file."""
+    """All nodes of a block, lambda, function or guard definition of a resolved file, or of it."""
     start, end = extent_of(file, root)
     return file.code[start:end]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -391,9 +392,17 @@ def test_group_by_and_distinct(notes: Store) -> None:
 
 def test_eager_loading_asks_once(notes: Store) -> None:
     """`.with(owner)` loads all owners with one statement instead of one per record."""
-    statements = []
-    real = notes.database.query
-    notes.database.query = lambda sql, values=(): statements.append(sql) or real(sql, values)
+    statements = set()
+    database = notes.database
+    query, query_table = database.query, database.query_table
+
+    def note(sql: str, values: Sequence[object]) -> None:
+        statements.add((sql, tuple(values)))  # one that asks another way is asked once, too
+
+    database.query = lambda sql, values=(): note(sql, values) or query(sql, values)
+    database.query_table = lambda queue, sql, values: (
+        note(sql, values) or query_table(queue, sql, values)
+    )
     rows = call(notes.handle("Note"), "with", "owner").rows()
     names = [row.flin_get("owner") and row.flin_get("owner").flin_get("name") for row in rows]
     assert names == ["ada", "bob", "ada", None, "ada"]
