@@ -65,9 +65,12 @@ def format_source(text: str, path: str = "<source>") -> str:
 class _Reading:
     """A text with its tokens and its tree."""
 
-    def __init__(self, text: str, path: str, *, is_ours: bool = False) -> None:
+    def __init__(
+        self, text: str, path: str, *, is_ours: bool = False, keeps_quotes: bool = False
+    ) -> None:
         source = Source(path, text)
         self.text = text
+        self._keeps_quotes = keeps_quotes
         self.program, diagnostics, self.tokens = parse_tokens(source)
         if any(found.severity == "error" for found in diagnostics):
             if is_ours:
@@ -76,10 +79,34 @@ class _Reading:
 
     def written(self) -> tuple[str, bool]:
         """The text in the one style, and whether a comment was moved over a token."""
-        document = Builder().program(read_tree(self.text, self.tokens, self.program))
+        tree = read_tree(
+            self.text, self.tokens, self.program, _format_code, keeps_quotes=self._keeps_quotes
+        )
+        document = Builder().program(tree)
         printer = Printer(WIDTH)
         text = printer.run(document).strip("\n")
         return (text + "\n" if text else ""), printer.has_moved
+
+
+_AROUND: Final = ("fn code() {\n    return ", "\n}\n")  # makes a program of an expression
+
+
+def _format_code(code: str) -> str:
+    """The code of an interpolation in the one style; as it is where that takes several lines.
+
+    Comments stay where they are. So do braces at the edges, which would meet those around them.
+    """
+    if "\n" in code or "//" in code or "/*" in code:
+        return code
+    around = code.strip().join(_AROUND)
+    try:
+        written, _ = _Reading(around, "<text>", is_ours=True, keeps_quotes=True).written()
+    except FormatError:
+        return code  # there it means something else than here
+    found = written.removeprefix(_AROUND[0]).removesuffix(_AROUND[1])
+    if "\n" in found or len(found) + sum(map(len, _AROUND)) != len(written):
+        return code
+    return code if found[:1] == "{" or found[-1:] == "}" else found
 
 
 def _check(before: _Reading, after: _Reading) -> None:

@@ -7,7 +7,7 @@ branches in source order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -95,15 +95,24 @@ class Branch:
 Part = Leaf | Branch
 
 
-def read_tree(text: str, tokens: list[Any], program: ast.Program) -> Branch:
+def read_tree(
+    text: str,
+    tokens: list[Any],
+    program: ast.Program,
+    code: Callable[[str], str],
+    *,
+    keeps_quotes: bool = False,
+) -> Branch:
     """Nest the tokens of a file that has no faults.
 
     Args:
         text: The file.
         tokens: As `parse_tokens` gives them.
         program: The tree.
+        code: Writes the code between the braces of an interpolation.
+        keeps_quotes: Texts stay in the quotes they have, as within another text.
     """
-    return _Reader(text, tokens, program).run()
+    return _Reader(text, tokens, program, code, keeps_quotes).run()
 
 
 def split(parts: list[Part]) -> list[tuple[list[Part], str]]:
@@ -123,8 +132,17 @@ def split(parts: list[Part]) -> list[tuple[list[Part], str]]:
 
 
 class _Reader:
-    def __init__(self, text: str, tokens: list[Any], program: ast.Program) -> None:
+    def __init__(
+        self,
+        text: str,
+        tokens: list[Any],
+        program: ast.Program,
+        code: Callable[[str], str],
+        keeps_quotes: bool,
+    ) -> None:
         self._text = text
+        self._code = code
+        self._keeps_quotes = keeps_quotes
         self._tokens = tokens
         self._nodes = _in_order(program)
         self._next_node = 0
@@ -143,8 +161,9 @@ class _Reader:
                 continue
             self._open_nodes(token.index)
             if kind == "TEXT_OPEN":
-                index = self._text_end(index)
-                self._leaf("TEXT", token.index, self._tokens[index].end)
+                end, word = self._interpolated(index)
+                self._leaf("TEXT", token.index, self._tokens[end].end, word)
+                index = end
             else:
                 self._token(token, kind)
             index += 1
@@ -163,14 +182,16 @@ class _Reader:
         if kind in CLOSERS:
             self._stack.pop()
 
-    def _leaf(self, kind: str, start: int, end: int) -> None:
+    def _leaf(self, kind: str, start: int, end: int, word: str = "") -> None:
         gap = self._gap(self._text[self._previous_end : start])
         branch = self._stack[-1]
-        word = self._text[start:end]
+        word = word or self._text[start:end]
         if kind == "NOT_IN" and "/" in word:
             between = read_gap(word[len("not") : -len("in")])
             gap = replace(gap, trailing=gap.trailing + between.comments)
-        branch.parts.append(Leaf(kind, _spelling(kind, word, branch), gap))
+        if kind != "TEXT" or not self._keeps_quotes:
+            word = _spelling(kind, word, branch)
+        branch.parts.append(Leaf(kind, word, gap))
         self._previous_end = end
 
     def _gap(self, between: str) -> Gap:
@@ -201,14 +222,22 @@ class _Reader:
         while 0 <= self._stack[-1].end <= self._previous_end:
             self._stack.pop()
 
-    def _text_end(self, index: int) -> int:
-        """Index of the TEXT_CLOSE of the TEXT_OPEN at an index."""
-        depth = 0
+    def _interpolated(self, index: int) -> tuple[int, str]:
+        """Index of the TEXT_CLOSE of the TEXT_OPEN at an index, and the text between them."""
+        written, start = "", self._tokens[index].index
+        depth = code_start = 0
         while True:
-            kind = self._tokens[index].type
+            token = self._tokens[index]
+            kind = token.type
             depth += (kind == "TEXT_OPEN") - (kind == "TEXT_CLOSE")
             if not depth:
-                return index
+                return index, written + self._text[start : token.end]
+            if depth == 1 and kind == "INTERP_OPEN":
+                code_start = token.end
+            elif depth == 1 and kind == "INTERP_CLOSE":
+                code = self._text[code_start : token.index]
+                written += self._text[start:code_start] + self._code(code)
+                start = token.index
             index += 1
 
 
