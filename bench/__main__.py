@@ -9,7 +9,7 @@ import platform
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -181,8 +181,10 @@ def main(given: list[str] | None = None) -> int:
     )
     rows: list[Row] = []
     for scenario in scenarios:
-        rows += run.scenario(scenario, total)
+        measured = run.scenario(scenario, total)
         about = _conditions(options, load_before)
+        told = f"{about['taken']}, {about['rounds']}, load {about['load average']}"
+        rows += [replace(row, conditions=told) for row in measured]
         if options.json:
             _keep(about, rows, options.json)
         if options.save:

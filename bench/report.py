@@ -27,6 +27,7 @@ class Row:
         cpu_ratio: CPU per operation over the ceiling's of the same round.
         rounds: How many rounds gave figures.
         fault: Why it has no figures, or "".
+        conditions: When and how it was taken: rows of one table may come from several runs.
     """
 
     scenario: str
@@ -40,6 +41,7 @@ class Row:
     cpu_ratio: float = 0.0
     rounds: int = 0
     fault: str = ""
+    conditions: str = ""
 
 
 Round = dict[str, dict[str, object]]
@@ -94,6 +96,8 @@ def verdict(row: Row, bar: Bar) -> str:
     value = float(getattr(row, bar.key))
     side = "at least" if bar.at_least else "at most"
     met = "met" if bar.met(value) else "**missed**"
+    if bar.key == "ratio" and bar.met(row.ratio_low) != bar.met(row.ratio_high) and row.rounds > 1:
+        met = f"**unsure**, rounds {row.ratio_low:.2f} to {row.ratio_high:.2f}"
     return f"{names[bar.key]} {value:,.2f} ({side} {bar.limit:,g}): {met}"
 
 
@@ -129,12 +133,13 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def bars(rows: Sequence[Row]) -> str:
     """What flinfast reaches of what it has to, a line per scenario."""
-    lines = ["| scenario | flinfast |", "|---|---|"]
+    lines = ["| scenario | flinfast | taken |", "|---|---|---|"]
     for row in rows:
         if row.contender == OURS:
             scenario = SCENARIOS[row.scenario]
             said = "; ".join(verdict(row, bar) for bar in scenario.bars)
-            lines.append(f"| {scenario.title} | {_cell(row.fault) or said} |")
+            said = _cell(row.fault) or said
+            lines.append(f"| {scenario.title} | {said} | {_cell(row.conditions)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -164,8 +169,11 @@ def _matrix(rows: Sequence[Row], key: str, caption: str, digits: int = 2) -> lis
 
 
 def figures(about: dict[str, object], rows: Sequence[Row]) -> str:
-    """What stands in the README: conditions, bars, all servers side by side, faults."""
-    said = [f"* {key}: {value}" for key, value in about.items()]
+    """What stands in the README: machine, bars, all servers side by side, faults.
+
+    How a row was taken stands beside it: a run replaces the scenarios that it measured only.
+    """
+    said = [f"* machine: {about['machine']}"] if "machine" in about else []
     wrong = [
         f"* `{row.contender}`, {SCENARIOS[row.scenario].title}: {_cell(row.fault)}"
         for row in rows

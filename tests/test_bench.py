@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,15 @@ def test_bars_are_met_at_their_limit_and_missed_below() -> None:
     assert said.count(ECHO.title) == 1
 
 
+def test_rounds_on_both_sides_of_a_bar_are_no_verdict() -> None:
+    """A median over noise is neither met nor missed; each row says how it was taken."""
+    row = Row(ECHO.name, "flinfast", ratio=1.2, ratio_low=0.3, ratio_high=3.5, rounds=3)
+    assert "**unsure**, rounds 0.30 to 3.50" in bars([replace(row, conditions="at noon")])
+    assert "| at noon |" in bars([replace(row, conditions="at noon")])
+    steady = bars([replace(row, ratio_low=1.1, ratio_high=1.3)])
+    assert "ratio 1.20 (at least 0.9): met" in steady
+
+
 def test_comparison_shows_rows_of_both_runs() -> None:
     """Servers without figures on either side have nothing to compare."""
     row = Row(ECHO.name, "x", ratio=0.5, cpu_ratio=2.0)
@@ -170,9 +180,9 @@ def test_figures_stand_between_markers(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     rows = [Row(ECHO.name, "flinfast", ratio=0.95), Row(ECHO.name, "x", fault="lost")]
-    write_figures(page, figures({"taken": "today"}, rows))
+    write_figures(page, figures({"machine": "mine"}, rows))
     text = page.read_text()
-    assert text.startswith(f"before\n{BEGIN}\n* taken: today\n")
+    assert text.startswith(f"before\n{BEGIN}\n* machine: mine\n")
     assert text.endswith(f"{END}\nafter\n")
     assert f"| {ECHO.title} | 0.95 | fault |" in text
     assert f"* `x`, {ECHO.title}: lost" in text
