@@ -1,8 +1,10 @@
 """Function values that builtins call back: how many arguments they are given.
 
-FLIN follows JavaScript: `list.map(x => ...)` and `list.map((x, i) => ...)` both work. What a
-function can take is looked at once, before the first call, so a mismatch is a fault of the call
-that passed the function and never a Python error inside it.
+FLIN follows JavaScript: `list.map(x => ...)` and `list.map((x, i) => ...)` both work. A parameter
+with a default of its own keeps it (`fn price(x, rate = 2)`); one without asks for what there is,
+though FLIN could do without: missing arguments are none. What a function can take is looked at
+once, before the first call, so a mismatch is a fault of the call that passed the function and
+never a Python error inside it.
 """
 
 from __future__ import annotations
@@ -33,8 +35,25 @@ def argument_range(function: Function) -> tuple[int, int]:
     return 0, _UNBOUNDED
 
 
+def argument_wish(function: Function) -> int:
+    """How many positional arguments a function asks for: those before the first with a default.
+
+    To Python, a parameter of a FLIN function without a default has the default None.
+    """
+    if type(function) is partial:
+        return max(0, argument_wish(function.func) - len(function.args))
+    if type(function) is not FunctionType:
+        return 0
+    count: int = function.__code__.co_argcount
+    defaults = function.__defaults__ or ()
+    for place, default in enumerate(defaults, count - len(defaults)):
+        if default is not None:
+            return place
+    return count
+
+
 def argument_count(name: str, position: int, function: Value, needed: int, offered: int) -> int:
-    """How many arguments to give `function`: `needed`, more if it insists, fewer if it must.
+    """How many arguments to give `function`: `needed`, more if it asks, fewer if it must.
 
     Args:
         name: Builtin that received the function, for the fault.
@@ -55,7 +74,7 @@ def argument_count(name: str, position: int, function: Value, needed: int, offer
             f"got one of {fewest}",
             code="FL504",
         )
-    return max(fewest, min(needed, most))
+    return max(fewest, min(needed, most), min(argument_wish(function), offered))
 
 
 def results(name: str, position: int, function: Value, items: Items) -> Iterator[Value]:

@@ -15,7 +15,7 @@ from flinfast.runtime.access import member
 from flinfast.runtime.builtins.text import join_texts
 from flinfast.runtime.compare import is_number, lt, truthy
 from flinfast.runtime.encode import to_text
-from flinfast.runtime.function import argument_count, argument_range, pairwise, results
+from flinfast.runtime.function import argument_count, argument_wish, pairwise, results
 from flinfast.runtime.kinds import (
     LIST_ITEMS_MAX,
     argument_fault,
@@ -205,7 +205,7 @@ def sort(items: Items, key: Value = None, direction: str = "asc") -> Items:
     descending = direction == "desc"
     if key is None:
         return compare.sort_items(items, None, descending=descending)
-    if is_function(key) and argument_range(key)[0] == 2:
+    if is_function(key) and argument_wish(key) == 2:
         ordered = compare.sort_by_comparison(items, pairwise("sort", 2, key))
         return ordered[::-1] if descending else ordered
     keys = list(_keys("sort", items, key))
