@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -40,6 +41,11 @@ STATEMENT_CACHE_SIZE: Final = 512
 PAGE_CACHE_KIB: Final = 16 << 10
 # A log that grew beyond this, while another process read for long, is cut when it starts over.
 LOG_SIZE_KEPT: Final = 64 << 20
+# Pauses between two tries for a lock that another process holds, in seconds: the first, which is
+# also what each adds, and the longest. SQLite's own grow to 100 ms, 50 times as long as a turn: of
+# processes that are all busy one would look so seldom that it can wait for its limit.
+BUSY_PAUSE_S: Final = 0.0005
+BUSY_PAUSE_MAX_S: Final = 0.005
 # VM instructions between two looks at the clock: about 1 ms of scanning.
 PROGRESS_STEPS: Final = 50_000
 
@@ -115,20 +121,22 @@ class Database:
         self._foreseen: list[InsertQueue] = []  # queues whose next id is known
         self._scan_started = 0.0
         self._scan_limit_s = 0.0
+        self._busy_s = busy_ms / 1000
+        self._busy_since = 0.0
         with self._translated():
             self._connection = apsw.Connection(
                 str(path), vfs=vfs or None, statementcachesize=STATEMENT_CACHE_SIZE
             )
         try:
             with self._translated():
-                self._configure(busy_ms)
+                self._configure()
         except BaseException:
             self._connection.close(force=True)
             raise
 
-    def _configure(self, busy_ms: int) -> None:
+    def _configure(self) -> None:
         connection = self._connection
-        connection.set_busy_timeout(busy_ms)
+        connection.set_busy_handler(self._wait_for_lock)
         connection.execute(
             "PRAGMA foreign_keys = OFF; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; "
             f"PRAGMA cell_size_check = ON; PRAGMA cache_size = -{PAGE_CACHE_KIB}"
@@ -153,6 +161,16 @@ class Database:
     def _on_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self.wal_pages = pages
         return apsw.SQLITE_OK
+
+    def _wait_for_lock(self, tries: int) -> bool:
+        """Pause before the next try; False when it has been tried for long enough."""
+        now_s = time.monotonic()
+        if tries == 0:
+            self._busy_since = now_s
+        elif now_s - self._busy_since > self._busy_s:
+            return False
+        time.sleep(min(BUSY_PAUSE_S * (tries + 1), BUSY_PAUSE_MAX_S))
+        return True
 
     def _over_limit(self, now_s: float) -> bool:
         if self._scan_started < 0:  # a write: cheap by construction, and must not be cut short

@@ -14,6 +14,7 @@ import apsw
 import pytest
 
 from flinfast.errors import StoreError
+from flinfast.store import sqlite
 from flinfast.store.sqlite import FILE_NAME, Database
 from tests.store.fault_vfs import FaultVfs
 from tests.store.store_loop import FakeLoop, make, open_store
@@ -93,6 +94,36 @@ def test_locked_at_opening(tmp_path: Path) -> None:
     other.execute("ROLLBACK")
     other.close()
     open_store(tmp_path, FakeLoop()).close()
+
+
+def test_a_lock_is_tried_for_often_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among busy processes none looks so seldom that it finds the lock taken until its limit."""
+    filled(tmp_path, 1)
+    now_s, pauses = 100.0, []
+    holder, waiter = Database(tmp_path / FILE_NAME), Database(tmp_path / FILE_NAME)
+
+    def pause(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+        pauses.append(seconds)
+        if len(pauses) == 200:
+            holder.execute("COMMIT")
+
+    monkeypatch.setattr(sqlite.time, "sleep", pause)
+    monkeypatch.setattr(sqlite.time, "monotonic", lambda: now_s)
+    holder.execute("BEGIN IMMEDIATE")
+    waiter.execute("BEGIN IMMEDIATE")
+    assert len(pauses) == 200
+    assert pauses[0] == sqlite.BUSY_PAUSE_S
+    assert max(pauses) == sqlite.BUSY_PAUSE_MAX_S
+    with pytest.raises(StoreError, match="locked by another process"):
+        holder.execute("BEGIN IMMEDIATE")
+    assert sum(pauses[200:]) == pytest.approx(2, abs=2 * sqlite.BUSY_PAUSE_MAX_S)
+    waiter.execute("ROLLBACK")
+    for database in (holder, waiter):
+        database.close()
 
 
 def test_full_disk_at_opening(tmp_path: Path) -> None:
