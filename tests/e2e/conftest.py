@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -20,8 +21,10 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-START_S = 20.0
+# Of a loaded machine: a start takes half a second of processor time, 2 s without a cache.
+START_S = 60.0
 RECEIVE_S = 10.0
+_LISTENS = re.compile(rb"App {6}https?://\S+?:(\d+)")
 SECRET = secrets.token_urlsafe(48)  # one per run: a restarted server knows its sessions
 
 
@@ -31,7 +34,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = RECEIVE_S, what: str = "") -> Any:
+def wait_until(
+    condition: Callable[[], Any],
+    timeout_s: float = RECEIVE_S,
+    what: str = "",
+    every_s: float = 0.01,
+) -> Any:
     """Poll until `condition()` is true; its value."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -40,7 +48,7 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = RECEIVE_S, what:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s:.0f} s: {what or condition}")
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 class Server:
@@ -72,14 +80,29 @@ class Server:
         return self.process.pid
 
     def start(self, port: int = 0, *, prefix: tuple[str, ...] = ()) -> "Server":
-        """Start the process and wait until it listens; `port` 0 picks a free one.
+        """Start the process and wait until it says that it listens; `port` 0 lets it choose.
 
         `prefix` is a command that runs it, such as one that sets limits.
         """
-        self.port = port or free_port()
+        heard = len(self._output)  # of earlier processes
+        process = self.launch(port, prefix=prefix)
+        deadline = time.monotonic() + START_S
+        while not (found := _LISTENS.search(bytes(self._output[heard:]))):
+            if process.poll() is not None:
+                self._reader.join(START_S)
+                raise AssertionError(f"server ended at once:\n{self.output}")
+            assert time.monotonic() < deadline, (
+                f"server did not listen within {START_S:.0f} s ({self.state}):\n{self.output}"
+            )
+            time.sleep(0.005)
+        self.port = int(found[1])
+        return self
+
+    def launch(self, port: int = 0, *, prefix: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        """Start the process and wait for nothing."""
         command = [*prefix, sys.executable, "-m", "flinfast", self.command, str(self.root)]
         self.process = subprocess.Popen(
-            [*command, "--port", str(self.port), *self.arguments],
+            [*command, "--port", str(port), *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, "FLIN_SESSION_SECRET": SECRET, **self.environment},
@@ -87,18 +110,18 @@ class Server:
         )
         self._reader = threading.Thread(target=self._drain, args=(self.process,), daemon=True)
         self._reader.start()
-        deadline = time.monotonic() + START_S
-        while True:
-            if self.process.poll() is not None:
-                self._reader.join(START_S)
-                raise AssertionError(f"server ended at once:\n{self.output}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                assert time.monotonic() < deadline, f"server did not listen:\n{self.output}"
-                time.sleep(0.02)
-            else:
-                return self
+        return self.process
+
+    @property
+    def state(self) -> str:
+        """What the process is doing, and how busy the machine is, for a failure's message."""
+        load = "load " + ", ".join(f"{mean:.1f}" for mean in os.getloadavg())
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return load
+        used_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return f"state {fields[0]}, {used_s:.2f} s of processor time, {load}"
 
     def _drain(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
@@ -120,6 +143,11 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise AssertionError(f"server did not end:\n{self.output}") from None
+
+    def kill(self) -> None:
+        """End the process if it still runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.stop(signal.SIGKILL)
 
     def client(self, name: str | None = None) -> "Client":
         """An HTTP client with its own cookies, logged in when a name is given."""
@@ -254,5 +282,4 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
     yield make
     for server in servers:
-        if server.process is not None and server.process.poll() is None:
-            server.stop(signal.SIGKILL)
+        server.kill()
