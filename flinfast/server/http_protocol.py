@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from flinfast.native.hub import Stream
@@ -21,11 +22,12 @@ from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response, json_response
 from flinfast.server.events import OPENING, EventTransport
 from flinfast.server.head import Head, RequestError
+from flinfast.server.outflow import Pieces, Source
 from flinfast.server.repeated_request import known_request, tell
 from flinfast.server.request_reader import RequestReader
 from flinfast.server.responder import Responder
 from flinfast.server.response_head import CONTINUE, UnsafeFieldError
-from flinfast.server.static import OpenFile, answer, open_regular
+from flinfast.server.static import OpenFile, opened
 from flinfast.server.upgrade import PendingUpgrade
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ PIPELINE_TURN_MAX = 16  # requests of one connection answered before others get 
 WRITE_HIGH_BYTES = 64 << 10  # unsent bytes from which no further response is started
 WRITE_LOW_BYTES = 16 << 10
 JOINED_BODY_BYTES_MAX = 64 << 10  # smaller bodies are sent in one piece with their head
-STREAM_PIECES_MAX = 4  # pieces of a file written before others get their turn
+WHOLE_BODY_BYTES_MAX = 256 << 10  # larger ones leave in pieces, in turn with other connections
 STALL_S = 30.0  # a peer that takes nothing of a response for so long is gone
 LINGER_S = 2.0  # how long input is read and dropped so that the peer can read its error
 HANDLER_GRACE_S = 5.0  # runtime ends a handler at handler_timeout_s; this is the net below it
@@ -59,7 +61,6 @@ class HttpConnection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_file",
         "_guest",
         "_is_advancing",
         "_is_blocked",
@@ -71,6 +72,7 @@ class HttpConnection(asyncio.Protocol):
         "_request",
         "_serial",
         "_site",
+        "_source",
         "_started",
         "_state",
         "_waits_for_reader",
@@ -87,7 +89,7 @@ class HttpConnection(asyncio.Protocol):
         self._serial = 0
         self._started = 0.0
         self._known: Known | None = None
-        self._file: OpenFile | None = None
+        self._source: Source | None = None
         self._guest: EventTransport | PackedTransport | None = None
         self._is_advancing = False
         self._is_blocked = False
@@ -155,9 +157,9 @@ class HttpConnection(asyncio.Protocol):
         self._state = CLOSED
         self._serial += 1
         self._site.connections.discard(self)
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._source is not None:
+            self._source.close()
+            self._source = None
         if self._guest is not None:
             self._guest.lost()
 
@@ -174,7 +176,7 @@ class HttpConnection(asyncio.Protocol):
         if self._guest is not None:
             self._guest.writable()
         elif self._state == STREAMING:
-            self._pump()
+            self._site.outflow.add(self)
         elif self._state == READING:
             self._await_head()
             self._advance()
@@ -228,20 +230,29 @@ class HttpConnection(asyncio.Protocol):
         """Whether the response to request number `serial` is still wanted."""
         return serial == self._serial and self._state in (HANDLING, UPGRADING)
 
-    def respond(self, serial: int, response: Response, file: OpenFile | None = None) -> None:
+    def respond(
+        self, serial: int, response: Response, file: OpenFile | None = None, is_fitted: bool = False
+    ) -> None:
         """Send the response to request number `serial`; late and second ones are dropped.
 
         Args:
             serial: As given to the site with the request.
             response: What to send.
             file: Sent as the body; closed here.
+            is_fitted: Whether it has the form that this client wants.
         """
         if not self.is_waiting_for(serial):
             if file is not None:
                 file.close()
             return
+        site, head = self._site, self._reader.head
+        if not (is_fitted or file or head is None) and site.compresses_apart(head, response):
+            self._serial += 1  # a second response is one too many already
+            done = partial(self.respond, self._serial, is_fitted=True)
+            site.compressor.compress(head, response, done)
+            return
         try:
-            self._send(response, file)
+            self._send(response, file, is_fitted)
         except UnsafeFieldError as error:
             self._site.log.error("a response was not sent", reason=str(error))
             self._send(self._site.error(500, "Internal Server Error"), None)
@@ -339,9 +350,6 @@ class HttpConnection(asyncio.Protocol):
             wait_s = server.body_timeout_s if reader.in_body else server.head_timeout_s
             self.deadline = self._site.now + wait_s
 
-    def _can_write(self) -> bool:
-        return not self._is_blocked
-
     def _dispatch(self, body: bytes) -> None:
         site, head = self._site, cast(Head, self._reader.head)
         self._state = HANDLING
@@ -411,15 +419,18 @@ class HttpConnection(asyncio.Protocol):
         """Whether no request can follow the pending one."""
         return self.is_half_closed and not self._reader.buffer
 
-    def _send(self, response: Response, file: OpenFile | None) -> None:
+    def _send(self, response: Response, file: OpenFile | None, is_fitted: bool = False) -> None:
         """Write a response; what follows depends on its body and on both sides' keep-alive."""
         site, head = self._site, self._reader.head
         if response.file is not None and file is None:
-            response, file = self._opened(response)
+            response, file = opened(cast(Head, head), response) or (
+                site.error(404, "Not Found"),
+                None,
+            )
         elif response.stream is not None:
             self._send_events(response, response.stream)
             return
-        elif head is not None and file is None:
+        elif head is not None and file is None and not is_fitted:
             response = site.fitted(head, response)
         size = file.left if file is not None else len(response.body)
         keep_alive = (
@@ -433,22 +444,23 @@ class HttpConnection(asyncio.Protocol):
             raise
         has_body = (head is None or head.method != "HEAD") and response.status not in (204, 304)
         self._log(response.status, size if has_body else 0)
-        if has_body and file is not None and size:
+        source: Source | None = file
+        if source is None and size > WHOLE_BODY_BYTES_MAX:
+            source = Pieces(response.body, size)
+        if has_body and source is not None and size:
             self.transport.write(raw)
-            self._file = file
+            self._source = source
             self._state = STREAMING
             self.deadline = site.now + STALL_S
-            self._pump()
+            self.send_piece()
             return
-        if file is not None:
-            file.close()
-        if not has_body or not size:
-            self.transport.write(raw)
-        elif size <= JOINED_BODY_BYTES_MAX:
-            self.transport.write(raw + response.body)
-        else:
+        if source is not None:
+            source.close()
+        if has_body and size > JOINED_BODY_BYTES_MAX:
             self.transport.write(raw)
             self.transport.write(response.body)
+        else:
+            self.transport.write(raw + response.body if has_body else raw)
         self._finish(keep_alive)
 
     def _send_events(self, response: Response, stream: EventStream) -> None:
@@ -475,43 +487,30 @@ class HttpConnection(asyncio.Protocol):
             self.transport.abort()  # nothing else would ever end it
             raise
 
-    def _opened(self, response: Response) -> tuple[Response, OpenFile | None]:
-        """The response with its file opened; a handler's status other than 200 is kept."""
-        path = str(response.file)
-        fd = open_regular(path)
-        if fd is None:
-            return self._site.error(404, "Not Found"), None
-        head = cast(Head, self._reader.head)
-        answered, file = answer(head, fd, response.headers, path)
-        if response.status != 200 and file is not None and answered.status == 200:
-            answered.status = response.status
-        return answered, file
-
-    def _pump(self) -> None:
-        """Write pieces of the file while the peer takes them."""
-        file = self._file
-        if file is None or self._state != STREAMING or not self._can_write():
-            return
-        for _ in range(STREAM_PIECES_MAX):
-            try:
-                data = file.read()
-            except OSError as error:
-                self._site.report("a file could not be read", error)
-                data = b""
-            if not data:  # shorter than announced: only a reset tells the peer
-                self.transport.abort()
-                return
-            self.transport.write(data)
-            if not file.left:
-                file.close()
-                self._file = None
-                head = cast(Head, self._reader.head)
-                self._finish(head.keep_alive and not self._site.is_draining and not self._is_last)
-                return
-            if not self._can_write():
-                self.deadline = self._site.now + STALL_S
-                return
-        self._site.call_soon(self._pump)
+    def send_piece(self) -> int:
+        """Write a piece of the body if the peer takes any, and go on in another turn; its size."""
+        source = self._source
+        if source is None or self._state != STREAMING or self._is_blocked:
+            return 0
+        try:
+            data = source.read()
+        except OSError as error:
+            self._site.report("a file could not be read", error)
+            data = b""
+        if not data:  # shorter than announced: only a reset tells the peer
+            self.transport.abort()
+            return 0
+        self.deadline = self._site.now + STALL_S
+        self.transport.write(data)
+        if source.left:
+            if not self._is_blocked:
+                self._site.outflow.add(self)
+        else:
+            source.close()
+            self._source = None
+            head = cast(Head, self._reader.head)
+            self._finish(head.keep_alive and not self._site.is_draining and not self._is_last)
+        return len(data)
 
     def _finish(self, keep_alive: bool) -> None:
         """The response is written: take the next request or close."""

@@ -194,6 +194,7 @@ class Server:
             await asyncio.sleep(DRAIN_POLL_S)
         hub.abort_all()
         site.stop_sweep()
+        site.compressor.close()
         site.abort_all()
         for _ in range(ABORT_TURNS):
             await asyncio.sleep(0)

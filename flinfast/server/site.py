@@ -23,11 +23,13 @@ from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
 from flinfast.server.allowed_hosts import AllowedHosts
-from flinfast.server.compress import compress, is_fresh, not_modified
+from flinfast.server.compress import compress, is_fresh, not_modified, vary
+from flinfast.server.compressor import LOOP_BYTES_MAX, Compressor
 from flinfast.server.head import METHODS, Head
 from flinfast.server.head_reader import HeadReader
 from flinfast.server.http_protocol import HttpConnection
 from flinfast.server.log import Log
+from flinfast.server.outflow import Outflow
 from flinfast.server.probes import NAMES, PREFIX, Probes
 from flinfast.server.repeated_upgrade import RepeatedUpgrades
 from flinfast.server.response_head import JSON_TYPE, ResponseHeads
@@ -47,6 +49,7 @@ SCRIPT_PATH: Final = "/_flin/live.js"
 SOCKET_PATH: Final = "/_flin/live"
 SWEEP_INTERVAL_S = 1.0  # resolution of all HTTP deadlines; shorter ones sharpen it
 SWEEP_INTERVAL_MIN_S = 0.02
+LATE_SWEEPS_MAX = 30  # in a row that expire nothing
 ALL_METHODS: Final = ", ".join(sorted(METHODS))
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -119,6 +122,8 @@ class Site:
         now: Coarse monotonic time, seconds; moved on by sweep().
         live: Pages that follow the source; only under `flinfast dev`.
         answers: What the known requests of all connections share.
+        outflow: Long bodies on their way.
+        compressor: Compresses what would hold the loop up.
         is_draining: Whether responses close their connection and readiness is gone.
     """
 
@@ -153,6 +158,7 @@ class Site:
         self._loop = loop
         self._sweep_handle: asyncio.TimerHandle | None = None
         self._sweep_interval_s = _sweep_interval_s(settings)
+        self._late_sweep_count = 0
         self._files = StaticFiles(
             root / "public",
             caches_hashed=settings.mode == "production",
@@ -168,6 +174,8 @@ class Site:
         self._compression_threshold = (
             server.compression_threshold if server.compression else sys.maxsize
         )
+        self.outflow = Outflow(loop.call_soon)
+        self.compressor = Compressor(loop, self._compression_threshold)
         self._error_bodies: dict[tuple[int, str], bytes] = {}
         self.answers = Answers(
             self.heads.json_start,
@@ -282,6 +290,10 @@ class Site:
         """Whether a body of so many bytes may be compressed."""
         return size >= self._compression_threshold
 
+    def compresses_apart(self, head: Head, response: Response) -> bool:
+        """Whether a response goes through the compressor before it is sent."""
+        return self.live is None and self.compressor.takes(head, response)
+
     def error(self, status: int, message: str, headers: Iterable[tuple[str, str]] = ()) -> Response:
         """A JSON error for a request that never reached the program."""
         key = (status, message)
@@ -297,7 +309,10 @@ class Site:
             response = self.live.with_script(response)
         if "if-none-match" in head.fields and is_fresh(head, response):
             return not_modified(response, threshold=self._compression_threshold)
-        if self.compresses(len(response.body)):
+        size = len(response.body)
+        if size > LOOP_BYTES_MAX:
+            vary(response, threshold=self._compression_threshold)
+        elif self.compresses(size):
             compress(head, response, threshold=self._compression_threshold)
         return response
 
@@ -339,8 +354,17 @@ class Site:
             self._sweep_handle = None
 
     def _scheduled_sweep(self) -> None:
-        self._sweep_handle = self._loop.call_later(self._sweep_interval_s, self._scheduled_sweep)
-        self.sweep()
+        """Sweep, unless we are late ourselves: what peers sent meanwhile has to be read first."""
+        interval_s, now = self._sweep_interval_s, self._loop.time()
+        is_late = now - self.now > 2 * interval_s
+        self._sweep_handle = self._loop.call_later(interval_s, self._scheduled_sweep)
+        if is_late and self._late_sweep_count < LATE_SWEEPS_MAX:
+            self._late_sweep_count += 1
+            self.now = now
+            self.answers.deadline = now + self.settings.server.keep_alive_s
+        else:
+            self._late_sweep_count = 0
+            self.sweep()
 
     def sweep(self) -> None:
         """Expire every connection whose deadline has passed."""

@@ -6,7 +6,8 @@ not lead out) and has to be a regular file when it is open. The resolved path is
 folder without following links, so a link made meanwhile leads nowhere. There are no directory
 listings.
 
-Reads are small and come from the page cache, so they happen in the loop, CHUNK_BYTES at a time.
+Reads are small (a slow disk's pauses are short) and come from the page cache, so they happen in the
+loop, PIECE_BYTES at a time.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from flinfast.runtime.response import Response
 from flinfast.server.compress import FILE_CODINGS, accepted_codings, is_compressible
 from flinfast.server.head import Head
 from flinfast.server.http_date import http_date, parse_http_date
+from flinfast.server.outflow import PIECE_BYTES
 
-CHUNK_BYTES = 64 << 10  # one write to the socket; 64 KiB keeps a slow disk's pauses short
 PATH_BYTES_MAX = 4096  # PATH_MAX
 INDEX_FILE = "index.html"
 _YEAR_S = 31_536_000
@@ -98,12 +99,12 @@ class OpenFile(Struct):
     left: int
 
     def read(self) -> bytes:
-        """The next piece, at most CHUNK_BYTES; empty when the file ended too early.
+        """The next piece, at most PIECE_BYTES; empty when the file ended too early.
 
         Raises:
             OSError: The disk failed.
         """
-        data = os.pread(self.fd, min(self.left, CHUNK_BYTES), self.offset)
+        data = os.pread(self.fd, min(self.left, PIECE_BYTES), self.offset)
         self.offset += len(data)
         self.left -= len(data)
         return data
@@ -309,6 +310,21 @@ def answer(
     file.offset, file.left = start, end - start
     fields.append(("Content-Range", f"bytes {start}-{end - 1}/{info.st_size}"))
     return Response(206, fields), file
+
+
+def opened(head: Head, response: Response) -> tuple[Response, OpenFile | None] | None:
+    """The response that names a file, with the file opened; None when there is none.
+
+    A handler's status other than 200 is kept.
+    """
+    path = str(response.file)
+    fd = open_regular(path)
+    if fd is None:
+        return None
+    answered, file = answer(head, fd, response.headers, path)
+    if response.status != 200 and file is not None and answered.status == 200:
+        answered.status = response.status
+    return answered, file
 
 
 def _condition(head: Head, etag: str, modified_s: int) -> int:

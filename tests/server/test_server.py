@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -130,25 +128,6 @@ def test_the_descriptor_limit_is_raised() -> None:
 
 
 # --- TLS ----------------------------------------
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """Paths of a self-signed certificate and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command")
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1")
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
-    out = ("-keyout", str(key), "-out", str(certificate))
-    subprocess.run(
-        [openssl, "req", "-x509", "-nodes", "-days", "2", *curve, *out, *subject],
-        check=True,
-        capture_output=True,
-    )
-    return str(certificate), str(key)
 
 
 def tls_client(running: Running, certificate: str) -> Client:
