@@ -291,23 +291,26 @@ def test_a_loop_that_was_held_up_reads_before_it_gives_up(start: Start) -> None:
     assert kept.get("/").body == b'"home"'
     half.send(b"GET / HTTP/1.1\r\n")
     held, sent = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        held.set()
-        assert sent.wait(TIMEOUT_S)
-        assert site is not None
-        while time.monotonic() < site.now + 0.6:  # three times what a peer has
-            threading.Event().wait(0.01)
-
     site = running.server.site
     assert site is not None
+
+    def hold(_: object, respond: Callable[[Response], None]) -> None:
+        held.set()
+        assert sent.wait(TIMEOUT_S)
+        while time.monotonic() < site.now + 0.6:  # three times what a peer has
+            threading.Event().wait(0.01)
+        respond(Response(204))
+
+    running.app.routes["/hold"] = hold
     running.wait_for(lambda: len(site.connections) == 2)
-    running.loop.call_soon_threadsafe(hold)
-    assert held.wait(TIMEOUT_S)
-    half.send(b"Host: test\r\n\r\n")
-    for client in (fresh, kept):
-        client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-    sent.set()
-    for client in clients:
-        with client:
-            assert client.read_response().body == b'"home"'
+    with running.connect() as busy:
+        busy.send(b"GET /hold HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert held.wait(TIMEOUT_S)
+        half.send(b"Host: test\r\n\r\n")
+        for client in (fresh, kept):
+            client.send(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        sent.set()
+        for client in clients:
+            with client:
+                assert client.read_response().body == b'"home"'
+        assert busy.read_response().status == 204
