@@ -31,7 +31,7 @@ def types(session: nox.Session) -> None:
     """Static types."""
     session.install("-e", ".[test,lint]")
     session.run("mypy")
-    modules = ["flinfast.native.hub", "flinfast.native.frame", "flinfast.native.mask"]
+    modules = [f"flinfast.native.{name}" for name in ("hub", "frame", "mask", "operators")]
     allowed = ["--allowlist", "tests/native/stubtest.txt", "--ignore-unused-allowlist"]
     session.run("python", "-m", "mypy.stubtest", *allowed, *modules)
 

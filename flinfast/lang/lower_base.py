@@ -137,6 +137,8 @@ class Lowering:
         templates: (entity, template) -> Python name of the prepared form.
         asked: Variables whose members are read several times.
         maps: Variables -> Python name of what says whether they hold a plain map.
+        classes: Python name of a loop variable -> Python type -> Python name of what says whether
+            the item is of that type; for variables whose items' class is known beforehand.
         naturals: Variables -> whether they evidently hold ints from 0 only, as far as asked.
     """
 
@@ -159,6 +161,7 @@ class Lowering:
         self.templates: dict[tuple[str, tuple[Any, ...]], str] = {}
         self.asked: set[Variable] = set()
         self.maps: dict[Variable, str] = {}
+        self.classes: dict[str, dict[str, str]] = {}
         self.naturals: dict[Variable, bool] = {}
         self._expressions = expressions
         self._statements = statements
@@ -274,10 +277,19 @@ class Lowering:
         choice.kind = kind
         return choice
 
-    def is_exactly(self, value: py.expr, python_type: str) -> py.Compare:
+    def is_exactly(self, value: py.expr, python_type: str) -> py.expr:
         """Whether the class of a value is `python_type`; no FLIN value hides its class."""
+        if isinstance(value, py.Name) and value.id in self.classes:
+            return self.load(self.class_flag(value.id, python_type))
         of_value = self.attr(value, "__class__")
         return self.compare(of_value, py.Is(), self.support(f"py_{python_type}"))
+
+    def class_flag(self, name: str, python_type: str) -> str:
+        """Python name of what says whether a loop variable of known class is of a type."""
+        flags = self.classes[name]
+        if python_type not in flags:
+            flags[python_type] = self.temp()
+        return flags[python_type]
 
     def both(self, *tests: py.expr) -> py.expr:
         """`test and test ...`."""
@@ -479,7 +491,11 @@ class Lowering:
 
     def note_map(self, variable: Variable) -> None:
         """Find out once, where a variable gets its only value, whether that is a plain map."""
-        if variable in self.asked:
+        if variable not in self.asked:
+            return
+        if variable.python in self.classes:
+            self.maps[variable] = self.class_flag(variable.python, "dict")
+        else:
             name = self.maps.get(variable) or self.temp()
             self.maps[variable] = name
             self.emit_assign(name, self.is_exactly(self.load(variable.python), "dict"))

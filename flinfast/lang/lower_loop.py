@@ -1,8 +1,8 @@
 """Loops over items of unknown kind whose body computes with them: written twice.
 
-Most such lists hold ints. The first form takes that for granted and needs no tests in its body:
-each turn starts with one test of the item, and the first item that is no int hands over to the
-second form, which takes any. Both work on the same variables, so nothing is lost between turns.
+Most such lists hold ints. The first form takes that for granted and needs no tests in its body;
+it runs when the class of all items, which the runtime gives together with their snapshot, is int.
+The second form takes any.
 """
 
 from __future__ import annotations

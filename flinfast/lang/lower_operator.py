@@ -29,11 +29,10 @@ _PYTHON: Final[dict[str, type[py.operator]]] = {"+": py.Add, "-": py.Sub, "*": p
 _ORDER: Final[dict[str, tuple[str, type[py.cmpop]]]] = {
     "<": ("lt", py.Lt),
     "<=": ("le", py.LtE),
-    ">": ("greater", py.Gt),
-    ">=": ("greater_equal", py.GtE),
+    ">": ("gt", py.Gt),
+    ">=": ("ge", py.GtE),
 }
 _NUMERIC: Final = frozenset({INT, NUMBER})
-_KIND_OF: Final = {"int": INT, "str": TEXT}
 _TYPE_TESTS: Final = {"text": "str", "string": "str", "bool": "bool", "boolean": "bool"}
 
 
@@ -69,15 +68,8 @@ def truth(self: Lowering, value: py.expr, kind: str) -> py.expr:
     first, again = self.once(value)
     is_true = self.compare(first, py.Is(), self.const(True))
     is_not_false = self.compare(again(), py.IsNot(), self.const(False))
-    rest = py.BoolOp(py.And(), [is_not_false, _is_some(self, again)], **self.place)
+    rest = self.both(is_not_false, self.call(self.op("truthy"), again()))
     return py.BoolOp(py.Or(), [is_true, rest], **self.place)
-
-
-def _is_some(self: Lowering, value: Callable[[], py.expr]) -> py.expr:
-    """Truth of a value of any kind, without a call for none."""
-    is_some = self.compare(value(), py.IsNot(), self.const(None))
-    truthy = self.call(self.op("truthy"), value())
-    return py.BoolOp(py.And(), [is_some, truthy], **self.place)
 
 
 def _both(self: Lowering, node: ast.Binary) -> py.expr:
@@ -145,13 +137,8 @@ def _logical(self: Lowering, node: ast.Binary) -> py.expr:
         operator: py.boolop = py.And() if node.operator == "&&" else py.Or()
         return py.BoolOp(operator, [left, right], **self.place)
     first, again = self.once(left)
-    test: py.expr
-    if kind == ANY and not isinstance(left, py.Constant):
-        is_true = self.compare(again(), py.Is(), self.const(True))
-        rest = py.BoolOp(py.Or(), [is_true, _is_some(self, again)], **self.place)
-        test = self.choose(self.is_exactly(first, "str"), again(), rest)
-    else:
-        test = truth(self, first, kind)
+    is_unknown = kind == ANY and not isinstance(left, py.Constant)
+    test = self.call(self.op("truthy"), first) if is_unknown else truth(self, first, kind)
 
     def other() -> py.expr:
         self.body.extend(made)
@@ -193,47 +180,41 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
         return self.compare(left, py.Eq() if is_equal else py.NotEq(), right)
 
     sides = (self.kinds.of(left_node), self.kinds.of(right_node))
-    if sides == (ANY, ANY):
-        return _if_both(self, left, right, sides, "str", fast, slow)
     return _if_ints(self, left, right, sides, fast, slow)
 
 
 _Operation = Callable[[py.expr, py.expr], py.expr]
 
 
-def _if_both(
+def _if_ints(
     self: Lowering,
     left: py.expr,
     right: py.expr,
     kinds: tuple[str, str],
-    python_type: str,
     fast: _Operation,
     slow: _Operation,
 ) -> py.expr:
-    """An operation that Python does when both values turn out to be of one type."""
-    kind = _KIND_OF[python_type]
-    chosen = _in_branches(self, left, right, kinds, kind, fast, slow)
+    """An operation that Python does where one value is an int, and the other one turns out so.
+
+    Of two unknown values the operator looks at both, in less time than two tests take.
+    """
+    if kinds not in ((INT, ANY), (ANY, INT)):
+        return slow(left, right)
+    chosen = _in_branches(self, left, right, kinds, fast, slow)
     if chosen is not None:
         return chosen
-    is_kept = isinstance(left, py.Constant) or _is_temporary(left)
-    if not is_kept and not (_is_simple(left) and _is_simple(right)):
-        left = self.walrus(self.temp(), left)
-    first, second = left, right
+    if kinds[0] == INT:
+        # What makes the right value may change a variable that stands on the left.
+        if not (_is_simple(left) if _is_simple(right) else _is_kept(left)):
+            return slow(left, right)
+        second, again = self.once(right)
+        test = self.is_exactly(second, "int")
+        return self.choose(test, fast(left, again()), slow(left, again()))
     if not _is_simple(right):
-        second = self.walrus(self.temp(), right)
-    if _is_simple(right) and kinds[1] == kind:
-        test = self.is_exactly(first, python_type)
-    elif _is_simple(left) and kinds[0] == kind:
-        test = self.is_exactly(second, python_type)
-    else:
-        wanted = self.support(f"py_{python_type}")
-        types = [self.attr(value, "__class__") for value in (first, second)]
-        test = py.Compare(types[0], [py.Is(), py.Is()], [types[1], wanted], **self.place)
-    again = [
-        value.target if isinstance(value, py.NamedExpr) else value for value in (first, second)
-    ]
-    left, right = (self.load(value.id) if isinstance(value, py.Name) else value for value in again)
-    return self.choose(test, fast(left, right), slow(left, right))
+        return slow(left, right)
+    first, again = self.once(left)
+    test = self.is_exactly(first, "int")
+    return self.choose(test, fast(again(), right), slow(again(), right))
 
 
 def _in_branches(
@@ -241,18 +222,17 @@ def _in_branches(
     left: py.expr,
     right: py.expr,
     kinds: tuple[str, str],
-    kind: str,
     fast: _Operation,
     slow: _Operation,
 ) -> py.expr | None:
     """The operation in both branches of an operand that is a choice, if the other one is plain."""
-    if isinstance(left, Choice) and left.kind == kind:
-        if kinds[1] == kind and _is_simple(right):
+    if isinstance(left, Choice) and left.kind == INT:
+        if kinds[1] == INT and _is_simple(right):
             rare = slow(left.orelse, right)
             return self.choose(left.test, fast(left.body, right), rare)
     elif (
         isinstance(right, Choice)
-        and right.kind == kinds[0] == kind
+        and right.kind == kinds[0] == INT
         and isinstance(left, py.Constant)
     ):
         return self.choose(right.test, fast(left, right.body), slow(left, right.orelse))
@@ -264,23 +244,11 @@ def _is_simple(value: py.expr) -> bool:
     return isinstance(value, py.Name | py.Constant)
 
 
-def _is_temporary(value: py.expr) -> bool:
-    """Whether it is a name of ours, which nothing assigns a second time."""
-    return isinstance(value, py.Name) and value.id.startswith("$")
-
-
-def _if_ints(
-    self: Lowering,
-    left: py.expr,
-    right: py.expr,
-    kinds: tuple[str, str],
-    fast: _Operation,
-    slow: _Operation,
-) -> py.expr:
-    """An operation of values that most likely are ints, or evidently are none."""
-    if set(kinds) <= {ANY, INT}:
-        return _if_both(self, left, right, kinds, "int", fast, slow)
-    return slow(left, right)
+def _is_kept(value: py.expr) -> bool:
+    """Whether nothing that runs in between changes a value."""
+    return isinstance(value, py.Constant) or (
+        isinstance(value, py.Name) and value.id.startswith("$")
+    )
 
 
 def _is_plain_number(node: ast.Expr) -> bool:
@@ -295,7 +263,7 @@ def _is_plain_number(node: ast.Expr) -> bool:
 def _order(
     self: Lowering, operator: str, left: py.expr, right: py.expr, kinds: tuple[str, str]
 ) -> py.expr:
-    _, inline = _ORDER[operator]
+    name, inline = _ORDER[operator]
     if kinds == (TEXT, TEXT) or (kinds[0] in _NUMERIC and kinds[1] in _NUMERIC):
         return self.compare(left, inline(), right)
     return _if_ints(
@@ -304,19 +272,8 @@ def _order(
         right,
         kinds,
         lambda left, right: self.compare(left, inline(), right),
-        lambda left, right: _slow_order(self, operator, left, right),
+        lambda left, right: self.call(self.op(name), left, right),
     )
-
-
-def _slow_order(self: Lowering, operator: str, left: py.expr, right: py.expr) -> py.expr:
-    name, _ = _ORDER[operator]
-    if operator in ("<", "<="):
-        return self.call(self.op(name), left, right)
-    both_names = isinstance(left, py.Name) and isinstance(right, py.Name)
-    if both_names or isinstance(left, py.Constant) or isinstance(right, py.Constant):
-        # Swapping is fine: neither can notice.
-        return self.call(self.op("lt" if operator == ">" else "le"), right, left)
-    return self.call(self.support_of_ops(name), left, right)
 
 
 def _contains(

@@ -7,7 +7,7 @@ block passes it on, so `if` and `match` at the end of a function return from the
 from __future__ import annotations
 
 import ast as py
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from flinfast.lang import ast, lower_expr, lower_loop, lower_method, lower_pattern
@@ -215,78 +215,108 @@ def _compound(self: Lowering, node: ast.Assign, before: py.expr) -> py.expr:
 
 def for_(self: Lowering, node: ast.For, target: Target) -> None:
     """`for x in xs { }`."""
-    iterable = _iterable(self, node)
-    ints = lower_loop.ints_of(self, node) if target.kind == "discard" else None
-    if ints is None or self.rows:
+    iterable = self.expr(node.iterable)
+    if len(node.names) > 1:
+        _for_pairs(self, node, iterable, target)
+    elif _has_plain_items(self, node.iterable):
         _for(self, node, iterable, target)
     else:
-        _for_ints(self, node, iterable, ints)
+        _for_items(self, node, iterable, target)
+
+
+def _has_plain_items(self: Lowering, node: ast.Expr) -> bool:
+    """Whether Python may loop over it as it is: nothing changes it, and the kind is evident."""
+    if isinstance(node, ast.RangeExpr):
+        return True  # a Python range either way
+    return self.kinds.of(node) == TEXT or self.kinds.is_split(node)
 
 
 def _for(
-    self: Lowering,
-    node: ast.For,
-    iterable: py.expr,
-    target: Target,
-    head: Sequence[py.stmt] = (),
+    self: Lowering, node: ast.For, iterable: py.expr, target: Target, classes: Sequence[str] = ()
 ) -> None:
-    """The loop itself, each turn of which starts with `head`."""
+    """The loop itself; `classes` are names of the classes that the items have, or None."""
     variables = self.file.bindings[id(node)]
     names = [self.temp() if v.is_boxed else v.python for v in variables]
     place: py.expr = self.store(names[0])
     if len(names) > 1:
         place = py.Tuple([self.store(name) for name in names], py.Store(), **self.place)
+    known = {
+        variable.python: shared
+        for variable, shared in zip(variables, classes, strict=False)
+        if variable.writes == 1 and not variable.is_captured and not self.rows
+    }
+    outer, self.classes = self.classes, self.classes | {name: {} for name in known}
     loop = _enter(self, node, target)
     with self.captured() as body:
-        body += head
         for variable, name in zip(variables, names, strict=True):
             if variable.is_boxed:
                 self.write(variable, self.load(name), declares=True)
             else:
                 self.note_map(variable)
         statements(self, node.body, DISCARD)
+    flags = {name: self.classes[name] for name in known}
+    self.classes = outer
+    for name, shared in reversed(known.items()):
+        if flags[name]:
+            body.insert(0, _class_flags(self, name, shared, flags[name]))
     _leave(self, loop, py.For(place, iterable, body, [], **self.place), target)
 
 
-def _for_ints(self: Lowering, node: ast.For, iterable: py.expr, ints: lower_loop.Ints) -> None:
-    """A loop in two forms, see `lower_loop`."""
-    item = self.file.bindings[id(node)][0]
-    items, rest = self.temp(), self.temp()
-    self.emit_assign(items, iterable)
-    self.emit_assign(rest, self.const(True))
-    resumed = self.call(self.support("resume"), self.load(item.python), self.load(items))
-    hand_over: list[py.stmt] = [
-        py.Assign([self.store(items)], resumed, **self.place),
-        py.Assign([self.store(rest)], self.const(True), **self.place),
-        py.Break(**self.place),
-    ]
-    is_other = self.negate(self.is_exactly(self.load(item.python), "int"))
-    with self.kinds.assuming(ints.assumed), self.captured() as fast:
-        naturals, self.naturals = self.naturals, {}
-        self.emit_assign(rest, self.const(False))
-        head = [py.If(is_other, hand_over, [], **self.place)]
-        _for(self, node, self.load(items), DISCARD, head)
-        self.naturals = naturals
-    tests = [self.is_exactly(self.load(variable.python), "int") for variable in ints.tested]
-    if not tests:
-        self.body += fast
-    else:
+def _class_flags(self: Lowering, name: str, shared: str, flags: Mapping[str, str]) -> py.stmt:
+    """Write what says of which type the items are; give what does so for items that differ."""
+    for python_type, flag in flags.items():
+        is_type = self.compare(self.load(shared), py.Is(), self.support(f"py_{python_type}"))
+        self.emit_assign(flag, is_type)
+    with self.captured() as each:
+        for python_type, flag in flags.items():
+            self.emit_assign(flag, self.is_exactly(self.load(name), python_type))
+    return py.If(self.is_none(self.load(shared)), each, [], **self.place)
+
+
+def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target) -> None:
+    """A loop over items that may be anything; in two forms where ints gain, see `lower_loop`."""
+    items, shared = self.temp(), self.temp()
+    ints = lower_loop.ints_of(self, node) if target.kind == "discard" else None
+    if ints is not None and not self.rows:
+        _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
+        is_int: py.expr = self.compare(self.load(shared), py.Is(), self.support("py_int"))
+        tests = [is_int]
+        tests += [self.is_exactly(self.load(variable.python), "int") for variable in ints.tested]
+        with self.kinds.assuming(ints.assumed), self.captured() as fast:
+            naturals, self.naturals = self.naturals, {}
+            _for(self, node, self.load(items), DISCARD)
+            self.naturals = naturals
+        with self.captured() as other:
+            _for(self, node, self.load(items), DISCARD, (shared,))
         test = tests[0] if len(tests) == 1 else self.both(*tests)
-        self.emit(py.If(test, fast, [], **self.place))
-    with self.captured() as slow:
-        _for(self, node, self.load(items), DISCARD)
-    self.emit(py.If(self.load(rest), slow, [], **self.place))
+        self.emit(py.If(test, fast, other, **self.place))
+        return
+    with self.captured() as loop:
+        _for(self, node, self.load(items), target, (shared,))
+    if isinstance(loop[0], py.For):  # no class is asked for
+        loop[0].iter = self.call(self.op("iterate"), iterable)
+    else:
+        _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
+    self.body += loop
 
 
-def _iterable(self: Lowering, node: ast.For) -> py.expr:
-    value = self.expr(node.iterable)
-    if len(node.names) > 1:
-        return self.call(self.op("iterate_pairs"), value, self.const(node.key_first))
-    if isinstance(node.iterable, ast.RangeExpr):
-        return value  # a Python range either way
-    if self.kinds.of(node.iterable) == TEXT or self.kinds.is_split(node.iterable):
-        return value  # nothing changes it while it is looked at
-    return self.call(self.op("iterate"), value)
+def _for_pairs(self: Lowering, node: ast.For, iterable: py.expr, target: Target) -> None:
+    """A loop with two variables."""
+    items, first, second = self.temp(), self.temp(), self.temp()
+    arguments = (iterable, self.const(node.key_first))
+    with self.captured() as loop:
+        _for(self, node, self.load(items), target, (first, second))
+    if isinstance(loop[0], py.For):
+        loop[0].iter = self.call(self.op("iterate_pairs"), *arguments)
+    else:
+        _emit_parts(self, (items, first, second), self.call(self.op("pairs"), *arguments))
+    self.body += loop
+
+
+def _emit_parts(self: Lowering, names: Sequence[str], value: py.expr) -> None:
+    """`a, b = value`."""
+    place = py.Tuple([self.store(name) for name in names], py.Store(), **self.place)
+    self.emit(py.Assign([place], value, **self.place))
 
 
 def while_(self: Lowering, node: ast.While, target: Target) -> None:

@@ -9,13 +9,12 @@ from typing import Final
 from flinfast.lang import ast
 from flinfast.lang.abi import Value
 from flinfast.lang.lower_base import Lowering, Rule
-from flinfast.lang.support import INT_SMALL
-from flinfast.lang.types import ANY, INT, TEXT
+from flinfast.lang.types import TEXT
 
 
 def interpolation(self: Lowering, node: ast.Interpolation) -> py.expr:
     """`"a {b}"`."""
-    makers = [_printed_maker(self, part) for part in node.parts]
+    makers = [part_maker(self, part) for part in node.parts]
     values = self.in_order(makers)
     return py.JoinedStr([text_value(self, value) for value in values], **self.place)
 
@@ -25,30 +24,6 @@ def part_maker(self: Lowering, part: str | ast.Expr) -> Callable[[], py.expr]:
     if isinstance(part, str):
         return lambda: self.const(part)
     return lambda: to_text(self, part)
-
-
-def _printed_maker(self: Lowering, part: str | ast.Expr) -> Callable[[], py.expr]:
-    """Maker of one part of a joined text, where Python prints small ints as well."""
-    if isinstance(part, str | ast.Literal) or self.kinds.of(part) == TEXT:
-        return part_maker(self, part)
-    return lambda: _printed(self, part)
-
-
-def _printed(self: Lowering, node: ast.Expr) -> py.expr:
-    """A text or small int as it is, else its text."""
-    first, again = self.once(self.expr(node))
-    rare = self.call(self.op("to_text"), again())
-    kind = self.kinds.of(node)
-    if kind not in (INT, ANY):
-        return self.call(self.op("to_text"), first)
-    bounds = [self.const(-INT_SMALL), self.const(INT_SMALL)]
-    value = first if kind == INT else again()
-    is_small: py.expr = py.Compare(bounds[0], [py.Lt(), py.Lt()], [value, bounds[1]], **self.place)
-    if kind == INT:
-        return self.choose(is_small, again(), rare)
-    is_small_int = self.both(self.is_exactly(again(), "int"), is_small)
-    is_text = self.is_exactly(first, "str")
-    return self.choose(py.BoolOp(py.Or(), [is_text, is_small_int], **self.place), again(), rare)
 
 
 def text_value(self: Lowering, value: py.expr) -> py.expr:
@@ -65,9 +40,7 @@ def to_text(self: Lowering, node: ast.Expr) -> py.expr:
     value = self.expr(node)
     if self.kinds.of(node) == TEXT:
         return value
-    first, again = self.once(value)
-    converted = self.call(self.op("to_text"), again())
-    return self.choose(self.is_exactly(first, "str"), again(), converted)
+    return self.call(self.op("to_text"), value)
 
 
 def _literal_text(value: Value) -> str:
@@ -92,9 +65,7 @@ def join_texts(self: Lowering, node: ast.Binary) -> py.expr:
         parts.append(rest)
     parts.reverse()
     is_sum = len(parts) == 2 and not isinstance(parts[0], ast.Literal)
-    maker = part_maker if is_sum else _printed_maker
-    makers: list[Callable[[], py.expr]] = [maker(self, part) for part in parts]
-    values = self.in_order(makers)
+    values = self.in_order([part_maker(self, part) for part in parts])
     if is_sum:
         return py.BinOp(values[0], py.Add(), values[1], **self.place)
     texts = [text_value(self, value) for value in values]

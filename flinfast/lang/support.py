@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from itertools import chain
 from typing import Final
 
 from flinfast.errors import RuntimeFault
@@ -26,11 +25,6 @@ py_range: Final = range
 py_index_error: Final = IndexError
 bound: Final = partial  # a FLIN function as a value: its context is the first argument
 no_value: Final = NO_VALUE
-
-
-def resume(item: Value, rest: Iterable[Value]) -> Iterable[Value]:
-    """An item that was taken already, and those after it."""
-    return chain((item,), rest)
 
 
 class Missing:
@@ -108,18 +102,6 @@ def map_fields(ops: Operators) -> Callable[[Value, tuple[str, ...]], bool]:
         return True
 
     return fields
-
-
-def greater(ops: Operators) -> Callable[[Value, Value], bool]:
-    """`left > right`, operands evaluated in that order."""
-    lt = ops.lt
-    return lambda left, right: lt(right, left)
-
-
-def greater_equal(ops: Operators) -> Callable[[Value, Value], bool]:
-    """`left >= right`, operands evaluated in that order."""
-    le = ops.le
-    return lambda left, right: le(right, left)
 
 
 def type_check(ops: Operators) -> Callable[[Value, str, bool, str], Value]:

@@ -7,11 +7,12 @@ Property-style methods (`text.len`) and methods (`list.map(f)`) come from the ta
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, NoneType
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
+from flinfast.native.operators import common_class, items
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import (
     KIND_BY_TYPE,
@@ -264,6 +265,24 @@ def iterate(value: Value) -> Iterator[Value]:
     if kind is str or kind is range or kind is bytes:
         return iter(value)
     return _iterate_other(value)
+
+
+def pairs(
+    value: Value, key_first: bool
+) -> tuple[Iterable[tuple[Value, Value]], type | None, type | None]:
+    """What `iterate_pairs` gives, and the classes of all first and of all second parts, if one.
+
+    Raises:
+        RuntimeFault: As `iterate_pairs`.
+    """
+    fields = as_map(value)
+    if fields is None and not key_first:
+        found, kind = items(value)
+        return zip(found, itertools.count(), strict=False), kind, int
+    if fields is None:
+        return iterate_pairs(value, key_first), None, None
+    keys, values = list(fields), list(fields.values())
+    return zip(keys, values, strict=True), common_class(keys), common_class(values)
 
 
 def iterate_pairs(value: Value, key_first: bool) -> Iterator[tuple[Value, Value]]:
@@ -521,6 +540,7 @@ __all__ = [
     "make_method",
     "map_key",
     "member",
+    "pairs",
     "range_",
     "set_index",
     "set_member",

@@ -1,7 +1,9 @@
 """The operators that lowered FLIN code calls: `lang.abi.Operators`, put together.
 
 Each operator is a plain function of `compare`, `arithmetic`, `access` or `encode`, so a compiled
-file that binds `ops.add` to a local name calls it without any indirection.
+file that binds `ops.add` to a local name calls it without any indirection. The most frequent ones
+are C functions (`native.operators`), which decide what two operands of one plain type give and
+leave the rest to those.
 """
 
 from __future__ import annotations
@@ -9,11 +11,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from flinfast.native import operators as native
 from flinfast.runtime import access, arithmetic, compare, encode
 from flinfast.runtime.builtins import BoundBuiltins
 from flinfast.runtime.registry import BOUND_PROPERTIES, FAMILY_BY_TYPE
 
 Value = Any
+
+native.complete(
+    add=arithmetic.add,
+    sub=arithmetic.sub,
+    lt=compare.lt,
+    le=compare.le,
+    eq=compare.eq,
+    truthy=compare.truthy,
+    to_text=encode.to_text,
+    iterate=access.iterate,
+)
 
 
 class OperatorSet:
@@ -25,27 +39,31 @@ class OperatorSet:
 
     __slots__ = ("call_method", "member", "member_optional", "method")
 
-    truthy = staticmethod(compare.truthy)
-    eq = staticmethod(compare.eq)
-    lt = staticmethod(compare.lt)
-    le = staticmethod(compare.le)
+    truthy = staticmethod(native.truthy)
+    eq = staticmethod(native.eq)
+    lt = staticmethod(native.lt)
+    le = staticmethod(native.le)
+    gt = staticmethod(native.gt)
+    ge = staticmethod(native.ge)
     contains = staticmethod(compare.contains)
-    add = staticmethod(arithmetic.add)
-    sub = staticmethod(arithmetic.sub)
+    add = staticmethod(native.add)
+    sub = staticmethod(native.sub)
     mul = staticmethod(arithmetic.mul)
     div = staticmethod(arithmetic.div)
     mod = staticmethod(arithmetic.mod)
     pow = staticmethod(arithmetic.pow)
     neg = staticmethod(arithmetic.neg)
     concat = staticmethod(arithmetic.concat)
-    to_text = staticmethod(encode.to_text)
+    to_text = staticmethod(native.to_text)
     is_type = staticmethod(access.is_type)
     set_member = staticmethod(access.set_member)
     index = staticmethod(access.index)
     set_index = staticmethod(access.set_index)
     slice = staticmethod(access.slice_)
     call = staticmethod(access.call)
-    iterate = staticmethod(access.iterate)
+    items = staticmethod(native.items)
+    pairs = staticmethod(access.pairs)
+    iterate = staticmethod(native.iterate)
     iterate_pairs = staticmethod(access.iterate_pairs)
     range = staticmethod(access.range_)
     spread_list = staticmethod(access.spread_list)

@@ -1,0 +1,62 @@
+"""Operators on Python's own types, done in C; and the class that the items of a list share.
+
+Each operator decides what two operands of one plain class give, and leaves all else to the
+function it was completed with. They are what lowered code calls where a kind is not evident.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+def complete(
+    *,
+    add: Callable[[Any, Any], Any],
+    sub: Callable[[Any, Any], Any],
+    lt: Callable[[Any, Any], bool],
+    le: Callable[[Any, Any], bool],
+    eq: Callable[[Any, Any], bool],
+    truthy: Callable[[Any], bool],
+    to_text: Callable[[Any], str],
+    iterate: Callable[[Any], Iterable[Any]],
+) -> None:
+    """Say what the operators do with other operands; called once, before any of them."""
+
+def add(left: Any, right: Any, /) -> Any:
+    """`left + right`: two ints, two floats or two texts here."""
+
+def sub(left: Any, right: Any, /) -> Any:
+    """`left - right`: two ints or two floats here."""
+
+def lt(left: Any, right: Any, /) -> bool:
+    """`left < right`: two ints, two floats or two texts here."""
+
+def le(left: Any, right: Any, /) -> bool:
+    """`left <= right`: two ints, two floats or two texts here."""
+
+def gt(left: Any, right: Any, /) -> bool:
+    """`left > right`, which is `lt` the other way round where it is not decided here."""
+
+def ge(left: Any, right: Any, /) -> bool:
+    """`left >= right`, which is `le` the other way round where it is not decided here."""
+
+def eq(left: Any, right: Any, /) -> bool:
+    """`left == right`: two ints, two floats or two texts here."""
+
+def truthy(value: Any, /) -> bool:
+    """Whether `value` counts as true: bools, ints, texts and None here."""
+
+def to_text(value: Any, /) -> str:
+    """The text of a value: texts and ints that Python prints here."""
+
+def common_class(items: list[Any], /) -> type | None:
+    """The class of every item, exactly.
+
+    Returns:
+        None when there are no items, or two of them are of different classes. O(n), about 1 ns per
+        item; nothing of the items is run.
+    """
+
+def iterate(value: Any, /) -> Iterable[Any]:
+    """What a loop over `value` goes through: a copy of a list, a text itself."""
+
+def items(value: Any, /) -> tuple[Iterable[Any], type | None]:
+    """What `iterate` gives, and its `common_class`."""

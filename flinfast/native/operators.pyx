@@ -1,0 +1,164 @@
+# cython: binding=False
+"""The frequent pairs of operators, and the class of a list's items; see operators.pyi.
+
+Without `binding` these are C functions to Python, whose calls it specialises. They know Python's
+own types alone; every other operand goes to the function that `complete` was given.
+"""
+
+from cpython.list cimport PyList_GET_SIZE
+from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, PyObject_RichCompare, PyTypeObject
+from cpython.ref cimport PyObject
+
+cdef extern from "Python.h":
+    PyTypeObject PyLong_Type
+    PyTypeObject PyFloat_Type
+    PyTypeObject PyUnicode_Type
+    PyTypeObject PyBool_Type
+    PyTypeObject PyBytes_Type
+    PyTypeObject PyList_Type
+    PyTypeObject PyRange_Type
+    Py_ssize_t PY_SSIZE_T_MAX
+    PyTypeObject *Py_TYPE(PyObject *)
+    PyObject *PyList_GET_ITEM_BORROWED "PyList_GET_ITEM"(PyObject *, Py_ssize_t)
+    list PyList_GetSlice(object, Py_ssize_t, Py_ssize_t)
+    object PyNumber_Add(object, object)
+    object PyNumber_Subtract(object, object)
+    object PyObject_Str(object)
+    double PyFloat_AS_DOUBLE(object)
+    object PyFloat_FromDouble(double)
+    bint PyObject_IsTrue(object) except -1
+
+cdef object _add = None
+cdef object _sub = None
+cdef object _lt = None
+cdef object _le = None
+cdef object _eq = None
+cdef object _truthy = None
+cdef object _to_text = None
+cdef object _iterate = None
+
+
+def complete(*, add, sub, lt, le, eq, truthy, to_text, iterate):
+    global _add, _sub, _lt, _le, _eq, _truthy, _to_text, _iterate
+    _add, _sub, _lt, _le, _eq = add, sub, lt, le, eq
+    _truthy, _to_text, _iterate = truthy, to_text, iterate
+
+
+cdef inline PyTypeObject *shared_type(object left, object right) noexcept:
+    """The class of two values of one class, else NULL."""
+    cdef PyTypeObject *kind = Py_TYPE(<PyObject *>left)
+    return kind if kind is Py_TYPE(<PyObject *>right) else NULL
+
+
+cdef inline bint is_ordered(PyTypeObject *kind) noexcept:
+    return kind is &PyLong_Type or kind is &PyFloat_Type or kind is &PyUnicode_Type
+
+
+def add(left, right, /):
+    cdef PyTypeObject *kind = shared_type(left, right)
+    if kind is &PyFloat_Type:
+        return PyFloat_FromDouble(PyFloat_AS_DOUBLE(left) + PyFloat_AS_DOUBLE(right))
+    if kind is &PyLong_Type or kind is &PyUnicode_Type:
+        return PyNumber_Add(left, right)
+    return _add(left, right)
+
+
+def sub(left, right, /):
+    cdef PyTypeObject *kind = shared_type(left, right)
+    if kind is &PyFloat_Type:
+        return PyFloat_FromDouble(PyFloat_AS_DOUBLE(left) - PyFloat_AS_DOUBLE(right))
+    if kind is &PyLong_Type:
+        return PyNumber_Subtract(left, right)
+    return _sub(left, right)
+
+
+def lt(left, right, /):
+    if is_ordered(shared_type(left, right)):
+        return PyObject_RichCompare(left, right, Py_LT)
+    return _lt(left, right)
+
+
+def le(left, right, /):
+    if is_ordered(shared_type(left, right)):
+        return PyObject_RichCompare(left, right, Py_LE)
+    return _le(left, right)
+
+
+def gt(left, right, /):
+    if is_ordered(shared_type(left, right)):
+        return PyObject_RichCompare(left, right, Py_GT)
+    return _lt(right, left)
+
+
+def ge(left, right, /):
+    if is_ordered(shared_type(left, right)):
+        return PyObject_RichCompare(left, right, Py_GE)
+    return _le(right, left)
+
+
+def eq(left, right, /):
+    if is_ordered(shared_type(left, right)):
+        return PyObject_RichCompare(left, right, Py_EQ)
+    return _eq(left, right)
+
+
+def truthy(value, /):
+    cdef PyTypeObject *kind = Py_TYPE(<PyObject *>value)
+    if kind is &PyBool_Type:
+        return value
+    if kind is &PyLong_Type or kind is &PyUnicode_Type:
+        return PyObject_IsTrue(value)
+    return False if value is None else _truthy(value)
+
+
+def to_text(value, /):
+    cdef PyTypeObject *kind = Py_TYPE(<PyObject *>value)
+    if kind is &PyUnicode_Type:
+        return value
+    if kind is &PyLong_Type:
+        try:
+            return PyObject_Str(value)
+        except ValueError:  # more digits than Python prints
+            pass
+    return _to_text(value)
+
+
+cdef PyTypeObject *class_of_all(list items) noexcept:
+    """The class of every item, NULL when there is none."""
+    cdef Py_ssize_t count = PyList_GET_SIZE(items), place
+    cdef PyTypeObject *kind
+    if count == 0:
+        return NULL
+    kind = Py_TYPE(PyList_GET_ITEM_BORROWED(<PyObject *>items, 0))
+    for place in range(1, count):
+        if Py_TYPE(PyList_GET_ITEM_BORROWED(<PyObject *>items, place)) is not kind:
+            return NULL
+    return kind
+
+
+def common_class(list items not None, /):
+    cdef PyTypeObject *kind = class_of_all(items)
+    return None if kind is NULL else <object>kind
+
+
+def iterate(value, /):
+    if Py_TYPE(<PyObject *>value) is &PyList_Type:
+        return PyList_GetSlice(value, 0, PY_SSIZE_T_MAX)
+    if Py_TYPE(<PyObject *>value) is &PyUnicode_Type:
+        return value
+    return _iterate(value)
+
+
+def items(value, /):
+    cdef list found
+    cdef PyTypeObject *kind
+    if Py_TYPE(<PyObject *>value) is &PyUnicode_Type:
+        return value, str
+    if Py_TYPE(<PyObject *>value) is &PyRange_Type or Py_TYPE(<PyObject *>value) is &PyBytes_Type:
+        return value, int
+    if Py_TYPE(<PyObject *>value) is &PyList_Type:
+        found = PyList_GetSlice(value, 0, PY_SSIZE_T_MAX)
+    else:
+        found = list(_iterate(value))
+    kind = class_of_all(found)
+    return found, None if kind is NULL else <object>kind

@@ -1,0 +1,133 @@
+"""Operators in C against the ones in Python that they stand in front of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+
+from flinfast.errors import RuntimeFault
+from flinfast.native import operators as native
+from flinfast.runtime import access, arithmetic, compare, encode
+from flinfast.values import NO_VALUE, Time
+
+
+class Own(int):
+    """A subclass, which is no FLIN int."""
+
+
+VALUES: tuple[Any, ...] = (
+    *(None, True, False, 0, 1, -7, 1 << 70, -(1 << 13_999), 0.0, -0.0, 2.5, math.nan, -math.inf),
+    *("", "a", "b\udc80", "\U0001f600", b"", b"a", [], [1], ["a", None], {}, {"a": 1}, range(2)),
+    *(Time(5), Time(6), NO_VALUE, Own(3), len),
+)
+PAIRS: dict[str, Callable[[Any, Any], Any]] = {
+    "add": arithmetic.add,
+    "sub": arithmetic.sub,
+    "lt": compare.lt,
+    "le": compare.le,
+    "gt": lambda left, right: compare.lt(right, left),
+    "ge": lambda left, right: compare.le(right, left),
+    "eq": compare.eq,
+}
+
+
+def outcome(function: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
+    """Type and form of a result, or the fault."""
+    try:
+        found = function(*args)
+    except RuntimeFault as fault:
+        return ("fault", fault.code, str(fault))
+    return (type(found), hash(found) if isinstance(found, int) else repr(found))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_operator_gives_what_the_one_in_python_gives(name: str) -> None:
+    """Values, types and faults of every pair."""
+    for left, right in product(VALUES, VALUES):
+        expected = outcome(PAIRS[name], left, right)
+        assert outcome(getattr(native, name), left, right) == expected, (left, right)
+
+
+def test_truth_and_text_are_those_of_python() -> None:
+    """Of every value."""
+    for value in VALUES:
+        assert outcome(native.truthy, value) == outcome(compare.truthy, value), value
+        assert outcome(native.to_text, value) == outcome(encode.to_text, value), value
+
+
+def test_int_that_is_too_long_to_print_is_a_fault() -> None:
+    """Not Python's ValueError."""
+    with pytest.raises(RuntimeFault, match="4300 digits"):
+        native.to_text(1 << 15_000)
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([], None),
+        ([1], int),
+        ([1, 2, 3], int),
+        ([1, True], None),
+        ([True, False], bool),
+        ([1, 2.0], None),
+        (["a", "b"], str),
+        ([{}, {}], dict),
+        ([1, Own(1)], None),
+        ([None, None], type(None)),
+        ([1] * 5_000 + ["a"], None),
+    ],
+)
+def test_common_class_is_exact(items: list[Any], expected: type | None) -> None:
+    """A bool is no int, and nothing is said of no items."""
+    assert native.common_class(items) is expected
+    assert native.items(items) == (items, expected)
+
+
+@pytest.mark.parametrize(
+    "value", [[1, 2], ["a"], [], "abc", b"ab", range(3), {"a": 1, "b": 2}, {}], ids=repr
+)
+def test_loops_go_through_the_same_items(value: Any) -> None:
+    """Whatever is looped over."""
+    expected = list(access.iterate(value))
+    found, kind = native.items(value)
+    assert list(found) == list(native.iterate(value)) == expected
+    assert {type(item) for item in expected} <= {kind}
+
+
+def test_loop_over_a_list_has_a_snapshot() -> None:
+    """What the body does to the list is not seen."""
+    value = [1, 2]
+    found, again = native.items(value)[0], native.iterate(value)
+    value.append("x")  # type: ignore[arg-type]
+    assert list(found) == list(again) == [1, 2]
+
+
+def test_long_range_is_not_listed() -> None:
+    """Its items are made as they are asked for."""
+    value = range(1 << 60)
+    assert native.items(value) == (value, int)
+
+
+@pytest.mark.parametrize("value", [None, 5, True, 2.5, Time(1)], ids=repr)
+def test_what_has_no_items_is_a_fault(value: Any) -> None:
+    """The same one for both."""
+    expected = outcome(access.iterate, value)
+    assert expected[0] == "fault"
+    assert outcome(native.items, value) == outcome(native.iterate, value) == expected
+
+
+@pytest.mark.parametrize("name", ["add", "to_text", "items", "common_class"])
+def test_wrong_number_of_arguments_is_a_type_error(name: str) -> None:
+    """As of any function of Python."""
+    with pytest.raises(TypeError):
+        getattr(native, name)()
+
+
+def test_common_class_takes_lists_alone() -> None:
+    """Nothing else has items that stay."""
+    with pytest.raises(TypeError):
+        native.common_class((1, 2))  # type: ignore[arg-type]
