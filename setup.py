@@ -49,6 +49,7 @@ extensions = [
 ]
 
 setup(
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
     libraries=[core] if C_SOURCES else [],
     ext_modules=cythonize(
         extensions,
