@@ -39,12 +39,16 @@ class TimeLimitFault(RuntimeFault):
 
 
 class UnavailableFault(RuntimeFault):
-    """Writes cannot be made durable any more: nothing is acknowledged."""
+    """The database cannot be used now: nothing is acknowledged.
+
+    Args:
+        reason: What is wrong with which file and what to do, for the log.
+    """
 
     status = 503
 
-    def __init__(self) -> None:
-        super().__init__("the database cannot store this now", code="FL519")
+    def __init__(self, reason: str = "the server is ending") -> None:
+        super().__init__(reason, code="FL519")
 
 
 def to_fault(error: BaseException) -> RuntimeFault:
@@ -92,7 +96,7 @@ def _translate(error: BaseException) -> RuntimeFault:
     if isinstance(error, OverflowError):
         return RuntimeFault("a number is out of range", code="FL508")
     if isinstance(error, DurabilityError | StoreError):
-        return UnavailableFault()
+        return UnavailableFault(str(error))
     if isinstance(error, UnicodeError):
         return RuntimeFault("a text holds characters that cannot be encoded", code="FL501")
     return RuntimeFault("the handler did something that cannot be carried out", code="FL500")

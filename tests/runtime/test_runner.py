@@ -92,13 +92,14 @@ def test_conflict_in_a_message_is_repeated_and_then_logged(
 def test_store_that_cannot_begin_answers_503(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A locked database is not a fault of the program."""
+    """A locked database is not a fault of the program; the log says what it is."""
 
     def begin(*, writes: bool) -> None:
-        raise StoreError("locked")
+        raise StoreError("locked by another")
 
     monkeypatch.setattr(client.app.services.store, "begin", begin)
     assert client.post("/n").status == 503
+    assert "POST /n failed: locked by another" in str(logged(client, "error"))
     assert not client.app.hub.in_handler
 
 
