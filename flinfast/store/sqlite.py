@@ -48,6 +48,7 @@ BUSY_PAUSE_S: Final = 0.0005
 BUSY_PAUSE_MAX_S: Final = 0.005
 # VM instructions between two looks at the clock: about 1 ms of scanning.
 PROGRESS_STEPS: Final = 50_000
+SCAN_PATIENCE: Final = 5
 
 
 def translate(error: apsw.Error, path: str) -> StoreError:
@@ -120,6 +121,7 @@ class Database:
         self.waiting: list[InsertQueue] = []
         self._foreseen: list[InsertQueue] = []  # queues whose next id is known
         self._scan_started = 0.0
+        self._scan_used = 0.0
         self._scan_limit_s = 0.0
         self._busy_s = busy_ms / 1000
         self._busy_since = 0.0
@@ -153,10 +155,21 @@ class Database:
         self.last_id = connection.last_insert_rowid
         self.changes = connection.changes
 
-    def limit_scans(self, limit_s: float, monotonic: Callable[[], float]) -> None:
-        """From now on a query that scans for longer than `limit_s` seconds is FL512."""
+    def limit_scans(
+        self, limit_s: float, processor_s: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        """From now on a query that scans for too long is FL512.
+
+        Args:
+            limit_s: Seconds of processor time, or `SCAN_PATIENCE` times as many in all: on a busy
+                machine even a short query takes long, and is no fault of the program.
+            processor_s: Processor time of the calling thread.
+            monotonic: Time.
+        """
         self._scan_limit_s = limit_s
-        self._connection.set_progress_handler(lambda: self._over_limit(monotonic()), PROGRESS_STEPS)
+        self._connection.set_progress_handler(
+            lambda: self._over_limit(processor_s(), monotonic()), PROGRESS_STEPS
+        )
 
     def _on_wal(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         self.wal_pages = pages
@@ -172,13 +185,18 @@ class Database:
         time.sleep(min(BUSY_PAUSE_S * (tries + 1), BUSY_PAUSE_MAX_S))
         return True
 
-    def _over_limit(self, now_s: float) -> bool:
+    def _over_limit(self, used_s: float, now_s: float) -> bool:
         if self._scan_started < 0:  # a write: cheap by construction, and must not be cut short
             return False
         if self._scan_started == 0:
+            self._scan_used = used_s
             self._scan_started = now_s
             return False
-        return now_s - self._scan_started > self._scan_limit_s
+        limit_s = self._scan_limit_s
+        return (
+            used_s - self._scan_used > limit_s
+            or now_s - self._scan_started > SCAN_PATIENCE * limit_s
+        )
 
     def _failure(self, error: apsw.Error) -> StoreError:
         self.aborted = self._connection.get_autocommit()

@@ -45,7 +45,8 @@ class Store(BaseStore):
         run_in_thread: `(work, done)`: runs `work` on a thread, then `done(result or exception)`
             in the loop.
         monotonic: Seconds, for the limit of long scans.
-        scan_limit_s: Longest time one query may run.
+        processor_s: Processor time of the calling thread in seconds, for the same.
+        scan_limit_s: Processor time that one query may use; see `Database.limit_scans`.
         busy_ms: Longest wait for another process's write lock.
         vfs: Name of a SQLite VFS, "" for the default (tests inject faults there).
         open_log_sync: Makes the object that syncs the log of a database (tests inject faults).
@@ -72,6 +73,7 @@ class Store(BaseStore):
         call_soon: CallSoon,
         run_in_thread: RunInThread[Any],
         monotonic: Callable[[], float] = time.monotonic,
+        processor_s: Callable[[], float] = time.thread_time,
         scan_limit_s: float = SCAN_LIMIT_S,
         busy_ms: int = BUSY_MS,
         vfs: str = "",
@@ -90,7 +92,7 @@ class Store(BaseStore):
         self.database = Database(self._path, vfs=vfs, busy_ms=busy_ms)
         try:
             self._schema = open_schema(self.database, entities)
-            self.database.limit_scans(scan_limit_s, monotonic)
+            self.database.limit_scans(scan_limit_s, processor_s, monotonic)
             for name, function in FUNCTIONS.items():
                 self.database.define(name, function)
             self._log_sync = _open_log(self._path, open_log_sync, sync_parent=is_new)

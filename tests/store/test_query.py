@@ -10,6 +10,7 @@ import pytest
 from flinfast.errors import RuntimeFault, StoreError
 from flinfast.store import EntitySpec, FieldSpec, Query, Store
 from flinfast.store.predicate import LIST_ITEMS_MAX
+from flinfast.store.sqlite import SCAN_PATIENCE
 from flinfast.values import Time
 from tests.store.store_loop import FakeLoop, make, open_store
 
@@ -455,15 +456,34 @@ def test_prefix_search_uses_the_index(tmp_path: Path, loop: FakeLoop) -> None:
     store.close()
 
 
-def test_long_scan_is_stopped(tmp_path: Path, loop: FakeLoop) -> None:
-    """A scan beyond the limit is FL512 and harms nothing else."""
-    now = [0.0]
+@pytest.mark.parametrize(
+    ("used_s", "passed_s", "is_stopped"),
+    [(1.0, 1.0, True), (0.0, SCAN_PATIENCE + 1.0, True), (0.0, 1.0, False)],
+    ids=["long", "waits for ever", "busy machine"],
+)
+def test_long_scan_is_stopped(
+    tmp_path: Path, loop: FakeLoop, used_s: float, passed_s: float, is_stopped: bool
+) -> None:
+    """A scan beyond the limit is FL512 and harms nothing else; a busy machine alone is no reason.
 
-    def monotonic() -> float:
-        now[0] += 1.0
-        return now[0]
+    Args:
+        used_s: Processor time between two looks at the clocks.
+        passed_s: Time between them.
+    """
+    looks = 1
 
-    store = open_store(tmp_path, loop, scan_limit_s=2.5, monotonic=monotonic)
+    def look() -> int:
+        nonlocal looks
+        looks += 1
+        return looks
+
+    store = open_store(
+        tmp_path,
+        loop,
+        scan_limit_s=2.5,
+        processor_s=lambda: look() * used_s,
+        monotonic=lambda: looks * passed_s,
+    )
     with store.transaction():
         for _ in range(40):
             make(store, "Note", title="x" * 10)
@@ -474,12 +494,17 @@ def test_long_scan_is_stopped(tmp_path: Path, loop: FakeLoop) -> None:
     slow = store.handle("Note").prepare(("call", "contains", ("field", "title"), P0))(("q",))
     store.begin(writes=True)
     make(store, "Note", title="kept")
-    assert fault_code(slow.count) == "FL512"
+    before = looks
+    if is_stopped:
+        assert fault_code(slow.count) == "FL512"
+    else:
+        assert slow.count() == 0
+        assert 4 < looks - before < 2.5 * SCAN_PATIENCE
     make(store, "Note", title="kept too")
     store.commit()
     loop.settle()
     count = store.handle("Note").prepare(("call", "starts_with", ("field", "title"), P0))
-    now[0] = -1e9
+    store.database.limit_scans(1e9, lambda: 1.0, lambda: 1.0)
     assert count(("kept",)).count() == 2
     store.close()
 
