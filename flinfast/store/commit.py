@@ -305,7 +305,7 @@ class GroupCommit:
             self._set_mode(_IDLE)
             self._database.execute("COMMIT")
         self._database.aborted = False
-        self._database.execute("BEGIN IMMEDIATE")
+        self._database.begin_write()
         self._set_mode(_WRITE)
         self._schedule()
 

@@ -46,6 +46,10 @@ LOG_SIZE_KEPT: Final = 64 << 20
 # processes that are all busy one would look so seldom that it can wait for its limit.
 BUSY_PAUSE_S: Final = 0.0005
 BUSY_PAUSE_MAX_S: Final = 0.005
+# A wait in vain tells that somebody holds the lock for long, such as a shell. Until it is taken
+# again nobody waits for so long, and then briefly: the loop is there for those who only read.
+BUSY_REST_S: Final = 1.0
+BUSY_AGAIN_S: Final = 0.1
 # VM instructions between two looks at the clock: about 1 ms of scanning.
 PROGRESS_STEPS: Final = 50_000
 SCAN_PATIENCE: Final = 5
@@ -125,6 +129,8 @@ class Database:
         self._scan_limit_s = 0.0
         self._busy_s = busy_ms / 1000
         self._busy_since = 0.0
+        self._busy_limit_s = self._busy_s
+        self._rests_until = 0.0
         with self._translated():
             self._connection = apsw.Connection(
                 str(path), vfs=vfs or None, statementcachesize=STATEMENT_CACHE_SIZE
@@ -180,7 +186,11 @@ class Database:
         now_s = time.monotonic()
         if tries == 0:
             self._busy_since = now_s
-        elif now_s - self._busy_since > self._busy_s:
+            if now_s < self._rests_until:
+                return False
+        elif now_s - self._busy_since > self._busy_limit_s:
+            self._busy_limit_s = min(self._busy_s, BUSY_AGAIN_S)
+            self._rests_until = now_s + BUSY_REST_S
             return False
         time.sleep(min(BUSY_PAUSE_S * (tries + 1), BUSY_PAUSE_MAX_S))
         return True
@@ -257,6 +267,15 @@ class Database:
             self._run(sql, values)
         except apsw.Error as error:
             raise self._refusal(error) from error
+
+    def begin_write(self) -> None:
+        """Begin a transaction that holds the write lock; raises StoreError after a wait."""
+        self.execute("BEGIN IMMEDIATE")
+        self._be_patient()
+
+    def _be_patient(self) -> None:
+        self._busy_limit_s = self._busy_s
+        self._rests_until = 0.0
 
     def _refusal(self, error: apsw.Error) -> Exception:
         """What a statement that gives no rows raises instead of an error of SQLite's."""
@@ -385,7 +404,7 @@ class Database:
 
     def begin_schema(self) -> None:
         """Begin a transaction that holds the write lock."""
-        self.execute("BEGIN IMMEDIATE")
+        self.begin_write()
 
     def end_schema(self, *, keep: bool) -> None:
         """Commit it, or take it back."""
@@ -440,6 +459,7 @@ class Database:
             DurabilityError: A sync failed.
             StoreError: It could not be done now.
         """
+        self._be_patient()  # it runs on a thread: whatever happened before, it can wait
         mode = apsw.SQLITE_CHECKPOINT_RESTART if restart else apsw.SQLITE_CHECKPOINT_PASSIVE
         with self._translated():
             return self._connection.wal_checkpoint(mode=mode)
