@@ -98,8 +98,10 @@ static uint8_t base64(const uint8_t *bytes, unsigned place) {
     static const char ALPHABET[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     unsigned value = 0;
-    for (unsigned bit = 6 * place; bit < 6 * place + 6; bit++)
-        value = value << 1 | (bit / 8 < DIGEST_SIZE ? bytes[bit / 8] >> (7 - bit % 8) & 1u : 0u);
+    for (unsigned bit = 6 * place; bit < 6 * place + 6; bit++) {
+        unsigned byte = bit / 8 < DIGEST_SIZE ? bytes[bit / 8] : 0u;
+        value = value << 1 | (byte >> (7 - bit % 8) & 1u);
+    }
     return (uint8_t)ALPHABET[value];
 }
 
