@@ -22,7 +22,7 @@ def lint(session: nox.Session) -> None:
     session.install("ruff", "cython-lint")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
-    session.run("cython-lint", "--no-pycodestyle", "flinfast/native")
+    session.run("cython-lint", "--no-pycodestyle", "flinfast")
     session.run("sh", "-c", "clang-format --dry-run -Werror csrc/*.[ch]", external=True)
 
 
@@ -32,6 +32,7 @@ def types(session: nox.Session) -> None:
     session.install("-e", ".[test,lint]")
     session.run("mypy")
     modules = [f"flinfast.native.{name}" for name in ("hub", "frame", "mask", "operators")]
+    modules.append("flinfast.store.quick")
     allowed = ["--allowlist", "tests/native/stubtest.txt", "--ignore-unused-allowlist"]
     session.run("python", "-m", "mypy.stubtest", *allowed, *modules)
 

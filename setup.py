@@ -1,4 +1,4 @@
-"""Compiled parts of flinfast: one static library from csrc/, one extension per native/*.pyx.
+"""Compiled parts of flinfast: one static library from csrc/, one extension per *.pyx.
 
 Everything else is declared in pyproject.toml. Environment variables choose a build:
 FLINFAST_DEBUG=1 keeps asserts, FLINFAST_SANITIZE=1 adds ASan and UBSan.
@@ -15,7 +15,7 @@ DEBUG = os.environ.get("FLINFAST_DEBUG") == "1"
 SANITIZE = os.environ.get("FLINFAST_SANITIZE") == "1"
 C_SOURCES = sorted(str(path) for path in Path("csrc").glob("*.c"))
 C_HEADERS = sorted(str(path) for path in Path("csrc").glob("*.h"))
-PYX_SOURCES = sorted(Path("flinfast/native").glob("*.pyx"))
+PYX_SOURCES = sorted(Path("flinfast").glob("*/*.pyx"))
 
 compile_args = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-O1" if SANITIZE else "-O3"]
 link_args: list[str] = []
@@ -37,7 +37,7 @@ core = (
 
 extensions = [
     Extension(
-        f"flinfast.native.{path.stem}",
+        ".".join(path.with_suffix("").parts),
         [str(path)],
         include_dirs=["csrc"],
         depends=[*C_HEADERS, *C_SOURCES, "flinfast/native/csrc.pxd"],

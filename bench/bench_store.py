@@ -7,6 +7,7 @@ the floor: the statements alone, without validation, records or acknowledgements
 """
 
 import os
+import random
 import sqlite3
 import statistics
 import tempfile
@@ -19,6 +20,7 @@ import apsw
 import pytest
 
 from flinfast.store import EntitySpec, FieldSpec, Store
+from flinfast.store.quick import unix_ms
 
 NOTE = EntitySpec(
     "Note",
@@ -53,7 +55,7 @@ def make_store(folder, durability, rows=ROWS):
         folder,
         [NOTE],
         durability=durability,
-        clock_ms=lambda: time.time_ns() // 1_000_000,
+        clock_ms=unix_ms,
         call_soon=loop.ready.append,
         run_in_thread=loop.run_in_thread,
     )
@@ -398,11 +400,16 @@ def measured(work, per_round):
 
 
 def compare(title, works, per_round):
-    """One row per peer: medians of rounds taken in turns, so that load on the machine hits all."""
+    """One row per peer: medians of rounds taken in turns, so that load on the machine hits all.
+
+    The order changes: whoever follows the ORM finds the processor's caches full of that.
+    """
     rounds = {name: [] for name in works}
+    order, shuffled = list(works), random.Random(1)
     for _ in range(ROUNDS):
-        for name, work in works.items():
-            rounds[name].append(measured(work, per_round))
+        shuffled.shuffle(order)
+        for name in order:
+            rounds[name].append(measured(works[name], per_round))
     base = [statistics.median(figures) for figures in zip(*rounds["apsw"], strict=True)]
     for name, taken in rounds.items():
         wall, cpu = (statistics.median(figures) for figures in zip(*taken, strict=True))

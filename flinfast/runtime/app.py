@@ -43,7 +43,7 @@ from flinfast.runtime.response import Reply, Response
 from flinfast.runtime.router import BadPath, Router
 from flinfast.runtime.runner import Respond, Runner, Straight
 from flinfast.runtime.secret import load_secrets
-from flinfast.runtime.services import Log, Scheduler, Services, Timer, unix_ms
+from flinfast.runtime.services import Log, Scheduler, Services, Timer
 from flinfast.runtime.session import CLOSE_CODE, CLOSE_REASON, SessionManager
 from flinfast.runtime.turns import run_in_turns
 from flinfast.runtime.waiting import WaitingPool
@@ -51,6 +51,7 @@ from flinfast.runtime.ws_service import WsService
 from flinfast.settings import Settings
 from flinfast.store.base import BaseStore
 from flinfast.store.presence import Presence
+from flinfast.store.quick import unix_ms
 
 SWEEP_S: Final = 1.0  # how soon connections of an expired session are closed
 

@@ -26,11 +26,12 @@ from flinfast.runtime.loading import Binder, Compiled, compile_files
 from flinfast.runtime.project import Project, ProjectFile, line_reader, load_project
 from flinfast.runtime.response import Reply
 from flinfast.runtime.secret import load_secrets
-from flinfast.runtime.services import Log, Services, Timer, unix_ms
+from flinfast.runtime.services import Log, Services, Timer
 from flinfast.runtime.session import SessionManager
 from flinfast.runtime.waiting import WaitingPool
 from flinfast.settings import Settings
 from flinfast.store.base import BaseStore
+from flinfast.store.quick import unix_ms
 from flinfast.store.schema import EntitySpec
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ keeps module-level state. Clocks, threads and timers come from here, so tests pa
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,8 +139,3 @@ class Services:
 
     def __post_init__(self) -> None:
         self.limiter = RateLimiter(self.clock_ms)
-
-
-def unix_ms() -> int:
-    """Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000

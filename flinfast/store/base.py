@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from typing import NoReturn
 
 from flinfast.errors import RuntimeFault
-from flinfast.store.engine import Database, Done, SchemaDatabase, Transactions
+from flinfast.store.engine import Database, SchemaDatabase
 from flinfast.store.entity import Entity
 from flinfast.store.migrate import Schema, backfill
+from flinfast.store.quick import QuickStore
 from flinfast.store.record import Record
 from flinfast.store.schema import Value
 from flinfast.store.session import SessionTable
 
 
-class BaseStore:
+class BaseStore(QuickStore):
     """The entities of one program; `Store` and `PostgresStore` open it.
 
     Attributes:
         clock_ms: Unix time in milliseconds.
         database: Runs statements.
-        group: Transactions.
         entities: Handle by entity name.
         sessions: The table of sessions.
         waits: Whether statements may suspend the handler that runs them.
@@ -29,23 +30,15 @@ class BaseStore:
     waits = False
     clock_ms: Callable[[], int]
     database: Database
-    group: Transactions
     entities: Mapping[str, Entity]
     sessions: SessionTable
-    begin: Callable[..., None]
-    commit: Callable[[], bool]
-    rollback: Callable[[], None]
-    after_durable: Callable[[Done], None]
     _schema: Schema
 
     def _bind(self) -> None:
         """Hand out entities, sessions and transactions; database and group are there."""
         self.entities = {name: Entity(table, self) for name, table in self._schema.tables.items()}
         self.sessions = SessionTable(self.database, self.group, self.clock_ms)
-        self.begin = self._begin_first if self._schema.unfilled else self.group.begin
-        self.commit = self.group.commit
-        self.rollback = self.group.rollback
-        self.after_durable = self.group.after_durable
+        self._is_unfilled = bool(self._schema.unfilled)
 
     def _schema_database(self) -> SchemaDatabase:
         raise NotImplementedError
@@ -63,9 +56,9 @@ class BaseStore:
         """Whether something written is not durable yet."""
         return self.group.pending
 
-    def _begin_first(self, *, writes: bool) -> None:
-        self.backfill()
-        self.group.begin(writes=writes)
+    def rollback(self) -> None:
+        """The handler failed: nothing it wrote stays, its records get their old rows back."""
+        self.group.rollback()
 
     def backfill(self) -> None:
         """Give old records the defaults of fields that are new since the last start.
@@ -77,10 +70,10 @@ class BaseStore:
             SchemaError: A default does not fit its field.
             StoreError: The database refused.
         """
-        if self._schema.unfilled and self.begin != self.group.begin:
+        if self._is_unfilled:
             self.group.flush()
             backfill(self._schema_database(), self._schema)
-            self.begin = self.group.begin
+            self._is_unfilled = False
 
     def handle(self, name: str) -> Entity:
         """The entity with this name; KeyError when the program declares none."""
@@ -88,34 +81,31 @@ class BaseStore:
 
     # --- statements of FLIN ----------------------------------------
 
-    def save(self, value: Value) -> Record:
-        """`save value`: insert or update; returns the record.
-
-        Raises:
-            ValidationFault: Fields are not valid.
-            UniqueFault: A `@unique` value is taken.
-            ConflictFault: The record changed since it was read.
-            RuntimeFault: FL510, the value is no record.
-            StoreError: The database refused.
-        """
-        record = value if type(value) is Record else _record(value, "save")
-        record._entity.save(record)
-        return record
-
     def delete(self, value: Value) -> None:
         """`delete value`: soft delete; raises as `save`."""
-        record = _record(value, "delete")
+        record = self._record(value, "delete")
         record._entity.delete(record)
 
     def restore(self, value: Value) -> None:
         """`restore value`: undo a soft delete; raises as `save`."""
-        record = _record(value, "restore")
+        record = self._record(value, "restore")
         record._entity.restore(record)
 
     def destroy(self, value: Value) -> None:
         """`destroy value`: remove the record and its history; raises as `save`."""
-        record = _record(value, "destroy")
+        record = self._record(value, "destroy")
         record._entity.destroy(record)
+
+    def _record(self, value: Value, verb: str) -> Record:
+        return value if isinstance(value, Record) else self._no_record(value, verb)
+
+    def _no_record(self, value: Value, verb: str) -> NoReturn:
+        what = "none" if value is None else "something that is not an entity"
+        raise RuntimeFault(
+            f"cannot {verb} {what}",
+            code="FL510",
+            hint="test the result of `find` for none first" if value is None else "",
+        )
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -136,14 +126,3 @@ class BaseStore:
     def flush(self) -> None:
         """Commit the turn and make it durable now, blocking; raises StoreError."""
         self.group.flush()
-
-
-def _record(value: Value, verb: str) -> Record:
-    if not isinstance(value, Record):
-        what = "none" if value is None else "something that is not an entity"
-        raise RuntimeFault(
-            f"cannot {verb} {what}",
-            code="FL510",
-            hint="test the result of `find` for none first" if value is None else "",
-        )
-    return value

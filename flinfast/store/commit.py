@@ -27,14 +27,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
 
 from flinfast.errors import ConflictFault, DurabilityError, StoreError
-from flinfast.store.engine import Done, Undoable
-from flinfast.store.insert_queue import WAITING_MAX, InsertQueue
-from flinfast.store.schema import Row, Stored
+from flinfast.store.engine import Undoable
+from flinfast.store.insert_queue import InsertQueue
+from flinfast.store.quick import QuickTurn
+from flinfast.store.schema import Stored
 from flinfast.store.sqlite import Database
 
 T = TypeVar("T")
@@ -47,13 +47,10 @@ _WRITE: Final = 2  # the write lock is held, until the end of the turn
 _ABORTED: Final = "the transaction was rolled back after an error"
 
 
-class GroupCommit:
+class GroupCommit(QuickTurn):
     """The transactions of one store, all on one connection and one loop.
 
-    Attributes:
-        idle: No transaction is open: a query must call `open_read` first.
-        read: The running handler has read; queries set it.
-        failed: Why nothing can be acknowledged any more, or None.
+    Records of a turn pass through its base, which is compiled.
     """
 
     def __init__(
@@ -66,6 +63,7 @@ class GroupCommit:
         sync: Callable[[], None],
         committed: Callable[[], None],
     ) -> None:
+        super().__init__(database, durability == "full")
         self._database = database
         self._full = durability == "full"
         self._call_soon = call_soon
@@ -73,25 +71,7 @@ class GroupCommit:
         self._sync = sync
         self._after_commit = committed
         self._mode = _IDLE
-        self.idle = True
-        self.read = False
-        self.failed: DurabilityError | None = None
-        self._in_handler = False
-        self._handler_writes = False  # it holds the write lock
-        self._handler_wrote = False
-        self._has_savepoint = False
-        self._turn_wrote = False
-        self._scheduled = False
         self._syncing = False
-        self._releasing = False
-        self._committed = 0
-        self._durable = 0
-        # (generation that must be durable, its callback, why it never will be)
-        self._waiters: deque[tuple[int, Done, BaseException | None]] = deque()
-        # Records written in this turn and their rows before, or the queue of their table when they
-        # are new; the handler's begin at _undo_mark.
-        self._undo: list[tuple[Undoable, Row | InsertQueue]] = []
-        self._undo_mark = 0
         self._seen_version = database.data_version()
 
     @property
@@ -99,52 +79,7 @@ class GroupCommit:
         """Whether a handler has begun and neither committed nor rolled back."""
         return self._in_handler
 
-    @property
-    def pending(self) -> bool:
-        """Whether something written is not durable yet."""
-        return self._turn_wrote or self._durable < self._committed
-
     # --- a handler ----------------------------------------
-
-    def begin(self, *, writes: bool) -> None:
-        """A handler starts.
-
-        Raises:
-            StoreError: Another process holds the write lock for too long, or SQLite refused.
-            DurabilityError: It writes, and a sync has failed before.
-        """
-        if self._in_handler:
-            raise StoreError("a handler began before the last one ended")
-        self.read = False
-        if writes:
-            if self._mode != _WRITE or self._database.aborted or self.failed is not None:
-                self._open_write()
-            self._handler_writes = True
-        self._undo_mark = len(self._undo)
-        self._in_handler = True
-
-    def commit(self) -> bool:
-        """The handler succeeded; True when its effects must wait for `after_durable`.
-
-        Raises:
-            StoreError: What it wrote is lost: treat it as failed (no `rollback` is needed).
-        """
-        if self._handler_writes:
-            if self._has_savepoint or self._database.aborted:
-                self._commit_savepoint()
-            self._handler_writes = False
-        self._in_handler = False
-        if not self._scheduled and not self.idle:
-            self._schedule()
-        if self._handler_wrote:
-            self._handler_wrote = False
-            self._turn_wrote = True
-            return True
-        if not self.read:
-            return False
-        if self._full:
-            self._notice_other_processes()
-        return self.pending or self.failed is not None
 
     def _commit_savepoint(self) -> None:
         """Keep what was written since the savepoint; the handler is over when it is lost."""
@@ -191,18 +126,6 @@ class GroupCommit:
         if not self.idle and not self._scheduled:
             self._schedule()
 
-    def after_durable(self, done: Done) -> None:
-        """Call `done` once everything committed so far is on disk, or never will be."""
-        if self.failed is not None:
-            self._waiters.append((0, done, self.failed))
-            self._release()
-            return
-        target = self._committed + 1 if self._turn_wrote else self._committed
-        if target <= self._durable and not self._waiters:
-            done(None)
-        else:
-            self._waiters.append((target, done, None))
-
     # --- statements ----------------------------------------
 
     def open_read(self) -> None:
@@ -238,34 +161,19 @@ class GroupCommit:
         elif self._database.aborted:
             raise StoreError(_ABORTED)
 
-    def insert(
-        self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...], may_wait: bool
-    ) -> None:
-        """Insert a new record, now or before anyone can see that it is not there.
+    def insert(self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...]) -> None:
+        """Insert a new record now.
 
         Raises:
             UniqueViolation: A `@unique` value is taken.
             StoreError: As `writing` and `Database.insert`.
         """
-        database, id = self._database, queue.next_id
-        if id and may_wait and self._handler_writes and not database.aborted:
-            rows = queue.rows
-            if len(rows) >= WAITING_MAX:
-                database.insert_waiting()
-            if not rows:
-                database.waiting.append(queue)
-            queue.next_id = id + 1
-            row = record._row = (id,) + tail  # noqa: RUF005 - half the time of unpacking
-            rows.append(row)
+        self.lock()
+        if self._in_handler:
             self._handler_wrote = True
         else:
-            self.lock()
-            if self._in_handler:
-                self._handler_wrote = True
-            else:
-                self._turn_wrote = True
-            id = database.insert(queue, tail[:-2])
-            record._row = (id, *tail)
+            self._turn_wrote = True
+        record._row = (self._database.insert(queue, tail[:-2]), *tail)
         self._undo.append((record, queue))
 
     def _open_savepoint(self) -> None:
@@ -288,6 +196,7 @@ class GroupCommit:
     def _set_mode(self, mode: int) -> None:
         self._mode = mode
         self.idle = mode == _IDLE
+        self._has_lock = mode == _WRITE
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -350,12 +259,12 @@ class GroupCommit:
         if self._turn_wrote:
             self._turn_wrote = False
             lost = self._committed + 1
-            self._waiters = deque(
+            self._waiters = [
                 (self._committed, done, error)
                 if target == lost and known is None
                 else (target, done, known)
                 for target, done, known in self._waiters
-            )
+            ]
             self._release()
         self._check_sync()
 
@@ -419,29 +328,12 @@ class GroupCommit:
             self.failed = error
         if self._mode != _IDLE and not self._in_handler:
             self._lose_turn(self.failed)
-        self._waiters = deque((0, done, known or self.failed) for _, done, known in self._waiters)
+        self._waiters = [(0, done, known or self.failed) for _, done, known in self._waiters]
         self._release()
 
     def fail(self, error: DurabilityError) -> None:
         """A checkpoint could not sync: the same as a failed sync of the log."""
         self._fail(error)
-
-    def _release(self) -> None:
-        """Run the callbacks whose turn it is; safe to call from one of them."""
-        if self._releasing:
-            return
-        self._releasing = True
-        try:
-            while self._waiters:  # `done` may change all of this
-                target, done, error = self._waiters[0]
-                if target > self._durable:
-                    break
-                self._waiters.popleft()
-                done(error)
-        finally:
-            self._releasing = False
-            if self._waiters and self._waiters[0][0] <= self._durable:
-                self._call_soon(self._release)  # `done` raised: the others must not wait for it
 
     def flush(self) -> None:
         """Commit and make durable now, blocking.

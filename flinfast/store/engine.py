@@ -161,16 +161,13 @@ class Transactions(Protocol):
     def lock(self) -> None:
         """What the handler reads from here on stays true until it commits; raises as writing."""
 
-    def insert(
-        self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...], may_wait: bool
-    ) -> None:
+    def insert(self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...]) -> None:
         """Insert a new record and give it its row.
 
         Args:
             record: The record, whose row is None.
             queue: Of its entity; the engine says whether anything waits there.
             tail: Its row without the id.
-            may_wait: Nothing of the row can be refused but a `@unique` value.
 
         Raises:
             UniqueViolation: See `Database.execute`.

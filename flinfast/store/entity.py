@@ -23,9 +23,9 @@ from flinfast.store import history
 from flinfast.store.codec import FieldFault, decoder, encoder, to_id
 from flinfast.store.condition import Template
 from flinfast.store.engine import UniqueViolation
-from flinfast.store.generate import encode_new
 from flinfast.store.insert_queue import InsertQueue
 from flinfast.store.query import Query
+from flinfast.store.quick import QuickEntity
 from flinfast.store.record import Record
 from flinfast.store.schema import Column, Row, Stored, Table, Value, quote, suggest
 from flinfast.values import Time
@@ -70,7 +70,7 @@ def _slot(column: Column) -> _Slot:
     return _Slot(column.name, column.index, encoder(spec), mode, spec.required, spec.checks)
 
 
-class Entity:
+class Entity(QuickEntity):
     """One entity of the program: the handle that `Notification` in FLIN evaluates to.
 
     Attributes:
@@ -81,22 +81,18 @@ class Entity:
     """
 
     def __init__(self, table: Table, store: BaseStore) -> None:
-        self.name = table.name
+        super().__init__(table, Record, store.group, store.clock_ms, InsertQueue(table))
         self.table = table
         self.columns = table.columns
         self.store = store
         self.decoders = [decoder(column) for column in table.columns.values()]
         self._database = store.database
-        self._commit = store.group
         declared = {column.name: column for column in table.columns.values() if column.field}
         self._declared = declared
         self._slots = [_slot(column) for column in declared.values()]
-        self._encode_new = encode_new(table)
-        self._queue = InsertQueue(table)
         self._references = [column for column in declared.values() if column.target]
-        self._plain = frozenset(declared) - {column.name for column in self._references}
         self._defaults = [
-            (column, column.field.default)
+            (column.name, column.field.default)
             for column in declared.values()
             if column.field is not None and column.field.default is not None
         ]
@@ -148,40 +144,23 @@ class Entity:
             found.get(ids[item], item) if isinstance(item, (int, str)) else item for item in items
         ]
 
-    def construct(self, fields: Mapping[str, Value], spread: tuple[Value, ...] = ()) -> Record:
-        """An unsaved record.
-
-        Args:
-            fields: Named fields; each must be declared.
-            spread: Maps or records of which only declared fields are copied, earlier ones first;
-                named fields win. None is skipped.
-
-        Raises:
-            RuntimeFault: FL511 for an unknown or an auto field, FL501 for a spread that is no map.
-        """
-        if self._plain.issuperset(fields):
-            record = Record.new(self, dict(fields))
-            if not spread and not self._defaults:
-                return record
-        else:
-            record = Record(self, None)
-            for name, value in fields.items():
-                column = self._declared.get(name)
-                if column is None:
-                    raise self.unknown_field(name)
-                record._assign(column, value)
-        given: Mapping[str, Value] = fields
-        if spread:
-            merged: dict[str, Value] = {}
-            for source in spread:
-                merged.update(self._spread(source))
-            for name, value in merged.items():
-                if name not in fields:
-                    record._assign(self._declared[name], value)
-            given = {**merged, **fields}
-        for column, default in self._defaults:
-            if column.name not in given:
-                record._assign(column, default())
+    def _construct(self, fields: Mapping[str, Value], spread: tuple[Value, ...]) -> Record:
+        """construct() with references, spreads or unknown fields."""
+        record = Record(self, None)
+        for name, value in fields.items():
+            column = self._declared.get(name)
+            if column is None:
+                raise self.unknown_field(name)
+            record._assign(column, value)
+        merged: dict[str, Value] = {}
+        for source in spread:
+            merged.update(self._spread(source))
+        for name, value in merged.items():
+            if name not in fields:
+                record._assign(self._declared[name], value)
+        for name, default in self._defaults:
+            if name not in fields and name not in merged:
+                record._assign(self._declared[name], default())
         return record
 
     def _spread(self, source: Value) -> Iterable[tuple[str, Value]]:
@@ -290,38 +269,34 @@ class Entity:
 
     # --- writing ----------------------------------------
 
-    def save(self, record: Record) -> None:
-        """Insert or update; sets id, version and times on the record.
-
-        Raises:
-            ValidationFault: Fields are not valid: all of them, the first message of each.
-            UniqueFault: A `@unique` value belongs to another live record.
-            ConflictFault: The record was changed, deleted or destroyed since it was read.
-            RuntimeFault: FL510, it is an old version.
-        """
+    def _save(self, record: Record, now: int) -> None:
+        """save() of a record that is not new, or that needs a closer look."""
         if record._snapshot:
             raise RuntimeFault(
                 f"an old version of `{self.name}` cannot be saved",
                 code="FL510",
                 hint="copy its fields to the current record",
             )
-        old, now = record._row, self.store.clock_ms()
+        old = record._row
+        cells = self._encode(record)
+        if old is None:
+            if self._references:
+                self._commit.lock()
+                self._check_references(cells, None)
+            self._insert(record, (*cells, now, now, None, 1))
+            return
         try:
-            if old is None:
-                tail = self._encode_new(record._cells, record._refs, now)
-                may_wait = tail is not None
-                if tail is None:
-                    tail = (*self._encode(record), now, now, None, 1)
-                if self._references:
-                    self._commit.lock()
-                    self._check_references(tail, None)
-                self._commit.insert(record, self._queue, tail, may_wait)
-                return
-            cells = self._encode(record)
             self._commit.writing(record)
             if self._references:
                 self._check_references(cells, old)
             record._row = self._replace(old, cells, now)
+        except UniqueViolation as violation:
+            raise UniqueFault({violation.column: _TAKEN}) from None
+
+    def _insert(self, record: Record, tail: tuple[Stored, ...]) -> None:
+        """Insert a new record whose row without the id is `tail`."""
+        try:
+            self._commit.insert(record, self._queue, tail)
         except UniqueViolation as violation:
             raise UniqueFault({violation.column: _TAKEN}) from None
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from flinfast.store.quick import QuickQueue
 from flinfast.store.schema import Row, Table
 
-# Rows that may wait in one table; a handler that saves more has them inserted in between.
-WAITING_MAX: Final = 1024
 # Rows per statement, and values: SQLite allows 32766 parameters.
 ROW_COUNTS: Final = (64, 16, 4, 1)
 VALUES_MAX: Final = 8192
@@ -23,30 +22,27 @@ VALUES_MAX: Final = 8192
 ID_MAX: Final = 1 << 62
 
 
-class InsertQueue:
+class InsertQueue(QuickQueue):
     """The waiting rows of one table.
 
     Attributes:
         table: The entity's.
-        rows: Whole rows in the order of their ids.
-        next_id: Id of the next new record; 0 while it is unknown or nothing may wait.
-        can_wait: Whether no value of a row can be refused.
+        cell_count: Cells of a row that its statement takes: the first ones.
     """
 
-    __slots__ = ("_statements", "can_wait", "next_id", "rows", "table")
+    __slots__ = ("_statements", "cell_count", "table")
 
     def __init__(self, table: Table) -> None:
+        super().__init__(can_wait=not any(spec.unique for spec in table.fields))
         self.table = table
-        self.rows: list[Row] = []
-        self.next_id = 0
-        self.can_wait = not any(spec.unique for spec in table.fields)
+        self.cell_count = len(table.fields) + 2
         self._statements: list[tuple[int, str]] = []
 
     @property
     def statements(self) -> list[tuple[int, str]]:
         """Rows per statement, most first, and the statements."""
         if not self._statements:
-            table, width = self.table, len(self.table.columns)
+            table, width = self.table, self.cell_count
             self._statements = [
                 (count, table.insert_rows_sql(count))
                 for count in ROW_COUNTS

@@ -9,20 +9,15 @@ reads as none but keeps its id. In JSON a reference is its id, unless the query 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
 
 from flinfast.errors import RuntimeFault
 from flinfast.store import history
 from flinfast.store.codec import to_id
-from flinfast.store.schema import Column, Row, Value, suggest
-
-if TYPE_CHECKING:
-    from flinfast.store.entity import Entity
-
-_allocate: Final = object.__new__
+from flinfast.store.quick import QuickRecord
+from flinfast.store.schema import Column, Value, suggest
 
 
-class Record:
+class Record(QuickRecord):
     """One record of an entity; a FlinObject.
 
     Attributes:
@@ -30,34 +25,7 @@ class Record:
         id: None until it is first saved.
     """
 
-    __slots__ = ("_cells", "_embedded", "_entity", "_lists", "_refs", "_row", "_snapshot")
-
-    def __init__(self, entity: Entity, row: Row | None) -> None:
-        self._entity = entity
-        self._row = row
-        self._cells: dict[str, Value] = {}  # assigned or decoded values, except references
-        self._refs: dict[str, Value] | None = None  # assigned or loaded references
-        # Ids of the live records that a stored list of references was read as; saving the list
-        # unchanged keeps the deleted ones that reading left out.
-        self._lists: dict[str, list[int | None]] | None = None
-        self._embedded: tuple[str, ...] = ()  # references that JSON shows as maps
-        self._snapshot = False  # an old version: read-only
-
-    @staticmethod
-    def new(entity: Entity, cells: dict[str, Value]) -> Record:
-        """An unsaved record with these values, none of them a reference.
-
-        Equal to setting `_cells` after `Record(entity, None)`, in half the time.
-        """
-        record = _allocate(Record)
-        record._entity = entity
-        record._row = None
-        record._cells = cells
-        record._refs = None
-        record._lists = None
-        record._embedded = ()
-        record._snapshot = False
-        return record
+    __slots__ = ()
 
     @property
     def entity(self) -> str:
@@ -93,14 +61,8 @@ class Record:
 
     # --- FlinObject ----------------------------------------
 
-    def flin_get(self, name: str) -> Value:
-        """A field, an auto field, or `history`; FL511 when there is none of that name."""
-        try:
-            return self._cells[name]
-        except KeyError:
-            return self._load(name)
-
     def _load(self, name: str) -> Value:
+        """flin_get() of what was not assigned or read before."""
         column = self._entity.columns.get(name)
         if column is None:
             if name == "history":

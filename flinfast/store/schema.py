@@ -194,12 +194,11 @@ class Table:
         )
 
     def insert_rows_sql(self, count: int) -> str:
-        """INSERT of `count` rows as records have them."""
-        marks = f"({', '.join('?' * len(self.columns))})"
-        return (
-            f"INSERT INTO {quote(self.name)} ({self.select_list}) "
-            f"VALUES {', '.join([marks] * count)}"
-        )
+        """INSERT of `count` new records; each takes id, declared fields and time of creation."""
+        width = len(self.fields) + 2
+        marks = "?," * width
+        rows = [f"({marks}?{last},NULL,1)" for last in range(width, width * count + 1, width)]
+        return f"INSERT INTO {quote(self.name)} ({self.select_list}) VALUES {','.join(rows)}"
 
     @cached_property
     def insert_whole_sql(self) -> str:

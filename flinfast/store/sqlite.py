@@ -21,7 +21,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +31,7 @@ from flinfast.errors import DurabilityError, RuntimeFault, SchemaError, StoreErr
 from flinfast.store.dialect import SQLITE
 from flinfast.store.engine import UniqueViolation
 from flinfast.store.insert_queue import ID_MAX, InsertQueue
+from flinfast.store.quick import QuickDatabase, joined
 from flinfast.store.schema import Row, Table, quote
 
 FILE_NAME: Final = "flin.db"
@@ -86,7 +86,7 @@ _MESSAGES: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
 )
 
 
-class Database:
+class Database(QuickDatabase):
     """One connection to the database file.
 
     Attributes:
@@ -94,9 +94,7 @@ class Database:
         own_tables: Statements that make the tables that hold no records.
         path: The database file.
         wal_pages: Pages in the log after the last commit of this connection.
-        aborted: SQLite rolled the transaction back by itself, after an error in a statement.
         sync_error: A statement's own sync (of the log's header) failed.
-        waiting: Queues with rows that are still to be inserted.
 
     Raises:
         StoreError: The file cannot be opened as a database of ours.
@@ -120,9 +118,8 @@ class Database:
     ) -> None:
         self.path = path
         self.wal_pages = 0
-        self.aborted = False
         self.sync_error: DurabilityError | None = None
-        self.waiting: list[InsertQueue] = []
+        self.waiting = []
         self._foreseen: list[InsertQueue] = []  # queues whose next id is known
         self._scan_started = 0.0
         self._scan_used = 0.0
@@ -326,7 +323,7 @@ class Database:
         start, left = 0, len(rows)
         for count, sql in queue.statements:
             while left >= count:
-                run(sql, tuple(chain.from_iterable(rows[start : start + count])))
+                run(sql, joined(rows, start, start + count, queue.cell_count))
                 start += count
                 left -= count
 

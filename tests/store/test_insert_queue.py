@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from flinfast.errors import FlinError, StoreError
 from flinfast.store import EntitySpec, FieldSpec, Record, Store
-from flinfast.store.generate import QUICK_SIZE_MAX
-from flinfast.store.insert_queue import ID_MAX, ROW_COUNTS, VALUES_MAX, WAITING_MAX, InsertQueue
+from flinfast.store.insert_queue import ID_MAX, ROW_COUNTS, VALUES_MAX, InsertQueue
+from flinfast.store.quick import QUICK_SIZE_MAX, WAITING_MAX
 from flinfast.store.schema import FIELD_COUNT_MAX, Table
 from tests.store.store_loop import Acknowledgements, FakeLoop, make, open_store
 
@@ -261,9 +261,10 @@ def test_widest_row_fits_a_statement() -> None:
         queue = InsertQueue(Table(EntitySpec("Wide", fields)))
         counts = [rows for rows, sql in queue.statements]
         assert counts[-1] == 1
-        assert counts[0] * len(queue.table.columns) <= VALUES_MAX
+        assert counts[0] * queue.cell_count <= VALUES_MAX
         for rows, sql in queue.statements:
-            assert sql.count("?") == rows * len(queue.table.columns)
+            assert sql.count("?,") == rows * queue.cell_count
+            assert f"?{rows * queue.cell_count}," in sql
 
 
 def test_ids_near_the_end_are_not_foreseen(at: Fixture) -> None:

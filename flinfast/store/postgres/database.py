@@ -487,9 +487,7 @@ class PostgresTransactions:
     def lock(self) -> None:
         """The transaction is serialisable."""
 
-    def insert(
-        self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...], may_wait: bool
-    ) -> None:
+    def insert(self, record: Undoable, queue: InsertQueue, tail: tuple[Stored, ...]) -> None:
         """Insert a new record and give it its row; nothing waits."""
         self._database.note(record)
         record._row = (self._database.insert(queue.table, tail[:-2]), *tail)

@@ -1,8 +1,9 @@
-"""Code made for an entity finds the same cells as the general way, or leaves it to that."""
+"""The quick way finds the same cells as the general way, or leaves it to that."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flinfast.errors import ValidationFault
-from flinfast.store import EntitySpec, FieldSpec, Store
+from flinfast.store import EntitySpec, FieldSpec, Record, Store
 from flinfast.store.entity import Entity
-from flinfast.store.generate import QUICK_SIZE_MAX
+from flinfast.store.quick import QUICK_SIZE_MAX, joined, unix_ms
 from flinfast.values import Time
 from tests.store.store_loop import FakeLoop, make, open_store
 
@@ -87,7 +88,7 @@ def both(entity: Entity, values: dict[str, Any]) -> tuple[Any, Any]:
     """What each way makes of the values: cells and the record afterwards, or None and faults."""
     quick, general = entity.construct(values), entity.construct(values)
     before = dict(quick._cells), dict(quick._refs or {})
-    cells = entity._encode_new(quick._cells, quick._refs, NOW)
+    cells = entity.encode_new(quick, NOW)
     if cells is None:
         assert (quick._cells, quick._refs or {}) == before
     try:
@@ -164,3 +165,45 @@ def test_long_cells_are_left_to_the_general_way(store: Store, kind: str, excess:
     cells, expected = both(store.handle("Plain"), {f"f_{kind}": value})
     assert expected is not None
     assert (cells is None) == (excess > 0)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "width", "cells"),
+    [
+        (0, 1, 1, (1,)),
+        (0, 2, 2, (1, 2, 4, 5)),
+        (1, 2, 3, (4, 5, 6)),
+        (0, 2, 3, (1, 2, 3, 4, 5, 6)),
+        *((-1, 1, 1, None), (1, 1, 1, None), (0, 3, 1, None), (2, 1, 1, None)),
+        *((0, 1, 0, None), (0, 1, -1, None), (0, 2, 4, None)),
+    ],
+)
+def test_rows_are_joined_within_their_bounds(
+    start: int, stop: int, width: int, cells: tuple[int, ...] | None
+) -> None:
+    """The cells of rows in one tuple; never a look beyond a row or the rows."""
+    rows: list[tuple[int, ...]] = [(1, 2, 3), (4, 5, 6)]
+    if cells is None:
+        with pytest.raises(IndexError):
+            joined(rows, start, stop, width)
+    else:
+        assert joined(rows, start, stop, width) == cells
+
+
+def test_compiled_bases_refuse_what_was_not_made(store: Store) -> None:
+    """An object whose `__init__` never ran, or no record at all, is an error and no crash."""
+    hollow, entity = Record.__new__(Record), Entity.__new__(Entity)
+    for act in (
+        *(lambda: hollow.flin_get("name"), lambda: store.save(hollow)),
+        *(lambda: entity.construct({}), lambda: entity.save(hollow)),
+        *(lambda: Record(None, None), lambda: store.handle("User").save(None)),  # type: ignore[arg-type]
+    ):
+        with pytest.raises((AttributeError, TypeError)):
+            act()
+
+
+def test_clock_is_the_system_s() -> None:
+    """Whole milliseconds since 1970, as Python's own clock has them."""
+    before = time.time_ns() // 1_000_000
+    now = unix_ms()
+    assert before <= now <= time.time_ns() // 1_000_000
