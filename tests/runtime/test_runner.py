@@ -34,16 +34,17 @@ def client(tmp_path: Path) -> Iterator[TestClient]:
 def conflict(client: TestClient, monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
     """Let the first `times` saves meet a conflict, after the row was written."""
     entity = client.app.services.store.handle("N")
-    real, runs = type(entity).save, [0]
+    entity._queue.can_wait = False  # each row is inserted at once, by the method that is replaced
+    real, runs = type(entity)._insert, [0]
 
-    def save(self: Any, record: Any) -> Any:
+    def insert(self: Any, record: Any, tail: Any) -> Any:
         runs[0] += 1
-        result = real(self, record)
+        result = real(self, record, tail)
         if runs[0] <= times:
             raise ConflictFault("changed by someone else")
         return result
 
-    monkeypatch.setattr(type(entity), "save", save)
+    monkeypatch.setattr(type(entity), "_insert", insert)
     return runs
 
 
