@@ -7,6 +7,7 @@ lost, and the server works again when the trouble is over.
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import shutil
 import signal
@@ -31,6 +32,7 @@ route POST {
     "saved"
 }
 """,
+    "app/plain.flin": 'route GET { "plain" }',
     "app/marks.flin": """
 route GET { Mark.all.map(m => m.n) }
 route POST {
@@ -204,6 +206,48 @@ def test_lock_that_another_process_holds(make_server: MakeServer) -> None:
     second.start()
     assert second.client().get("/marks") == (200, [1, 3])
     assert second.stop() == 0
+
+
+# Python runs this before the server, which then has a disk that fails once there is a file.
+FAILING_SYNC = """
+import os
+
+fdatasync = os.fdatasync
+
+def failing(fd):
+    if os.path.exists({path!r}):
+        raise OSError(5, "Input/output error")
+    fdatasync(fd)
+
+os.fdatasync = failing
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems use fsync")
+def test_disk_that_fails_to_sync(make_server: MakeServer, tmp_path: Path) -> None:
+    """From then on nothing of the database is told, whatever the next sync says; then a restart."""
+    trigger, modules = tmp_path / "fails", tmp_path / "modules"
+    modules.mkdir()
+    (modules / "sitecustomize.py").write_text(FAILING_SYNC.format(path=str(trigger)))
+    server = make_server(files=FILES, arguments=QUIET, start=False)
+    search = os.pathsep.join([str(modules), os.environ.get("PYTHONPATH", "")])
+    server.environment["PYTHONPATH"] = search.rstrip(os.pathsep)
+    server.start()
+    client = server.client()
+    assert client.post("/marks", {"n": 1}) == SAVED
+    trigger.touch()
+    assert client.post("/marks", {"n": 2}) == REFUSED
+    trigger.unlink()
+    assert client.post("/marks", {"n": 3}) == REFUSED
+    assert client.get("/marks") == REFUSED  # what it would tell may not be on disk
+    assert client.get("/plain") == (200, "plain")
+    wait_until(lambda: server.output.count("syncing the database's log to disk failed") >= 3)
+    assert server.stop() != 0
+    server.start()
+    status, marks = client.get("/marks")
+    assert status == 200
+    assert marks in ([1], [1, 2])  # the second one may be there, but nobody was told
+    assert client.post("/marks", {"n": 4}) == SAVED
 
 
 def test_folder_that_became_read_only(make_server: MakeServer) -> None:
