@@ -177,7 +177,7 @@ def session_tally(client: Client, writer: HttpWriter) -> int:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180 + 12 * ROUNDS)
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [1, 2], ids=["one-server", "two-servers"])
 def test_kill_during_saves_loses_nothing_anybody_was_told(
     make_server: MakeServer, count: int
 ) -> None:
