@@ -128,7 +128,7 @@ class FileWriter:
 
     def _write_functions(self) -> tuple[str, ...]:
         self.lowering.cores = lower_function.find_cores(self.lowering)
-        self.lowering.asked = lower_function.find_asked(self.lowering)
+        lower_function.find_asked(self.lowering)
         for symbol in self.file.functions.values():
             self._functions += lower_function.function(self.lowering, symbol)
             self._closures[symbol.name] = python_name(symbol.name)

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Value
+from flinfast.lang.lower_region import Captured, Placed, common
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, Variable
@@ -88,6 +89,10 @@ class Loop:
     crossed: list[Loop] = field(default_factory=list)
 
 
+# What is read of a variable: the variable, then a name, or an index and what it is moved by.
+Read = tuple[Any, ...]
+
+
 @dataclass(slots=True)
 class Frame:
     """The function that is being lowered.
@@ -139,7 +144,12 @@ class Lowering:
         maps: Variables -> Python name of what says whether they hold a plain map.
         classes: Python name of a loop variable -> Python type -> Python name of what says whether
             the item is of that type; for variables whose items' class is known beforehand.
+        optional: Python names of variables that hold an int or none at this place.
+        repeated: Reads of members and items that stand in several places, see `lower_read`.
+        seen: Those of them that have been evaluated -> Python name of the value.
+        seen_if_true: Those that have been evaluated if the last condition is true.
         naturals: Variables -> whether they evidently hold ints from 0 only, as far as asked.
+        bits: Variables -> bits of the ints that they evidently hold, as far as asked.
     """
 
     def __init__(
@@ -162,7 +172,12 @@ class Lowering:
         self.asked: set[Variable] = set()
         self.maps: dict[Variable, str] = {}
         self.classes: dict[str, dict[str, str]] = {}
+        self.optional: frozenset[str] = frozenset()
+        self.repeated: set[Read] = set()
+        self.seen: dict[Read, str] = {}
+        self.seen_if_true: dict[Read, str] = {}
         self.naturals: dict[Variable, bool] = {}
+        self.bits: dict[Variable, int | None] = {}
         self._expressions = expressions
         self._statements = statements
         self._count = 0
@@ -206,9 +221,9 @@ class Lowering:
         text = self.file.source.line_text(line)
         return len(text[:column].encode("utf-8", "surrogatepass"))
 
-    def at(self, span: Span) -> _Placed:
+    def at(self, span: Span) -> Placed:
         """Give what is written inside the position of `span`."""
-        return _Placed(self, span)
+        return Placed(self, span)
 
     # --- pieces of Python ----------------------------------------
 
@@ -281,6 +296,8 @@ class Lowering:
         """Whether the class of a value is `python_type`; no FLIN value hides its class."""
         if isinstance(value, py.Name) and value.id in self.classes:
             return self.load(self.class_flag(value.id, python_type))
+        if python_type == "int" and isinstance(value, py.Name) and value.id in self.optional:
+            return self.compare(value, py.IsNot(), self.const(None))
         of_value = self.attr(value, "__class__")
         return self.compare(of_value, py.Is(), self.support(f"py_{python_type}"))
 
@@ -351,6 +368,9 @@ class Lowering:
         if isinstance(value, py.Constant):
             constant = value.value
             return value, lambda: self.const(constant)
+        if isinstance(value, py.NamedExpr):  # `remembered`
+            name = value.target.id
+            return value, lambda: self.load(name)
         name = self.temp()
         return self.walrus(name, value), lambda: self.load(name)
 
@@ -360,13 +380,16 @@ class Lowering:
             return value
         if isinstance(value, py.Name) and value.id.startswith("$"):
             return value
+        if isinstance(value, py.NamedExpr) and value.target.id.startswith("$"):
+            self.emit_assign(value.target.id, value.value)
+            return self.load(value.target.id)
         name = self.temp()
         self.emit_assign(name, value)
         return self.load(name)
 
-    def captured(self) -> _Captured:
+    def captured(self) -> Captured:
         """Collect the statements written inside."""
-        return _Captured(self)
+        return Captured(self)
 
     def operands(self, nodes: Sequence[ast.Expr]) -> list[py.expr]:
         """Lower expressions so that they are evaluated from left to right."""
@@ -397,10 +420,13 @@ class Lowering:
         self, test: py.expr, then: Callable[[], py.expr], otherwise: Callable[[], py.expr]
     ) -> py.expr:
         """`then if test else otherwise`, as a statement when one of them needs statements."""
+        before = self.seen
         with self.captured() as then_body:
             then_value = then()
+        after, self.seen = self.seen, before
         with self.captured() as other_body:
             other_value = otherwise()
+        self.seen = common(after, self.seen)
         if not then_body and not other_body:
             return self.choose(test, then_value, other_value)
         name = self.temp()
@@ -479,6 +505,7 @@ class Lowering:
 
     def write(self, variable: Variable, value: py.expr, *, declares: bool) -> None:
         """Assign to a variable; a boxed one gets a new box where it is declared."""
+        self.forget(variable)
         if not variable.is_boxed:
             self.emit_assign(variable.python, value)
             self.note_map(variable)
@@ -488,6 +515,14 @@ class Lowering:
         else:
             cell = py.Subscript(self.load(variable.python), self.const(0), STORE, **self.place)
             self.emit(py.Assign([cell], value, **self.place))
+
+    def forget(self, variable: Variable | None = None) -> None:
+        """Evaluate again what depends on a variable; everything, when anything may have changed."""
+        if self.seen:
+            kept = {} if variable is None else self.seen
+            self.seen = {read: name for read, name in kept.items() if variable not in read}
+        if self.seen_if_true:
+            self.seen_if_true = {}
 
     def note_map(self, variable: Variable) -> None:
         """Find out once, where a variable gets its only value, whether that is a plain map."""
@@ -518,40 +553,6 @@ class Lowering:
         symbol = self.file.symbols.get(id(node))
         name = self.maps.get(symbol) if isinstance(symbol, Variable) else None
         return None if name is None else self.load(name)
-
-
-class _Placed:
-    """See `Lowering.at`; `contextmanager` would take four times as long, and there are many."""
-
-    __slots__ = ("_lowering", "_outer", "_span")
-
-    def __init__(self, lowering: Lowering, span: Span) -> None:
-        self._lowering = lowering
-        self._span = span
-
-    def __enter__(self) -> None:
-        lowering = self._lowering
-        self._outer, lowering.place = lowering.place, lowering.place_of(self._span)
-
-    def __exit__(self, *_: object) -> None:
-        self._lowering.place = self._outer
-
-
-class _Captured:
-    """See `Lowering.captured`."""
-
-    __slots__ = ("_lowering", "_outer")
-
-    def __init__(self, lowering: Lowering) -> None:
-        self._lowering = lowering
-
-    def __enter__(self) -> list[py.stmt]:
-        body: list[py.stmt] = []
-        self._outer, self._lowering.body = self._lowering.body, body
-        return body
-
-    def __exit__(self, *_: object) -> None:
-        self._lowering.body = self._outer
 
 
 def folded(variable: Variable) -> ast.Literal | None:

@@ -32,6 +32,12 @@ _PLAIN_KINDS: Final = frozenset({TEXT, INT, NUMBER, LIST})
 
 def call(self: Lowering, node: ast.Call) -> py.expr:
     """`callee(arguments)`."""
+    made = _call(self, node)
+    self.forget()
+    return made
+
+
+def _call(self: Lowering, node: ast.Call) -> py.expr:
     callee = node.callee
     if isinstance(callee, ast.Name):
         symbol = self.file.symbols.get(id(callee))
@@ -167,6 +173,8 @@ def _inline(self: Lowering, symbol: Builtin, arguments: Sequence[ast.Argument]) 
     node = arguments[0].value
     if symbol.name == "to_text":
         return to_text(self, node)
+    if symbol.name == "to_int":
+        return self.call(self.op("to_int"), self.expr(node))
     if symbol.name == "floor":
         return floor_quotient(self, node)
     if symbol.name in SIZE_NAMES and self.kinds.of(node) in (TEXT, LIST, MAP):

@@ -8,10 +8,11 @@ from functools import partial
 from types import NoneType
 from typing import Final
 
-from flinfast.lang import ast, lower_method
+from flinfast.lang import ast, lower_method, lower_read
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_base import CONTEXT, Lowering, Rule, Target
-from flinfast.lang.lower_operator import condition, is_natural
+from flinfast.lang.lower_operator import condition
+from flinfast.lang.magnitude import is_natural
 from flinfast.lang.scope import python_name
 from flinfast.lang.symbol import (
     ContextSymbol,
@@ -95,8 +96,15 @@ def member(self: Lowering, node: ast.Member) -> py.expr:
         context = self.file.symbols.get(id(target))
         if isinstance(context, ContextSymbol):
             return _context_member(self, context, node)
+    read = lower_read.read_of(self, node)
+    known = lower_read.known(self, read)
+    if known is not None:
+        return known
     value, is_map = self.expr(target), self.is_map(target)
-    return read_member(self, value, self.kinds.of(target), node.name, node.optional, is_map)
+    if self.kinds.owned(node) is not None:
+        return lower_read.remembered(self, read, self.item(value, self.const(node.name)))
+    found = read_member(self, value, self.kinds.of(target), node.name, node.optional, is_map)
+    return lower_read.remembered(self, read, found)
 
 
 def read_member(
@@ -149,6 +157,14 @@ def _context_member(self: Lowering, symbol: ContextSymbol, node: ast.Member) -> 
 
 def index(self: Lowering, node: ast.Index) -> py.expr:
     """`target[key]`."""
+    read = lower_read.read_of(self, node)
+    known = lower_read.known(self, read)
+    if known is not None:
+        return known
+    return lower_read.remembered(self, read, _item(self, node))
+
+
+def _item(self: Lowering, node: ast.Index) -> py.expr:
     value, key = self.operands([node.target, node.key])
     kind = self.kinds.of(node.target)
     is_name = isinstance(node.key, ast.Literal) and isinstance(node.key.value, str)
@@ -300,6 +316,7 @@ def entity_literal(self: Lowering, node: ast.EntityLiteral) -> py.expr:
     values = self.operands([entry.value for entry in node.entries])
     named = zip(node.entries, values, strict=True)
     fields = {e.key: value for e, value in named if isinstance(e.key, str)}
+    self.forget()  # defaults may be calls
     spread = [v for e, v in zip(node.entries, values, strict=True) if e.key is None]
     if spread:
         return self.call(construct, self.mapping(fields), self.row(spread))
@@ -313,7 +330,9 @@ def response_literal(self: Lowering, node: ast.ResponseLiteral) -> py.expr:
 
 def save(self: Lowering, node: ast.SaveExpr) -> py.expr:
     """`save e`, `delete e`, `restore e`, `destroy e`."""
-    return self.call(self.abi(node.verb), self.expr(node.value))
+    value = self.expr(node.value)
+    self.forget()
+    return self.call(self.abi(node.verb), value)
 
 
 # --- choices ----------------------------------------

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from flinfast.lang import ast, lower_block
-from flinfast.lang.lower_base import CONTEXT, MESSAGE, RETURN, Frame, Lowering, Rule
+from flinfast.lang import ast, lower_block, lower_read
+from flinfast.lang.lower_base import CONTEXT, MESSAGE, RETURN, Frame, Lowering, Read, Rule
 from flinfast.lang.lower_method import is_of_text
 from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
@@ -30,9 +30,10 @@ _PYTHON_TYPES: Final = {
 def inside(self: Lowering, frame: Frame) -> Iterator[list[py.stmt]]:
     """Write the body of a function."""
     outer, self.frame = self.frame, frame
+    seen, self.seen = self.seen, {}
     with self.captured() as body:
         yield body
-    self.frame = outer
+    self.frame, self.seen = outer, seen
 
 
 def _nonlocal(self: Lowering, scope: FunctionScope) -> list[py.stmt]:
@@ -103,9 +104,10 @@ def function(self: Lowering, symbol: FunctionSymbol) -> list[py.stmt]:
     return made
 
 
-def find_asked(self: Lowering) -> set[Variable]:
-    """Variables of unknown kind whose only value is asked for members in several places."""
+def find_asked(self: Lowering) -> None:
+    """Find the variables whose members are read in several places, and what is read repeatedly."""
     counts: dict[Variable, int] = {}
+    reads: dict[Read, int] = {}
     called: set[int] = set()
     for node in all_code(self.file):
         # There are many nodes: `type` narrows as `isinstance` does, and costs half of it.
@@ -118,9 +120,15 @@ def find_asked(self: Lowering) -> set[Variable]:
         elif type(node) is not ast.Index:
             continue
         symbol = self.file.symbols.get(id(node.target))
-        if isinstance(symbol, Variable) and symbol.kind == ANY and symbol.writes <= 1:
+        if type(symbol) is not Variable:
+            continue
+        if symbol.kind == ANY and symbol.writes <= 1:
             counts[symbol] = counts.get(symbol, 0) + 1
-    return {
+        read = lower_read.read_of(self, node)
+        if read is not None:
+            reads[read] = reads.get(read, 0) + 1
+    self.repeated = {read for read, count in reads.items() if count > 1}
+    self.asked = {
         variable
         for variable, count in counts.items()
         if count > 1 and not variable.is_boxed and not variable.is_file_level

@@ -13,9 +13,10 @@ from typing import Final
 from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering
 from flinfast.lang.symbol import Variable, walk
-from flinfast.lang.types import ANY, INT
+from flinfast.lang.types import ANY, INT, NONE
 
 _NODES_MAX: Final = 60  # of a body that is written twice
+_INTS: Final = frozenset({INT, ANY})
 _COMPUTING: Final = frozenset({"+", "-", "*", "<", "<=", ">", ">="})
 # What a body may hold: nothing that jumps elsewhere, is a function, or is given a name beforehand.
 _PLAIN: Final = frozenset(
@@ -35,10 +36,12 @@ class Ints:
     Attributes:
         assumed: The item and other variables.
         tested: Those of them that must hold ints when the loop starts.
+        optional: Variables that hold an int or none, if they do when the loop starts.
     """
 
     assumed: tuple[Variable, ...]
     tested: tuple[Variable, ...]
+    optional: tuple[Variable, ...]
 
 
 def ints_of(self: Lowering, node: ast.For) -> Ints | None:
@@ -85,23 +88,32 @@ def _kept_int(self: Lowering, item: Variable, nodes: list[ast.Node]) -> Ints:
         if isinstance(node, ast.Assign) and isinstance(node.target, ast.Name):
             origin = self.file.compounds.get(id(node), node.value)
             given.setdefault(self.file.targets[id(node)], []).append(origin)
-    found = [v for v, inside in given.items() if _may_be_int(self, v, inside)]
+    found = [v for v, inside in given.items() if _may_be(self, v, inside, _INTS)]
     while True:
         with self.kinds.assuming((item, *found)):
             kept = [v for v in found if all(self.kinds.of(o) == INT for o in given[v])]
-        if len(kept) == len(found):
-            break
+            if len(kept) == len(found):
+                optional = tuple(
+                    v
+                    for v, inside in given.items()
+                    if v not in found
+                    and _may_be(self, v, inside, _INTS | {NONE})
+                    and all(self.kinds.of(origin) in (INT, NONE) for origin in inside)
+                )
+                break
         found = kept
     tested = tuple(v for v in found if len(given[v]) < v.writes)
-    return Ints((item, *found), tested)
+    return Ints((item, *found), tested, optional)
 
 
-def _may_be_int(self: Lowering, variable: Variable, inside: list[ast.Expr]) -> bool:
-    """Whether a variable may hold ints only, for all that is known of its other values."""
+def _may_be(
+    self: Lowering, variable: Variable, inside: list[ast.Expr], kinds: frozenset[str]
+) -> bool:
+    """Whether a variable may be of certain kinds only, for all that is known of other values."""
     if variable.kind != ANY or variable.is_captured or variable.is_file_level:
         return False
     known = {id(origin) for origin in inside}
     others = [s for s in variable.sources if id(s) not in known]
     return variable.annotation is None and all(
-        self.kinds.of_origin(origin) in (INT, ANY) for origin in others
+        self.kinds.of_origin(origin) in kinds for origin in others
     )

@@ -115,6 +115,7 @@ def push(self: Lowering, target: ast.Expr, name: str, item: ast.Expr) -> None:
     """`target.push(item)` as a statement."""
     kind = self.kinds.of(target)
     owner, value = self.operands([target, item])
+    self.forget()
     if kind == LIST:
         self.emit_expr(self.call(self.attr(owner, "append"), value))
         return

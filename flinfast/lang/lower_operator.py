@@ -8,9 +8,9 @@ from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.lower_base import Choice, Lowering, Rule
+from flinfast.lang.lower_read import is_tested
 from flinfast.lang.lower_text import join_texts
-from flinfast.lang.support import INT_EXACT, INT_SMALL
-from flinfast.lang.symbol import ItemOf, Origin, Variable
+from flinfast.lang.magnitude import INT_EXACT_BITS, PRODUCT_BITS_MAX, bits_of, is_natural
 from flinfast.lang.types import (
     ANY,
     BOOL,
@@ -18,7 +18,6 @@ from flinfast.lang.types import (
     LIST,
     MAP,
     NUMBER,
-    SIZE_NAMES,
     TEXT,
     entity_of,
     is_floored,
@@ -41,7 +40,19 @@ _TYPE_TESTS: Final = {"text": "str", "string": "str", "bool": "bool", "boolean":
 
 def condition(self: Lowering, node: ast.Expr) -> py.expr:
     """An expression whose Python truth is the FLIN truth of `node`."""
-    if isinstance(node, ast.Binary) and node.operator in ("&&", "||"):
+    if isinstance(node, ast.Binary) and node.operator == "&&":
+        with self.at(node.span):
+            return _both(self, node)
+    before = self.seen_if_true
+    found = _condition(self, node)
+    if self.seen_if_true:
+        now = self.seen_if_true.items()
+        self.seen_if_true = {read: name for read, name in now if before.get(read) == name}
+    return found
+
+
+def _condition(self: Lowering, node: ast.Expr) -> py.expr:
+    if isinstance(node, ast.Binary) and node.operator == "||":
         with self.at(node.span):
             return _both(self, node)
     if isinstance(node, ast.Unary) and node.operator == "!":
@@ -74,8 +85,12 @@ def truth(self: Lowering, value: py.expr, kind: str) -> py.expr:
 
 def _both(self: Lowering, node: ast.Binary) -> py.expr:
     left = condition(self, node.left)
+    seen = self.seen
     with self.captured() as made:
         right = condition(self, node.right)
+        if node.operator == "&&" and self.seen != seen:
+            fresh = {r: name for r, name in self.seen.items() if seen.get(r) != name}
+            self.seen_if_true = self.seen_if_true | fresh
     operator: py.boolop = py.And() if node.operator == "&&" else py.Or()
     if not made:
         return py.BoolOp(operator, [left, right], **self.place)
@@ -213,7 +228,7 @@ def _if_ints(
     if not _is_simple(right):
         return slow(left, right)
     first, again = self.once(left)
-    test = self.is_exactly(first, "int")
+    test = is_tested(self, first, "int")
     return self.choose(test, fast(again(), right), slow(again(), right))
 
 
@@ -311,6 +326,10 @@ def _text_literals(node: ast.Expr) -> tuple[str, ...] | None:
 def _arithmetic(
     self: Lowering, node: ast.Binary, left: py.expr, right: py.expr, kinds: tuple[str, str]
 ) -> py.expr:
+    if node.operator == "*" and kinds == (INT, INT):
+        bits = bits_of(self, node)
+        if bits is not None and bits <= PRODUCT_BITS_MAX:
+            return py.BinOp(left, py.Mult(), right, **self.place)
     return arithmetic(self, node.operator, node.left, left, right, kinds)
 
 
@@ -328,15 +347,13 @@ def arithmetic(
     numeric = kinds[0] in _NUMERIC and kinds[1] in _NUMERIC
     if operator in ("+", "-") and (exact or (numeric and small)):
         return py.BinOp(left, _PYTHON[operator](), right, **self.place)
-    if operator == "*" and numeric and (kinds == (NUMBER, NUMBER) or small):
+    if operator == "*" and numeric and (kinds == (NUMBER, NUMBER) or (small and not exact)):
         return py.BinOp(left, py.Mult(), right, **self.place)
-    if operator == "*" and kinds == (INT, INT):
-        return _int_product(self, left, right)
     name = self.op(_ARITHMETIC[operator])
     if operator in ("%", "/") and kinds[0] in (INT, ANY) and _is_divisor(right):
         inline = _int_remainder if operator == "%" else _int_quotient
         return inline(self, node, left, right, kinds[0])
-    if operator not in ("+", "-") and not (operator == "*" and small):
+    if operator not in ("+", "-"):
         return self.call(name, left, right)
     return _if_ints(
         self,
@@ -353,22 +370,6 @@ def _is_small(value: py.expr, kind: str) -> bool:
     if kind != INT or not isinstance(value, py.Constant):
         return False
     return isinstance(value.value, int) and abs(value.value) < 1 << 31
-
-
-def _int_product(self: Lowering, left: py.expr, right: py.expr) -> py.expr:
-    """Small products inline; `mul` judges large ones."""
-    name = self.temp()
-    product = self.walrus(name, py.BinOp(left, py.Mult(), right, **self.place))
-    inside = py.Compare(
-        self.const(-INT_SMALL),
-        [py.Lt(), py.Lt()],
-        [product, self.const(INT_SMALL)],
-        **self.place,
-    )
-    if isinstance(left, py.Name) and isinstance(right, py.Name) and left.id == right.id:
-        inside = self.compare(product, py.Lt(), self.const(INT_SMALL))  # a square
-    checked = self.call(self.op("mul"), self.load(name), self.const(1))
-    return self.choose(inside, self.load(name), checked)
 
 
 def _is_divisor(value: py.expr) -> bool:
@@ -414,54 +415,17 @@ def floor_quotient(self: Lowering, node: ast.Expr) -> py.expr | None:
         return None
     assert isinstance(node, ast.Binary)
     left, right = self.operands([node.left, node.right])
+    bits = bits_of(self, node.left)
+    if bits is not None and bits <= INT_EXACT_BITS:
+        return py.BinOp(left, py.FloorDiv(), right, **self.place)
     first, again = self.once(left)
-    # Below 2**53 the float quotient is never rounded up to the next whole number.
-    inside = py.Compare(
-        self.const(-INT_EXACT), [py.Lt(), py.Lt()], [first, self.const(INT_EXACT)], **self.place
-    )
+    # Up to 2**53 the float quotient is never rounded up to the next whole number.
+    most = self.const(1 << INT_EXACT_BITS)
+    least = self.const(-1 << INT_EXACT_BITS)
+    inside = py.Compare(least, [py.Lt(), py.Lt()], [first, most], **self.place)
     quotient = self.call(self.op("div"), again(), right)
     rare = self.call(self.builtin("floor"), quotient)
     return self.choose(inside, py.BinOp(again(), py.FloorDiv(), right, **self.place), rare)
-
-
-def is_natural(self: Lowering, node: ast.Expr) -> bool:
-    """Whether an int evidently is not negative."""
-    if isinstance(node, ast.Literal):
-        return type(node.value) is int and node.value >= 0
-    if self.kinds.of(node) != INT:
-        return False
-    if isinstance(node, ast.Binary) and node.operator in ("+", "*"):
-        return is_natural(self, node.left) and is_natural(self, node.right)
-    if isinstance(node, ast.Binary) and node.operator == "%":
-        return is_natural(self, node.left)
-    if isinstance(node, ast.Member):
-        return node.name in SIZE_NAMES
-    symbol = self.file.symbols.get(id(node))
-    return isinstance(symbol, Variable) and _counts_up(self, symbol)
-
-
-def _counts_up(self: Lowering, variable: Variable) -> bool:
-    """Whether a variable only ever holds ints from 0: every value it gets is one, if others are."""
-    known = self.naturals.get(variable)
-    if known is None:
-        self.naturals[variable] = True  # assumed until one of its sources says no
-        known = bool(variable.sources) and all(_gives_natural(self, s) for s in variable.sources)
-        if not known:
-            # What was found out under the assumption is worth nothing.
-            self.naturals = {v: k for v, k in self.naturals.items() if not k}
-        self.naturals[variable] = known
-    return known
-
-
-def _gives_natural(self: Lowering, origin: Origin) -> bool:
-    if isinstance(origin, str):
-        return False
-    if not isinstance(origin, ItemOf):
-        return is_natural(self, origin)
-    if origin.place == 1:
-        return self.kinds.of_origin(origin) == INT
-    iterable = origin.iterable
-    return isinstance(iterable, ast.RangeExpr) and is_natural(self, iterable.start)
 
 
 # --- ranges and type tests ----------------------------------------

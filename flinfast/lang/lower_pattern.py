@@ -12,6 +12,7 @@ from typing import Final
 from flinfast.lang import ast, lower_block, lower_expr
 from flinfast.lang.abi import Value
 from flinfast.lang.lower_base import Lowering, Target
+from flinfast.lang.lower_region import common, ends
 from flinfast.lang.symbol import Variable, VariantSymbol
 
 ARMS_CHAINED_MAX: Final = 40  # arms of a match that become one if-else chain
@@ -26,18 +27,22 @@ def match(self: Lowering, node: ast.Match, target: Target) -> None:
 def _arms(self: Lowering, arms: tuple[ast.MatchArm, ...], value: py.expr, target: Target) -> None:
     branches: list[tuple[py.expr, list[py.stmt]]] = []
     otherwise: list[py.stmt] | None = None
+    before = after = self.seen
     for arm in arms:
+        self.seen = before
         with self.at(arm.span):
             wanted = _any_of(self, arm.patterns, value)
             with self.captured() as body:
                 if len(arm.patterns) == 1:
                     bind_names(self, arm.patterns[0], value)
                 _body(self, arm.body, target)
+        after = after if ends(body) else common(after, self.seen)
         if not isinstance(wanted, py.Constant):
             branches.append((wanted, body))
         elif wanted.value:
             otherwise = body
             break
+    self.seen = after
     if otherwise is None:
         with self.captured() as otherwise:
             _no_arm(self, arms, target)

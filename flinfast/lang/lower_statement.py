@@ -13,7 +13,6 @@ from typing import Final
 from flinfast.lang import ast, lower_expr, lower_loop, lower_method, lower_pattern
 from flinfast.lang.lower_base import DISCARD, RETURN, Loop, Lowering, StatementRule, Target
 from flinfast.lang.lower_block import (
-    block,
     checked,
     deliver,
     expr_has_value,
@@ -22,7 +21,9 @@ from flinfast.lang.lower_block import (
     return_nothing,
     statements,
 )
-from flinfast.lang.lower_operator import arithmetic, condition, is_natural
+from flinfast.lang.lower_operator import arithmetic, condition
+from flinfast.lang.lower_region import common, ends
+from flinfast.lang.magnitude import is_natural
 from flinfast.lang.symbol import Variable
 from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT, entity_of
 
@@ -72,8 +73,14 @@ def plain_value(self: Lowering, value: ast.Expr, target: Target) -> None:
 
 
 def _if(self: Lowering, node: ast.IfExpr, target: Target) -> None:
+    self.seen_if_true = {}
     test = condition(self, node.condition)
-    then = block(self, node.then, target)
+    before = self.seen
+    with self.captured() as then:
+        self.seen |= self.seen_if_true
+        statements(self, node.then, target)
+    after = before if ends(then) else self.seen
+    self.seen, self.seen_if_true = before, {}
     branch = node.otherwise
     with self.captured() as otherwise:
         if isinstance(branch, ast.IfExpr):
@@ -83,6 +90,7 @@ def _if(self: Lowering, node: ast.IfExpr, target: Target) -> None:
             statements(self, branch, target)
         elif target.kind != "discard":
             _missing_else(self, node, target)
+    self.seen = after if ends(otherwise) else common(after, self.seen)
     self.emit(py.If(test, then or [py.Pass(**self.place)], otherwise, **self.place))
 
 
@@ -102,10 +110,12 @@ def assign(self: Lowering, node: ast.Assign, target: Target) -> None:
     place = node.target
     if isinstance(place, ast.Name):
         _assign_name(self, node, self.file.targets[id(node)])
-    elif isinstance(place, ast.Member):
-        _assign_member(self, node, place)
-    elif isinstance(place, ast.Index):
-        _assign_index(self, node, place)
+    else:
+        if isinstance(place, ast.Member):
+            _assign_member(self, node, place)
+        elif isinstance(place, ast.Index):
+            _assign_index(self, node, place)
+        self.forget()
     no_value(self, target)
 
 
@@ -129,9 +139,13 @@ def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
         owner = self.expr(place.target)
         if not self.is_stable(place.target, owner):
             owner = self.kept(owner)
-        is_map = self.is_map(place.target)
-        before = lower_expr.read_member(self, owner, kind, place.name, is_map=is_map)
-        value = _compound(self, node, before)
+        before: py.expr
+        if self.kinds.owned(place) is not None:
+            before = self.item(owner, self.const(place.name))
+        else:
+            is_map = self.is_map(place.target)
+            before = lower_expr.read_member(self, owner, kind, place.name, is_map=is_map)
+        value = _compound(self, node, place, before)
     cell = py.Subscript(owner, self.const(place.name), py.Store(), **self.place)
     if kind == MAP:
         self.emit(py.Assign([cell], value, **self.place))
@@ -161,7 +175,7 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
             before = self.call(self.attr(owner, "get"), key)
         else:
             before = self.call(self.op("index"), owner, key)
-        value = _compound(self, node, before)
+        value = _compound(self, node, place, before)
     of_list = kinds == (LIST, INT)
     # A natural index is a sum of names and literals: to compute it later makes no difference.
     natural = of_list and is_natural(self, place.key)
@@ -200,14 +214,16 @@ def _is_plain(value: py.expr) -> bool:
     return isinstance(value, py.Name | py.Constant)
 
 
-def _compound(self: Lowering, node: ast.Assign, before: py.expr) -> py.expr:
+def _compound(
+    self: Lowering, node: ast.Assign, place: ast.Member | ast.Index, before: py.expr
+) -> py.expr:
     """`before + value` of `a.b += value`."""
     left = self.kept(before)
     right = self.expr(node.value)
-    kinds = (ANY, self.kinds.of(node.value))
-    if node.operator == "+=" and kinds[1] == TEXT:
+    kinds = (self.kinds.of(place), self.kinds.of(node.value))
+    if node.operator == "+=" and TEXT in kinds:
         return self.call(self.op("add"), left, right)
-    return arithmetic(self, node.operator[0], node.value, left, right, kinds)
+    return arithmetic(self, node.operator[0], place, left, right, kinds)
 
 
 # --- loops ----------------------------------------
@@ -282,10 +298,16 @@ def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target)
         is_int: py.expr = self.compare(self.load(shared), py.Is(), self.support("py_int"))
         tests = [is_int]
         tests += [self.is_exactly(self.load(variable.python), "int") for variable in ints.tested]
+        for variable in ints.optional:
+            value = self.load(variable.python)
+            is_either = [self.is_none(value), self.is_exactly(value, "int")]
+            tests.append(py.BoolOp(py.Or(), is_either, **self.place))
         with self.kinds.assuming(ints.assumed), self.captured() as fast:
-            naturals, self.naturals = self.naturals, {}
+            known = self.naturals, self.bits, self.optional
+            self.naturals, self.bits = {}, {}
+            self.optional |= {variable.python for variable in ints.optional}
             _for(self, node, self.load(items), DISCARD)
-            self.naturals = naturals
+            self.naturals, self.bits, self.optional = known
         with self.captured() as other:
             _for(self, node, self.load(items), DISCARD, (shared,))
         test = tests[0] if len(tests) == 1 else self.both(*tests)
@@ -347,6 +369,7 @@ def _stop_unless(self: Lowering, wanted: py.expr) -> None:
 def _enter(self: Lowering, node: ast.For | ast.While, target: Target) -> Loop:
     loop = Loop(node.label, wants_value=target.kind != "discard")
     self.frame.loops.append(loop)
+    self.forget()  # another turn may have changed anything
     return loop
 
 

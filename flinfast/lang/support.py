@@ -33,8 +33,6 @@ class Missing:
 
 missing: Final = Missing()
 _SHOWN_MAX: Final = 200  # characters of a value in the message of a failed expectation
-INT_EXACT: Final = 1 << 53  # ints below it are numbers without loss
-INT_SMALL: Final = 1 << 62  # products beyond it are checked against the runtime's limit
 
 _EXACT: Final[dict[str, type]] = {
     "text": str,

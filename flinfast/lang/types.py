@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
+from flinfast.lang.owned import FieldKey, OwnedField, owned_fields
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.symbol import (
     AUTO_FIELDS,
@@ -100,6 +101,7 @@ class Kinds:
     def __init__(self, file: FileNames) -> None:
         self.file = file
         self.table: ProjectTable = file.table
+        self.fields: dict[FieldKey, OwnedField] = {}
         self._known: dict[int, str] | None = None
 
     def freeze(self) -> None:
@@ -181,6 +183,10 @@ class Kinds:
                 return TEXT
             if isinstance(symbol, ContextSymbol):
                 return TEXT if self.is_path_parameter(symbol, node.name) else ANY
+            if self.fields:
+                owned = self.owned(node)
+                if owned is not None:
+                    return owned.kind
         kind = self.of(node.target)
         if not kind:
             return UNSEEN
@@ -191,6 +197,11 @@ class Kinds:
             return self._query_result(entity, node.name)
         entity = entity_of(kind, "record")
         return self.field(entity, node.name) if entity else ANY
+
+    def owned(self, node: ast.Member) -> OwnedField | None:
+        """The field that a member reads, if its map is owned and certainly has it."""
+        symbol = self.file.symbols.get(id(node.target))
+        return self.fields.get((symbol, node.name)) if type(symbol) is Variable else None
 
     def is_path_parameter(self, symbol: ContextSymbol, name: str) -> bool:
         """Whether `params.name` is certainly there."""
@@ -225,11 +236,18 @@ class Kinds:
                 return symbol.kind
             if isinstance(symbol, Builtin):
                 if symbol.name == "floor" and len(node.arguments) == 1:
-                    return INT if is_floored(self, node.arguments[0].value) else ANY
+                    return self._floored(node.arguments[0].value)
                 return self._builtin_result(symbol)
             if isinstance(symbol, Variable):
                 return symbol.gives
         return ANY
+
+    def _floored(self, node: ast.Expr) -> str:
+        """Kind of `floor(node)`."""
+        if is_floored(self, node):
+            return INT
+        is_open = isinstance(node, ast.Binary) and node.operator == "/" and not self.of(node.left)
+        return UNSEEN if is_open else ANY
 
     def _builtin_result(self, symbol: Builtin) -> str:
         is_exact = symbol.result in _RESULTS and not symbol.test_only
@@ -419,8 +437,11 @@ def infer(files: Iterable[FileNames]) -> dict[str, Kinds]:
         for reader in readers.values()
         for function in (*reader.file.functions.values(), *reader.file.guards.values())
     ]
+    for reader in readers.values():
+        reader.fields = owned_fields(reader.file)
     lambdas = [(reader, *found) for reader in readers.values() for found in _own_lambdas(reader)]
-    holders: list[tuple[Kinds, Variable | FunctionSymbol, list[Any]]] = [
+    holders: list[tuple[Kinds, Variable | FunctionSymbol | OwnedField, list[Any]]] = [
+        *((reader, f, f.sources) for reader in readers.values() for f in reader.fields.values()),
         *((reader, v, v.sources) for reader, v in variables),
         *((reader, f, f.results) for reader, f in functions),
     ]
@@ -500,7 +521,9 @@ def _take_arguments(file: FileNames, function: ast.Lambda, calls: list[ast.Call]
         variable.sources = [*given, *variable.sources[1:]]  # the first stood for all of them
 
 
-def _declared_kind(holder: Variable | FunctionSymbol) -> str:
+def _declared_kind(holder: Variable | FunctionSymbol | OwnedField) -> str:
+    if isinstance(holder, OwnedField):
+        return UNSEEN
     if isinstance(holder, Variable):
         return annotated(holder.annotation)
     if isinstance(holder.declaration, ast.FunctionDecl):

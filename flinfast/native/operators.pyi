@@ -11,11 +11,13 @@ def complete(
     *,
     add: Callable[[Any, Any], Any],
     sub: Callable[[Any, Any], Any],
+    mul: Callable[[Any, Any], Any],
     lt: Callable[[Any, Any], bool],
     le: Callable[[Any, Any], bool],
     eq: Callable[[Any, Any], bool],
     truthy: Callable[[Any], bool],
     to_text: Callable[[Any], str],
+    to_int: Callable[[Any], Any],
     iterate: Callable[[Any], Iterable[Any]],
 ) -> None:
     """Say what the operators do with other operands; called once, before any of them."""
@@ -25,6 +27,9 @@ def add(left: Any, right: Any, /) -> Any:
 
 def sub(left: Any, right: Any, /) -> Any:
     """`left - right`: two ints or two floats here."""
+
+def mul(left: Any, right: Any, /) -> Any:
+    """`left * right`: two ints of 64 bits whose product has as many, or two floats here."""
 
 def lt(left: Any, right: Any, /) -> bool:
     """`left < right`: two ints, two floats or two texts here."""
@@ -46,6 +51,9 @@ def truthy(value: Any, /) -> bool:
 
 def to_text(value: Any, /) -> str:
     """The text of a value: texts and ints that Python prints here."""
+
+def to_int(value: Any, /) -> Any:
+    """The int of a value: ints and texts of up to 18 digits and nothing else here."""
 
 def common_class(items: list[Any], /) -> type | None:
     """The class of every item, exactly.

@@ -24,24 +24,32 @@ cdef extern from "Python.h":
     object PyNumber_Add(object, object)
     object PyNumber_Subtract(object, object)
     object PyObject_Str(object)
+    bint PyUnicode_IS_COMPACT_ASCII(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+    void *PyUnicode_DATA(object)
+    object PyLong_FromLongLong(long long)
+    long long PyLong_AsLongLongAndOverflow(object, int *) except? -1
+    bint __builtin_mul_overflow(long long, long long, long long *) noexcept
     double PyFloat_AS_DOUBLE(object)
     object PyFloat_FromDouble(double)
     bint PyObject_IsTrue(object) except -1
 
 cdef object _add = None
 cdef object _sub = None
+cdef object _mul = None
 cdef object _lt = None
 cdef object _le = None
 cdef object _eq = None
 cdef object _truthy = None
 cdef object _to_text = None
+cdef object _to_int = None
 cdef object _iterate = None
 
 
-def complete(*, add, sub, lt, le, eq, truthy, to_text, iterate):
-    global _add, _sub, _lt, _le, _eq, _truthy, _to_text, _iterate
-    _add, _sub, _lt, _le, _eq = add, sub, lt, le, eq
-    _truthy, _to_text, _iterate = truthy, to_text, iterate
+def complete(*, add, sub, mul, lt, le, eq, truthy, to_text, to_int, iterate):
+    global _add, _sub, _mul, _lt, _le, _eq, _truthy, _to_text, _to_int, _iterate
+    _add, _sub, _mul, _lt, _le, _eq = add, sub, mul, lt, le, eq
+    _truthy, _to_text, _to_int, _iterate = truthy, to_text, to_int, iterate
 
 
 cdef inline PyTypeObject *shared_type(object left, object right) noexcept:
@@ -70,6 +78,21 @@ def sub(left, right, /):
     if kind is &PyLong_Type:
         return PyNumber_Subtract(left, right)
     return _sub(left, right)
+
+
+def mul(left, right, /):
+    cdef PyTypeObject *kind = shared_type(left, right)
+    cdef long long first, second, product
+    cdef int is_large = 0, is_other_large = 0
+    if kind is &PyFloat_Type:
+        return PyFloat_FromDouble(PyFloat_AS_DOUBLE(left) * PyFloat_AS_DOUBLE(right))
+    if kind is &PyLong_Type:
+        first = PyLong_AsLongLongAndOverflow(left, &is_large)
+        second = PyLong_AsLongLongAndOverflow(right, &is_other_large)
+        if not is_large and not is_other_large:
+            if not __builtin_mul_overflow(first, second, &product):
+                return PyLong_FromLongLong(product)
+    return _mul(left, right)
 
 
 def lt(left, right, /):
@@ -121,6 +144,29 @@ def to_text(value, /):
         except ValueError:  # more digits than Python prints
             pass
     return _to_text(value)
+
+
+cdef enum:
+    DIGITS_MAX = 18  # of an int that surely has 64 bits
+
+
+def to_int(value, /):
+    cdef Py_ssize_t size, place
+    cdef const unsigned char *digits
+    cdef long long number = 0
+    if Py_TYPE(<PyObject *>value) is &PyLong_Type:
+        return value
+    if Py_TYPE(<PyObject *>value) is not &PyUnicode_Type or not PyUnicode_IS_COMPACT_ASCII(value):
+        return _to_int(value)
+    size = PyUnicode_GET_LENGTH(value)
+    digits = <const unsigned char *>PyUnicode_DATA(value)
+    if size == 0 or size > DIGITS_MAX:
+        return _to_int(value)
+    for place in range(size):
+        if not c'0' <= digits[place] <= c'9':
+            return _to_int(value)
+        number = number * 10 + (digits[place] - c'0')
+    return PyLong_FromLongLong(number)
 
 
 cdef PyTypeObject *class_of_all(list items) noexcept:

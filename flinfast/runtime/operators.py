@@ -14,6 +14,7 @@ from typing import Any, Final
 from flinfast.native import operators as native
 from flinfast.runtime import access, arithmetic, compare, encode
 from flinfast.runtime.builtins import BoundBuiltins
+from flinfast.runtime.builtins.value import to_int
 from flinfast.runtime.registry import BOUND_PROPERTIES, FAMILY_BY_TYPE
 
 Value = Any
@@ -21,11 +22,13 @@ Value = Any
 native.complete(
     add=arithmetic.add,
     sub=arithmetic.sub,
+    mul=arithmetic.mul,
     lt=compare.lt,
     le=compare.le,
     eq=compare.eq,
     truthy=compare.truthy,
     to_text=encode.to_text,
+    to_int=to_int,
     iterate=access.iterate,
 )
 
@@ -48,12 +51,13 @@ class OperatorSet:
     contains = staticmethod(compare.contains)
     add = staticmethod(native.add)
     sub = staticmethod(native.sub)
-    mul = staticmethod(arithmetic.mul)
+    mul = staticmethod(native.mul)
     div = staticmethod(arithmetic.div)
     mod = staticmethod(arithmetic.mod)
     pow = staticmethod(arithmetic.pow)
     neg = staticmethod(arithmetic.neg)
     concat = staticmethod(arithmetic.concat)
+    to_int = staticmethod(native.to_int)
     to_text = staticmethod(native.to_text)
     is_type = staticmethod(access.is_type)
     set_member = staticmethod(access.set_member)

@@ -106,6 +106,9 @@ class Evaluator:
         value = self.value(node.operand)
         return not self.ops.truthy(value) if node.operator == "!" else self.ops.neg(value)
 
+    def _TypeTest(self, node: ast.TypeTest) -> Any:  # noqa: N802
+        return self.ops.is_type(self.value(node.value), node.type_name)
+
     def _Conditional(self, node: ast.Conditional) -> Any:  # noqa: N802
         chosen = node.then if self.ops.truthy(self.value(node.condition)) else node.otherwise
         return self.value(chosen)

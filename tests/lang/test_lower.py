@@ -206,8 +206,54 @@ def test_typed_paths_call_no_operator(body: str) -> None:
     """Operands of evident kinds cost what they cost in Python."""
     _, closures = bind_one(f"fn f(a: int, b: int, t: text, l: list) {{ {body} }}")
     names = {name for name in used(closures["f"]) if name.startswith("$op_")}
-    assert names <= {"$op_mod"}
+    assert names <= {"$op_mod", "$op_mul"}  # a product may pass the limit of ints
     assert "$b_len" not in used(closures["f"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "n * 2",
+        "2 * n",
+        "n * n",
+        "-n * 3",
+        "n * 2 * 0",
+        "x = n  x *= 2  x",
+        "for x in [n] { return x * 2 }  0",
+        "for x in [n] { x += 1  return 2 * x }  0",
+        "m = { k: n }  m.k *= 2  m",
+        "m = [n]  m[0] *= 2  m",
+        "(x => x * 2)(n)",
+        "f = x => x * 2  f(n)",
+        "[n].map(x => x * 2)",
+        "i = n  i = i * 2 - i",
+        "i = 0  for j in n..n + 1 { i = j * 2 }  i",
+        "i = 3  while i < n { i = i * i }  i",
+    ],
+)
+def test_no_product_passes_the_limit_of_ints(body: str) -> None:
+    """Wherever it stands, and whatever is known of its operands."""
+    _, closures = bind_one(f"fn f(n: int) {{ {body} }}  fn g(n) {{ {body} }}")
+    for name in ("f", "g"):
+        with pytest.raises(RuntimeFault, match="14000 bits"):
+            closures[name](None, 1 << 13_999)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "s = 0  for i in 0..n { s += i * i * 3 }  s",
+        "i = 1  while i < n { i = i + 5 }  i * i",
+        "low = 0  high = l.len - 1  while low < high { low = floor((low + high) / 2) + 1 }  low",
+        "s = 0  for x, i in l { s = i * 2 }  s",
+        "f = x => x * 2  f(l.len) + f(7)",
+    ],
+)
+def test_products_and_quotients_of_what_is_counted_call_nothing(body: str) -> None:
+    """An index, a size, and what moves in small steps, cannot pass any limit."""
+    _, closures = bind_one(f"fn f(n: int, l: list) {{ {body} }}")
+    names = used(closures["f"])
+    assert not names & {"$op_mul", "$op_div", "$b_floor"}
 
 
 def test_member_of_a_map_literal_is_a_plain_get() -> None:

@@ -33,6 +33,7 @@ VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, 3, -2, 1 << 53, -(1 << 63), 1 << 13_950, 0.0, -0.0, 2.5, 3.0),
     *(math.nan, math.inf, "", "a", " #Ab,c ", "1", b"ab", Time(1_000), range(3)),
     *([1, 2, 2.5, 3], [2, 1, "x", 4], [1, True, 3], [3, None], double),
+    *([0.5, 2.5], ["b", "Ab"], [{"k": 1}, {"k": "x", "a": 2}]),
     *([], [1], ["a", None, 2.5], [3, 1, 2], [True, [1]], {}, {"k": 1, "len": "own", "a": "x"}),
     *({"k": {"a": 2.0}, "1": [1], "trim": double}, Record("Note", ("k", "a"), {"k": 2})),
 )
@@ -247,6 +248,58 @@ f = x => x.len ; f([1]) + f(to_text(a))
 f = (x, y) => y ; f(a)
 f = (x, y) => x + y ; f(1)
 f = x => { y = x + 1 ; y * 2 } ; f(3) + f(a)
+x = a.k ; a.k = b ; [x, a.k]
+x = a.k ; m = a ; m.k = b ; [x, a.k]
+x = a.k ; a = b ; [x, a.k]
+f = x => { a = b } ; y = a.k ; f(1) ; [y, a.k]
+f = x => { x.k = b } ; y = a.k ; f(a) ; [y, a.k]
+y = a.k ; a.push(b) ; [y, a.k, a.len]
+y = a["k"] ; a["k"] = b ; [y, a.k]
+if a.k == 1 && a.a == 2 { [a.k, a.a] } else { [a.a, a.k] }
+if a.k == 1 || a.a == b { [a.k, a.a] } else { [a.a, a.k] }
+if !(a.k == 1 && a.a) { [a.a, a.k] } else { [a.a, a.k] }
+if a && (a.k || b.k) && b.a { [a.k, b.k, b.a] } else { [b, b] }
+if a.k > 1 && a.push(3) == none && a.a { [a.k, a.a] }
+a.k == b ? a.a : [a.a, a.k]
+(a.k ?? a.a) == (a.a ?? a.k)
+for i in 0..2 { if a.k == i { a = b } } ; a.k
+n = 0 ; while n < 2 { y = a.k ; a.k = n ; n += 1 ; if a.k == y { break } } ; a
+n = 0 ; for x in a { if x.k == b { n += 1 } ; if x.k == x.k { n += 2 } } ; n
+l = [1, 2] ; x = l[0] ; l[0] = a ; [x, l[0], l[0]]
+l = [a, b] ; m = l ; x = l[1] ; m[1] = 5 ; [x, l[1]]
+l = [1, 2, 3] ; i = 0 ; x = l[i] ; i += 1 ; [x, l[i], l[i + 1], l[i - 1], l[i + 9]]
+l = [1, 2] ; x = l[1] ; l.push(a) ; l = [b] ; [x, l[1], l[0]]
+l = [a, b] ; n = 0 ; for i in 0..3 { if l[i] == 1 { n += 1 } ; if l[i] < 3 { n += 2 } } ; n
+for i in 0..3 { if a[i] == b { a[i] = 1 } ; if a[i] == 1 { return [i, a[i]] } } ; a
+x = a * 2 ; y = 3 * b ; [x, y, len([x]) * 2]
+n = 0 ; for x in a { n += x * 3 } ; n
+n = 1 ; for i in 0..4 { n = n * (i + 2) } ; [n, n * a]
+n = 0 ; for x, i in a { n = i * i + 1 ; if x == b { return [x, i % 2, n] } } ; n
+l = [] ; for x in a { if x.len > 1 { l.push(x.lower()) } ; if x == "a" { l.push(x + 1) } } ; l
+l = [] ; for x in [a, b] { l.push(x.k) ; l.push(x is text) ; l.push(x is bool) } ; l
+l = [] ; for x, y in { p: a, q: b } { l.push(y + 1) ; l.push(x.upper) ; l.push(y.k) } ; l
+l = [] ; for x in a { for y in b { l.push(x < y) ; l.push(y.len) } } ; l
+n = 0 ; for x in a { if n > 0 { n += x.k + 1 } ; n += 1 } ; n
+if a.k == 1 { a.k = b } else { b } ; a.k
+if a.k == 1 { return a.k } ; if a.k == b { return [a.k] } else { a.k = 2 } ; a.k
+if a.k == 1 { a.push(2) ; return a.k } ; a.k
+x = a.k == 1 ? a.push(2) : a.k ; [x, a.k]
+m = { k: 1, l: [] } ; m.k += a ; m.l.push(b) ; m.k *= 2 ; [m.k, m.l, m.l.len, m.j]
+m = { count: 0 - 5 } ; m.count -= 1 ; [m.count % 4, [1, 2][m.count], [1, 2][0 - m.count], a]
+m = { k: a } ; m.k = b ; [m.k, m["k"]]
+m = { k: 1 } ; n = m ; n.k = a ; m.k + 1
+m = { k: 1 } ; m.delete_key("k") ; m.k
+m = { k: 1 } ; m[a] = b ; m.k
+m = { k: 1 } ; if a { m = { j: 2 } } ; m.k
+m = { k: 1 } ; if a { m = { k: "x", j: b } } ; [m.k, m.k + m.k]
+m = { k: 1, n: none } ; for x in a { m.k += x ; m.n = x ; if m.k > b { return m } } ; m
+m = { k: 1 } ; f = x => { m.k = x } ; f(a) ; m.k + 1
+m = { k: none } ; m.k = m.k ?? a ; m.k
+m = { k: 1, ...b } ; m.k + 1
+m = { len: 3, k: "x" } ; [m.len + 1, m.k + a, m.length]
+m = { k: { j: 1 } } ; m.k.j = a ; m.k.j += b ; m
+m = none ; for x in a { if m == none || x < m { m = x } else { m = none } } ; m
+m = b ; n = 0 ; for x in a { n += x ; if m != none && x > m { m = x - 1 } } ; [m, n]
 i = 1 ; j = i * i ; while j < 20 { j += j } ; [1, 2, 3][j % 3]
 i = 0 ; i -= 1 ; [1, 2][i]
 i = 2 ; x = [5, 6, 7] ; while i >= 0 { x[i] = a ; i -= 1 } ; x[i] = b ; x

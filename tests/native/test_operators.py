@@ -12,6 +12,7 @@ import pytest
 from flinfast.errors import RuntimeFault
 from flinfast.native import operators as native
 from flinfast.runtime import access, arithmetic, compare, encode
+from flinfast.runtime.builtins.value import to_int
 from flinfast.values import NO_VALUE, Time
 
 
@@ -20,13 +21,31 @@ class Own(int):
 
 
 VALUES: tuple[Any, ...] = (
-    *(None, True, False, 0, 1, -7, 1 << 70, -(1 << 13_999), 0.0, -0.0, 2.5, math.nan, -math.inf),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -7,
+        1 << 32,
+        -(1 << 31),
+        -1,
+        1 << 70,
+        -(1 << 13_999),
+        0.0,
+        -0.0,
+        2.5,
+        math.nan,
+        -math.inf,
+    ),
     *("", "a", "b\udc80", "\U0001f600", b"", b"a", [], [1], ["a", None], {}, {"a": 1}, range(2)),
     *(Time(5), Time(6), NO_VALUE, Own(3), len),
 )
 PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "add": arithmetic.add,
     "sub": arithmetic.sub,
+    "mul": arithmetic.mul,
     "lt": compare.lt,
     "le": compare.le,
     "gt": lambda left, right: compare.lt(right, left),
@@ -57,6 +76,20 @@ def test_truth_and_text_are_those_of_python() -> None:
     for value in VALUES:
         assert outcome(native.truthy, value) == outcome(compare.truthy, value), value
         assert outcome(native.to_text, value) == outcome(encode.to_text, value), value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *VALUES,
+        *("0", "7", "007", "123456789012345678", "1234567890123456789", "9" * 19, "9" * 4300),
+        *("-1", "+1", " 12 ", "1.5", "1e3", "12a", "/1", ":1", "\u0661", "1\u0661", "\xb2", "1_0"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_int_of_a_value_is_that_of_the_builtin(value: Any) -> None:
+    """Short texts of digits are read in C."""
+    assert outcome(native.to_int, value) == outcome(to_int, value)
 
 
 def test_int_that_is_too_long_to_print_is_a_fault() -> None:

@@ -1,0 +1,77 @@
+"""Members and items that are read in several places: evaluated once where nothing changes between.
+
+`order.total > 0 && order.total < 9` reads `total` once. A read is remembered from where it is
+certainly evaluated up to the next thing that may change what it gives: an assignment to its
+variable, to any member or item, or a call. Loops, branches and functions keep what they evaluate to
+themselves (`Lowering.captured`). Names of properties are left alone, as `list.shuffle` is a method.
+"""
+
+from __future__ import annotations
+
+import ast as py
+from typing import Final
+
+from flinfast.lang import ast
+from flinfast.lang.lower_base import Lowering, Read
+from flinfast.lang.symbol import Variable
+from flinfast.lang.types import ANY, INT, LIST, MAP
+
+# Properties of texts and times, or no properties at all, that are as good as any key of a map.
+_KEYS: Final = frozenset({"type", "title", "slug", "year", "month", "day"})
+
+
+def read_of(self: Lowering, node: ast.Member | ast.Index) -> Read | None:
+    """What an expression reads of a variable, if reading it again gives the same."""
+    variable = self.file.symbols.get(id(node.target))
+    if type(variable) is not Variable or variable.is_file_level:
+        return None
+    if variable.is_captured and (variable.writes > 1 or variable.in_loop):
+        return None
+    if type(node) is ast.Member:
+        if node.optional or (node.name in self.file.table.builtins and node.name not in _KEYS):
+            return None
+        return (variable, node.name) if variable.kind in (ANY, MAP) else None
+    assert type(node) is ast.Index
+    if variable.kind != LIST or self.kinds.of(node.key) != INT:
+        return None
+    place, moved = node.key, 0
+    if type(place) is ast.Binary and type(place.right) is ast.Literal:
+        if place.operator not in ("+", "-") or type(place.right.value) is not int:
+            return None
+        moved = place.right.value if place.operator == "+" else -place.right.value
+        place = place.left
+    symbol = self.file.symbols.get(id(place))
+    if type(symbol) is not Variable or symbol.is_file_level or symbol.is_captured:
+        return None
+    return (variable, symbol, moved)
+
+
+def known(self: Lowering, read: Read | None) -> py.expr | None:
+    """The value of a read that has been evaluated."""
+    if read is None or self.rows:
+        return None
+    name = self.seen.get(read)
+    return None if name is None else self.load(name)
+
+
+def remembered(self: Lowering, read: Read | None, value: py.expr) -> py.expr:
+    """The lowered value of a read, kept where it is read again somewhere."""
+    if read not in self.repeated or self.rows:
+        return value
+    assert read is not None
+    name = value.id if isinstance(value, py.Name) else self.temp()
+    self.seen[read] = name
+    return value if isinstance(value, py.Name) else self.walrus(name, value)
+
+
+def is_tested(self: Lowering, value: py.expr, python_type: str) -> py.expr:
+    """`is_exactly` of a value that is looked at first of all; kept for what is read again."""
+    if not isinstance(value, py.Name) or value.id not in self.seen.values():
+        return self.is_exactly(value, python_type)
+    test = (value.id, python_type)
+    name = self.seen.get(test)
+    if name is not None:
+        return self.load(name)
+    found = self.is_exactly(value, python_type)
+    name = self.seen[test] = self.temp()
+    return self.walrus(name, found)
