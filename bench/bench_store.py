@@ -402,7 +402,8 @@ def measured(work, per_round):
 def compare(title, works, per_round):
     """One row per peer: medians of rounds taken in turns, so that load on the machine hits all.
 
-    The order changes: whoever follows the ORM finds the processor's caches full of that.
+    The order changes: whoever follows the ORM finds the processor's caches full of that. What is
+    compared with apsw is compared in each round, since the processor's speed changes with load.
     """
     rounds = {name: [] for name in works}
     order, shuffled = list(works), random.Random(1)
@@ -410,11 +411,13 @@ def compare(title, works, per_round):
         shuffled.shuffle(order)
         for name in order:
             rounds[name].append(measured(works[name], per_round))
-    base = [statistics.median(figures) for figures in zip(*rounds["apsw"], strict=True)]
+    base = rounds["apsw"]
     for name, taken in rounds.items():
         wall, cpu = (statistics.median(figures) for figures in zip(*taken, strict=True))
-        rate = base[0] / wall
-        print(f"| {title} | {name} | {wall:.2f} | {rate:.0%} | {cpu:.2f} | {cpu / base[1]:.2f} |")
+        pairs = list(zip(base, taken, strict=True))
+        rate = statistics.median(bare[0] / own[0] for bare, own in pairs)
+        ratio = statistics.median(own[1] / bare[1] for bare, own in pairs)
+        print(f"| {title} | {name} | {wall:.2f} | {rate:.0%} | {cpu:.2f} | {ratio:.2f} |")
 
 
 def main():
