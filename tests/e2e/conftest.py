@@ -67,6 +67,7 @@ class Server:
         self.command = "serve"
         self.process: subprocess.Popen[bytes] | None = None
         self._output = bytearray()
+        self._heard = 0  # bytes of output that earlier processes wrote
         self._reader = threading.Thread()
 
     @property
@@ -84,10 +85,9 @@ class Server:
 
         `prefix` is a command that runs it, such as one that sets limits.
         """
-        heard = len(self._output)  # of earlier processes
         process = self.launch(port, prefix=prefix)
         deadline = time.monotonic() + START_S
-        while not (found := _LISTENS.search(bytes(self._output[heard:]))):
+        while not self.is_listening:
             if process.poll() is not None:
                 self._reader.join(START_S)
                 raise AssertionError(f"server ended at once:\n{self.output}")
@@ -95,11 +95,19 @@ class Server:
                 f"server did not listen within {START_S:.0f} s ({self.state}):\n{self.output}"
             )
             time.sleep(0.005)
-        self.port = int(found[1])
         return self
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the process has said on which port it listens; `port` is that."""
+        found = _LISTENS.search(bytes(self._output[self._heard :]))
+        if found is not None:
+            self.port = int(found[1])
+        return found is not None
 
     def launch(self, port: int = 0, *, prefix: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         """Start the process and wait for nothing."""
+        self._heard = len(self._output)
         command = [*prefix, sys.executable, "-m", "flinfast", self.command, str(self.root)]
         self.process = subprocess.Popen(
             [*command, "--port", str(port), *self.arguments],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -201,3 +202,44 @@ def test_kill_during_saves_loses_nothing_anybody_was_told(
         for server in others:
             server.kill()
     assert crash.told > ROUNDS * 4, "the writers hardly wrote: the test proves nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("count", [1, 2], ids=["one-server", "two-servers"])
+def test_kill_during_the_first_start_leaves_nothing_in_the_way(
+    make_server: MakeServer, count: int
+) -> None:
+    """One or two starts on no data are killed at the first sight of a file; the next one works."""
+    first = make_server(files=FILES, arguments=("--no-access-log",), start=False)
+    servers = [first, *(Server(first.root, {}, first.arguments) for _ in range(count - 1))]
+    compiled = first.root / ".flindb" / "program.flinc"
+    first.start()
+    first.stop()
+    try:
+        for seen in ("server.lock", "flin.db", "flin.db-journal", "flin.db-wal", "flin.db-shm"):
+            folder = first.root / f".{seen}"
+            folder.mkdir()
+            shutil.copy(compiled, folder)
+            for server in servers:
+                server.environment["FLIN_STORE_PATH"] = folder.name
+                server.launch()
+            # Some are there for a moment only; a server that listens has passed it.
+            wait_until(
+                lambda folder=folder, seen=seen: (folder / seen).exists() or first.is_listening,
+                PATIENCE_S,
+                every_s=0.0005,
+            )
+            for server in servers:
+                server.kill()
+            for server in servers:
+                server.start()
+                assert server.client().post(PATH, {"text": str(server.port)})[0] == 200
+            for server in servers:
+                check(server, [])
+            for server in servers:
+                assert server.stop() == 0, server.output[-LOG_BYTES:]
+            assert integrity(folder / "flin.db") == []
+    finally:
+        for server in servers:
+            server.kill()
