@@ -31,8 +31,8 @@ def types(session: nox.Session) -> None:
     """Static types."""
     session.install("-e", ".[test,lint]")
     session.run("mypy")
-    modules = [f"flinfast.native.{name}" for name in ("hub", "frame", "mask", "operators")]
-    modules.append("flinfast.store.quick")
+    names = ("hub", "frame", "mask", "operators", "collection", "dispatch")
+    modules = [*(f"flinfast.native.{name}" for name in names), "flinfast.store.quick"]
     allowed = ["--allowlist", "tests/native/stubtest.txt", "--ignore-unused-allowlist"]
     session.run("python", "-m", "mypy.stubtest", *allowed, *modules)
 

@@ -12,6 +12,7 @@ from types import FunctionType, NoneType
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
+from flinfast.native import collection, dispatch
 from flinfast.native.operators import common_class, items
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import (
@@ -34,6 +35,7 @@ from flinfast.runtime.registry import (
     REGISTRY,
     call_checked,
     family_of,
+    limit_fault,
 )
 from flinfast.values import NoValue, Time
 
@@ -178,8 +180,11 @@ def set_index(target: Value, key: Value, value: Value) -> None:
         set_member(target, map_key(key), value)
 
 
-def slice_(value: Value, start: Value, stop: Value, step: Value) -> Value:
-    """`value[start:stop:step]` of a list, text or bytes; none stands for a missing bound.
+slice_: Final = collection.cut  # `value[start:stop:step]`; none stands for a missing bound
+
+
+def _slice_other(value: Value, start: Value, stop: Value, step: Value) -> Value:
+    """What `slice_` does with other values and bounds.
 
     Raises:
         RuntimeFault: FL502 for none, FL501 for another kind, FL506 for a bound that is not an int
@@ -196,6 +201,9 @@ def slice_(value: Value, start: Value, stop: Value, step: Value) -> Value:
     if items is None:
         raise RuntimeFault(f"cannot take a slice of {kind_of(value)}", code="FL501")
     return items[bounds]
+
+
+collection.RULES.slice_other = _slice_other
 
 
 def map_key(key: Value) -> str:
@@ -467,22 +475,12 @@ def make_method(
             variant = METHODS[family].get(name) if family else None
             if variant is None or not variant.takes(count + 1):
                 return call_method(context, value, name, args, {})
-            if kind is dict:  # any map may have a function of its own
-                if is_function(value.get(name)):
-                    return call_method(context, value, name, args, {})
-                return variant.bind(None)(value, *args)
-            function = known[kind] = variant.bind(None)
-            return function(value, *args)
+            if kind is dict and is_function(value.get(name)):  # a function of its own
+                return call_method(context, value, name, args, {})
+            known[kind] = variant.bind_to(kind)
+            return variant.bind(None)(value, *args)
 
-        def without(context: Any, value: Value) -> Value:
-            function = known.get(type(value))
-            return other(context, value) if function is None else function(value)
-
-        def with_one(context: Any, value: Value, first: Value) -> Value:
-            function = known.get(type(value))
-            return other(context, value, first) if function is None else function(value, first)
-
-        return without if count == 0 else with_one if count == 1 else other
+        return dispatch.method(name, count, known, other, limit_fault)
 
     return method
 

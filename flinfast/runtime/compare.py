@@ -6,19 +6,18 @@ have an order. Entities are equal when entity and id are.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable
 from types import NoneType
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
+from flinfast.native import collection
 from flinfast.runtime.kinds import Value, as_items, depth_fault, kind_of
 from flinfast.values import NoValue, Time
 
 _PLAIN: Final = frozenset({str, int, float, bool, bytes, Time, NoneType, NoValue})
 _ORDERED: Final = frozenset({str, int, float, Time})
 _NUMBERS: Final = frozenset({int, float})
-_SHALLOW: Final = frozenset({str, bytes, Time, NoneType})  # `==` of Python is right for these
 
 
 def truthy(value: Value) -> bool:
@@ -33,24 +32,10 @@ def truthy(value: Value) -> bool:
     return value is not None and kind is not NoValue
 
 
-def eq(left: Value, right: Value) -> bool:
-    """`left == right`.
-
-    Raises:
-        RuntimeFault: FL508 when lists or maps nest too deeply or contain themselves.
-    """
-    kind = type(left)
-    if kind is type(right):
-        if kind in _PLAIN:
-            return left == right  # type: ignore[no-any-return]
-        try:
-            if kind is list:
-                return len(left) == len(right) and all(map(eq, left, right))
-            if kind is dict:
-                return len(left) == len(right) and _eq_entries(left, right)
-        except RecursionError:
-            raise depth_fault() from None
-    return _eq_other(left, right)
+eq: Final = collection.eq  # `left == right`
+list_contains: Final = collection.contains
+index_of: Final = collection.index_of
+contains: Final = collection.is_in  # `item in container`
 
 
 def lt(left: Value, right: Value) -> bool:
@@ -79,19 +64,10 @@ def le(left: Value, right: Value) -> bool:
     raise order_fault(left, right)
 
 
-def contains(item: Value, container: Value) -> bool:
-    """`item in container`: an item of a list or query, a key of a map, a part of a text.
-
-    Raises:
-        RuntimeFault: FL502 for none, FL501 for a container of another kind, or a part that is not
-            text.
-    """
+def _in_other(item: Value, container: Value) -> bool:
+    """`item in container` where the container is no list, or the item no text."""
     kind = type(container)
-    if kind is list:
-        return list_contains(container, item)
     if kind is str:
-        if type(item) is str:
-            return item in container
         raise _in_fault(item, container)
     if isinstance(container, dict):
         return item in container if type(item) is str else False
@@ -105,21 +81,6 @@ def contains(item: Value, container: Value) -> bool:
     if items is None:
         raise _in_fault(item, container)
     return list_contains(items, item)
-
-
-def list_contains(items: list[Value], item: Value) -> bool:
-    """Whether some item equals `item`."""
-    if type(item) in _SHALLOW:
-        return item in items
-    return any(eq(item, other) for other in items)
-
-
-def index_of(items: list[Value], item: Value) -> int:
-    """Index of the first item that equals `item`, or -1."""
-    for index, other in enumerate(items):
-        if eq(item, other):
-            return index
-    return -1
 
 
 def order_fault(left: Value, right: Value) -> RuntimeFault:
@@ -144,6 +105,8 @@ def _in_fault(item: Value, container: Value) -> RuntimeFault:
 
 def _eq_other(left: Value, right: Value) -> bool:
     left_kind, right_kind = type(left), type(right)
+    if left_kind is right_kind and left_kind in _PLAIN:
+        return left == right  # type: ignore[no-any-return]
     if left_kind in _PLAIN or right_kind in _PLAIN:
         if left_kind in _NUMBERS and right_kind in _NUMBERS:
             return left == right  # type: ignore[no-any-return]
@@ -159,10 +122,6 @@ def _eq_other(left: Value, right: Value) -> bool:
     if left_items is None or right_items is None:
         return False
     return eq(left_items, right_items)
-
-
-def _eq_entries(left: dict[str, Value], right: dict[str, Value]) -> bool:
-    return all(name in right and eq(value, right[name]) for name, value in left.items())
 
 
 def _is_record(value: Value) -> bool:
@@ -203,27 +162,6 @@ def sort_items(
     return [item for _, item in pairs]
 
 
-def sort_by_comparison(
-    items: Iterable[Value], compare: Callable[[Value, Value], Value]
-) -> list[Value]:
-    """Stable sort by a function of two items whose result is negative, zero or positive.
-
-    Raises:
-        RuntimeFault: FL501 when the result is not a number.
-    """
-
-    def checked(left: Value, right: Value) -> Any:
-        result = compare(left, right)
-        if type(result) not in _NUMBERS:
-            raise RuntimeFault(
-                f"expected a number from the comparison of `sort`, got {kind_of(result)}",
-                code="FL501",
-            )
-        return 0 if result != result else result
-
-    return sorted(items, key=functools.cmp_to_key(checked))
-
-
 _SORTABLE: Final = _ORDERED | {bool}
 
 
@@ -241,3 +179,15 @@ def _sort_key(pair: tuple[Value, Value]) -> tuple[bool, Any]:
 def is_number(value: Value) -> bool:
     """Whether `value` is an int or a number; a bool is neither."""
     return type(value) in _NUMBERS
+
+
+def _set_rules() -> None:
+    """What comparing in `native.collection` leaves to the runtime."""
+    rules = collection.RULES
+    rules.eq_other = _eq_other
+    rules.in_other = _in_other
+    rules.lt = lt
+    rules.depth_fault = depth_fault
+
+
+_set_rules()

@@ -9,15 +9,14 @@ never a Python error inside it.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from functools import partial
 from types import FunctionType
 from typing import Final
 
 from flinfast.errors import RuntimeFault
+from flinfast.native import dispatch
 from flinfast.runtime.kinds import argument_fault, is_function
-from flinfast.runtime.registry import CO_VARARGS, Function, Items, Value, call_checked
+from flinfast.runtime.registry import CO_VARARGS, Function, Value
 
 _UNBOUNDED: Final = 255
 
@@ -77,32 +76,7 @@ def argument_count(name: str, position: int, function: Value, needed: int, offer
     return max(fewest, min(needed, most), min(argument_wish(function), offered))
 
 
-def results(name: str, position: int, function: Value, items: Items) -> Iterator[Value]:
-    """Results of `function(item)` or `function(item, index)` over a snapshot of the items."""
-    count = argument_count(name, position, function, 1, 2)
-    if not _is_plain(function):
-        return (call_checked(name, function, (item,), {}) for item in items[:])
-    if count == 1:
-        return map(function, items[:])
-    if count == 2:
-        return map(function, items[:], itertools.count())
-    return (function() for _ in items[:])
-
-
-def pairwise(name: str, position: int, function: Value) -> Function:
-    """`function` as one of exactly two arguments, such as the step of a reduction."""
-    count = argument_count(name, position, function, 2, 2)
-    if not _is_plain(function):
-        return lambda first, second: call_checked(name, function, (first, second), {})
-    if count == 2:
-        step: Function = function
-        return step
-    if count == 1:
-        return lambda first, second: function(first)
-    return lambda first, second: function()
-
-
-def _is_plain(function: Function) -> bool:
-    """Whether argument_range() is exact, so that calls need no protection."""
+def is_plain(function: Function) -> bool:
+    """Whether calls with as many arguments as argument_count() says need no protection."""
     inner = function.func if type(function) is partial else function
-    return type(inner) is FunctionType
+    return type(inner) is FunctionType or type(inner) is dispatch.FunctionType

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from flinfast.errors import RuntimeFault
 from flinfast.lang.abi import Builtin
+from flinfast.native import dispatch
 from flinfast.runtime.kinds import (
     KIND_BY_TYPE,
     Value,
@@ -59,6 +60,8 @@ class Variant(Struct):
         is_method: Whether it belongs to the kind of its first parameter, see `method`.
         result: Name of the FLIN type of the result, or "any".
         checked: The checked callable of a pure one; None before its first use.
+        native: The same for a first argument of exactly one of the types of its kind, without
+            checks of that; it gives NotImplemented when others are not what it takes.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Variant(Struct):
     is_method: bool = False
     result: str = "any"
     checked: Callable[..., Value] | None = None
+    native: Callable[..., Value] | None = None
 
     @property
     def minimum(self) -> int:
@@ -107,6 +111,12 @@ class Variant(Struct):
             self.checked = _checked(self, None)
         return self.checked
 
+    def bind_to(self, kind: type) -> Callable[..., Value]:
+        """The fastest callable of a pure one for a first argument of this type."""
+        if self.native is not None and kind in self.parameters[0].kind.types:
+            return self.native
+        return self.bind(None)
+
 
 class RegisteredBuiltin(Struct):
     """A global function of FLIN: what the compiler knows of it and how to get it."""
@@ -116,9 +126,9 @@ class RegisteredBuiltin(Struct):
 
     def bind(self, services: Services | None) -> Callable[..., Value]:
         """The callable of a program; `services` may be None for pure ones."""
-        if len(self.variants) == 1:
+        if len(self.variants) == 1 and self.variants[0].native is None:
             return self.variants[0].bind(services)
-        return _overloaded(self.spec.name, self.variants)
+        return _by_type(self.spec.name, self.variants)
 
     def accepts(self, count: int) -> bool:
         """Whether it can be called with that many arguments."""
@@ -144,6 +154,7 @@ def builtin(
     properties_of: tuple[str, ...] = (),
     mutates: bool = False,
     is_method: bool = False,
+    native: Callable[..., Value] | None = None,
     **flags: Any,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a function as a builtin; the first line of its docstring is the summary.
@@ -157,6 +168,7 @@ def builtin(
         properties_of: Further kinds on which `value.name` means this call.
         mutates: The first argument is changed in place.
         is_method: See `method`.
+        native: See `Variant`.
         flags: `ws_only`, `test_only`, `waits`, `writes`, `reads`, `joins`, `sends` and `result`
             of the `Builtin` entry.
     """
@@ -170,6 +182,7 @@ def builtin(
             variant.context = context
         variant.mutates = mutates
         variant.is_method = is_method
+        variant.native = native
         variant.result = flags.setdefault("result", variant.result)
         summary = (function.__doc__ or "").strip().partition("\n")[0]
         spec = Builtin(
@@ -285,7 +298,7 @@ def _add(spec: Builtin, variant: Variant, properties_of: tuple[str, ...]) -> Non
         METHODS[variant.family][spec.name] = variant
     if variant.is_property and variant.family in PROPERTIES:
         if variant.is_pure:
-            PROPERTIES[variant.family][spec.name] = variant.function
+            PROPERTIES[variant.family][spec.name] = variant.native or variant.function
         else:
             BOUND_PROPERTIES[variant.family].add(spec.name)
     for kind in properties_of:
@@ -335,7 +348,7 @@ def _checked(variant: Variant, services: Services | None) -> Callable[..., Value
     names: dict[str, Any] = {
         "_function": variant.function,
         "_services": services,
-        "_limit": _limit_fault,
+        "_limit": limit_fault,
     }
     head = ["context"] if variant.context else []
     passed = ["_services"] if variant.needs_services else []
@@ -400,7 +413,8 @@ def _converter(function: str, position: int, parameter: Parameter) -> Callable[[
     return convert
 
 
-def _limit_fault(function: str, error: BaseException) -> RuntimeFault:
+def limit_fault(function: str, error: BaseException) -> RuntimeFault:
+    """Fault FL508 for what Python raises when a computation outgrows the machine."""
     if isinstance(error, RecursionError):
         return depth_fault()
     return RuntimeFault(f"`{function}`: result is too large", code="FL508")
@@ -413,34 +427,31 @@ def _identifier(name: str) -> str:
     return f"{name}_" if name in _KEYWORDS else name
 
 
-def _overloaded(name: str, variants: tuple[Variant, ...]) -> Callable[..., Value]:
-    """A callable that picks the variant by the kind of its first argument."""
-    by_family = {v.family: v.bind(None) for v in variants}
-    by_type = {
-        kind: by_family[family] for kind, family in FAMILY_BY_TYPE.items() if family in by_family
-    }
-    single_by_type = {
-        kind: variant.bind(None)
-        for kind, family in FAMILY_BY_TYPE.items()
-        for variant in variants
-        if variant.family == family and variant.minimum == 1
-    }
+ARGUMENTS_MAX: Final = 4  # of a call that finds its function by type at once
+
+
+def _by_type(name: str, variants: tuple[Variant, ...]) -> Callable[..., Value]:
+    """A callable that picks a variant, or its native form, by the type of its first argument."""
+    by_family = {v.family: v for v in variants}
+    chosen = {kind: by_family.get(family) for kind, family in FAMILY_BY_TYPE.items()}
+    tables = tuple(
+        {kind: v.bind_to(kind) for kind, v in chosen.items() if v is not None and v.takes(count)}
+        for count in range(1, ARGUMENTS_MAX + 1)
+    )
     expected = " or ".join(by_family)
 
-    def overloaded(value: Value, *args: Value, **named: Value) -> Value:
-        if not args and not named:
-            single = single_by_type.get(type(value))
-            if single is not None:
-                return single(value)
-        chosen = by_type.get(type(value))
-        if chosen is None:
-            chosen = by_family.get(family_of(value))
-            if chosen is None:
-                raise argument_fault(name, 1, expected, value)
-        return call_checked(name, chosen, (value, *args), named)
+    def other(args: tuple[Value, ...], named: Mapping[str, Value]) -> Value:
+        variant = variants[0]
+        if len(variants) > 1:
+            if not args:
+                raise arity_fault(name, 0, named)
+            found = by_family.get(family_of(args[0]))
+            if found is None:
+                raise argument_fault(name, 1, expected, args[0])
+            variant = found
+        return call_checked(name, variant.bind(None), args, named)
 
-    overloaded.__name__ = name
-    return overloaded
+    return dispatch.function(name, tables, other, limit_fault)
 
 
 FAMILY_BY_TYPE: Final[dict[type, str]] = {
@@ -517,6 +528,7 @@ __all__ = [
     "builtin",
     "call_checked",
     "family_of",
+    "limit_fault",
     "method",
     "specs",
 ]

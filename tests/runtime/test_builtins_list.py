@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flinfast.errors import RuntimeFault
+from flinfast.native import collection
 from flinfast.runtime.builtins import BoundBuiltins
 from flinfast.runtime.operators import OPERATORS
 from flinfast.values import Time
@@ -200,6 +201,7 @@ def test_list_or_map_function_faults(name: str, args: tuple[Any, ...], code: str
 def test_flatten_of_a_list_in_itself_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither items nor empty lists without end are followed for long."""
     monkeypatch.setattr("flinfast.runtime.builtins.list.LIST_ITEMS_MAX", 10_000)
+    monkeypatch.setattr(collection.RULES, "items_max", 10_000)
     empty: list[Any] = []
     for _ in range(90):
         empty = [empty, empty]

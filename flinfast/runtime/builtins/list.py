@@ -6,18 +6,19 @@ a key function is expected (`sum(i => i.price)`), the name of a member works too
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
+from typing import Final, TypeVar
 
 from flinfast.errors import RuntimeFault
+from flinfast.native import collection
 from flinfast.runtime import arithmetic, compare
 from flinfast.runtime.access import member
 from flinfast.runtime.builtins.text import join_texts
-from flinfast.runtime.compare import is_number, lt, truthy
 from flinfast.runtime.encode import to_text
-from flinfast.runtime.function import argument_count, argument_wish, pairwise, results
+from flinfast.runtime.function import argument_count, is_plain
 from flinfast.runtime.kinds import (
     LIST_ITEMS_MAX,
+    TEXT_SIZE_MAX,
     argument_fault,
     as_items,
     is_function,
@@ -25,7 +26,19 @@ from flinfast.runtime.kinds import (
     range_fault,
     size_fault,
 )
-from flinfast.runtime.registry import Function, Items, ListRef, Map, Value, builtin, method
+from flinfast.runtime.registry import (
+    Function,
+    Items,
+    ListRef,
+    Map,
+    Value,
+    builtin,
+    call_checked,
+    method,
+)
+
+T = TypeVar("T")
+
 
 # --- in place ----------------------------------------
 
@@ -83,179 +96,132 @@ def splice(items: ListRef, start: int, count: int | None = None, *new: Value) ->
 # --- with functions ----------------------------------------
 
 
-@method(name="map")
+@method(name="map", native=collection.map)
 def map_(items: Items, function: Function) -> Items:
     """Give the results of `function(item)` or `function(item, index)`."""
-    return list(results("map", 2, function, items))
+    return collection.map(items, function)
 
 
-@method("where", name="filter")
+@method("where", name="filter", native=collection.filter)
 def filter_(items: Items, function: Function) -> Items:
     """Keep the items for which `function` is truthy."""
-    kept = results("filter", 2, function, items)
-    return [
-        item
-        for item, keep in zip(items[:], kept, strict=True)
-        if keep is True or (keep is not False and truthy(keep))
-    ]
+    return collection.filter(items, function)
 
 
-@method()
+@method(native=collection.reduce)
 def reduce(items: Items, function: Value, initial: Value) -> Value:
     """Fold the items: `function(result, item)` from `initial`; either argument order."""
-    position = 2
-    if not is_function(function) and is_function(initial):
-        function, initial, position = initial, function, 3
-    step = pairwise("reduce", position, function)
-    result = initial
-    for item in items[:]:
-        result = step(result, item)
-    return result
+    return _accepted(collection.reduce(items, function, initial), "reduce", "function", function)
 
 
-@method()
+@method(native=collection.flat_map)
 def flat_map(items: Items, function: Function) -> Items:
     """Join the lists that `function(item)` gives."""
-    return _flat(results("flat_map", 2, function, items), 1)
+    return collection.flat_map(items, function)
 
 
-@method("for_each")
+@method("for_each", native=collection.each)
 def each(items: Items, function: Function) -> Items:
     """Call `function(item)` for every item and give the list."""
-    for _ in results("each", 2, function, items):
-        pass
-    return items
+    return collection.each(items, function)
 
 
-@method()
+@method(native=collection.find)
 def find(items: Items, function: Function) -> Value:
     """Give the first item for which `function` is truthy, or none."""
-    found = _position("find", items, function)
-    return None if found < 0 else items[found]
+    return collection.find(items, function)
 
 
-@method()
+@method(native=collection.find_index)
 def find_index(items: Items, function: Function) -> int:
     """Give the index of the first item for which `function` is truthy, or -1."""
-    return _position("find_index", items, function)
+    return collection.find_index(items, function)
 
 
-@method("any")
+@method("any", native=collection.some)
 def some(items: Items, function: Function) -> bool:
     """Tell whether `function` is truthy for some item."""
-    return any(map(truthy, results("some", 2, function, items)))
+    return collection.some(items, function)
 
 
-@method("all")
+@method("all", native=collection.every)
 def every(items: Items, function: Function) -> bool:
     """Tell whether `function` is truthy for every item."""
-    return all(map(truthy, results("every", 2, function, items)))
+    return collection.every(items, function)
 
 
-@method(name="sum", result="number")
+@method(name="sum", result="number", native=collection.sum)
 def sum_(items: Items, key: Value = None) -> Value:
     """Add up the items, or `key(item)` of each; none is skipped."""
-    if key is None and set(map(type, items)) == {int}:
-        return sum(items)
-    total: Value = 0
-    for value in _present("sum", items, key):
-        if not is_number(value):
-            raise _item_fault("sum", "number", value)
-        total = arithmetic.add(total, value)
-    return total
+    return _accepted(collection.sum(items, key), "sum", _KEY, key)
 
 
-@method("average", result="number?")
+@method("average", result="number?", native=collection.avg)
 def avg(items: Items, key: Value = None) -> Value:
     """Average of the items, or of `key(item)`; none is skipped, no items give none."""
-    total, count = 0.0, 0
-    for value in _present("avg", items, key):
-        if not is_number(value):
-            raise _item_fault("avg", "number", value)
-        total += value
-        count += 1
-    return arithmetic.div(total, count) if count else None
+    return _accepted(collection.avg(items, key), "avg", _KEY, key)
 
 
-@method(name="min")
+@method(name="min", native=collection.min)
 def min_(items: Items, key: Value = None) -> Value:
     """Give the smallest item of a list, or `key(item)`; none is skipped, no items give none."""
-    return _extreme(_present("min", items, key), smallest=True)
+    return _accepted(collection.min(items, key), "min", _KEY, key)
 
 
-@method(name="max")
+@method(name="max", native=collection.max)
 def max_(items: Items, key: Value = None) -> Value:
     """Give the largest item of a list, or `key(item)`; none is skipped, no items give none."""
-    return _extreme(_present("max", items, key), smallest=False)
+    return _accepted(collection.max(items, key), "max", _KEY, key)
 
 
-@method()
+@method(native=collection.count)
 def count(items: Items, function: Function | None = None) -> int:
     """Count the items, or those for which `function` is truthy."""
-    if function is None:
-        return len(items)
-    return sum(map(truthy, results("count", 2, function, items)))
+    return collection.count(items, function)
 
 
-@method("sort_by")
+@method("sort_by", native=collection.sort)
 def sort(items: Items, key: Value = None, direction: str = "asc") -> Items:
     """Sort by the items, by `key(item)`, or by `compare(a, b)`; `direction` "asc" or "desc"."""
     if direction not in ("asc", "desc"):
         raise range_fault("sort", 3, '"asc" or "desc"', f'"{direction[:20]}"')
-    descending = direction == "desc"
-    if key is None:
-        return compare.sort_items(items, None, descending=descending)
-    if is_function(key) and argument_wish(key) == 2:
-        ordered = compare.sort_by_comparison(items, pairwise("sort", 2, key))
-        return ordered[::-1] if descending else ordered
-    keys = list(_keys("sort", items, key))
-    numbered = zip(keys, items[:], strict=True)
-    ordered = compare.sort_items(numbered, lambda pair: pair[0], descending=descending)
-    return [item for _, item in ordered]
+    return _accepted(collection.sort(items, key, direction), "sort", _KEY, key)
 
 
-@method()
+@method(native=collection.group_by)
 def group_by(items: Items, key: Value) -> Map:
     """Group the items by the text of `key(item)`: a map of lists."""
-    groups: dict[str, list[Any]] = {}
-    for name, item in zip(_keys("group_by", items, key), items[:], strict=True):
-        text = name if type(name) is str else to_text(name)
-        if text in groups:
-            groups[text].append(item)
-        else:
-            groups[text] = [item]
-    return groups
+    return _accepted(collection.group_by(items, key), "group_by", _KEY, key)
 
 
-@method()
+@method(native=collection.zip_with)
 def zip_with(items: Items, others: Items, function: Function) -> Items:
     """Give `function(item, other)` for the items of two lists, up to the shorter."""
-    step = pairwise("zip_with", 3, function)
-    return [step(a, b) for a, b in zip(items[:], others[:], strict=False)]
+    return collection.zip_with(items, others, function)
 
 
 # --- new lists ----------------------------------------
 
 
-@method("list_reverse")
+@method("list_reverse", native=collection.reverse)
 def reverse(items: Items) -> Items:
     """Reverse the order of the items."""
-    return items[::-1]
+    return collection.reverse(items)
 
 
-@method()
+@method(native=collection.flatten)
 def flatten(items: Items, depth: int = 1) -> Items:
     """Put the items of inner lists in their place, `depth` levels deep."""
-    return _flat(items, min(depth, 100))
+    return collection.flatten(items) if depth == 1 else _flat(items, min(depth, 100))
 
 
-@method()
+@method(native=collection.zip)
 def zip_(items: Items, others: Items) -> Items:
     """Pair the items of two lists, up to the shorter: a list of `[item, other]`."""
-    return [[a, b] for a, b in zip(items, others, strict=False)]
+    return collection.zip(items, others)
 
 
-@method()
+@method(native=collection.concat)
 def concat(items: Items, *others: Items) -> Items:
     """Join lists."""
     joined = list(items)
@@ -264,87 +230,85 @@ def concat(items: Items, *others: Items) -> Items:
     return joined
 
 
-@method(name="slice")
+@method(name="slice", native=collection.slice)
 def slice_(items: Items, start: int, stop: int | None = None) -> Items:
     """Take the items from `start` to before `stop`; negative counts from the end."""
     return items[start:stop]
 
 
-@method("limit")
+@method("limit", native=collection.take)
 def take(items: Items, count: int) -> Items:
     """Take the first `count` items."""
     return items[: max(0, count)]
 
 
-@method("skip")
+@method("skip", native=collection.drop)
 def drop(items: Items, count: int) -> Items:
     """Take all but the first `count` items."""
     return items[max(0, count) :]
 
 
-@method()
+@method(native=collection.rest)
 def rest(items: Items) -> Items:
     """Take all but the first item."""
-    return items[1:]
+    return collection.rest(items)
 
 
-@method()
+@method(native=collection.first)
 def first(items: Items) -> Value:
     """Give the first item, or none."""
-    return items[0] if items else None
+    return collection.first(items)
 
 
-@method()
+@method(native=collection.last)
 def last(items: Items) -> Value:
     """Give the last item, or none."""
-    return items[-1] if items else None
+    return collection.last(items)
 
 
-@method("includes")
+@method("includes", native=collection.contains)
 def contains(items: Items, item: Value) -> bool:
     """Tell whether some item equals `item`."""
-    return compare.list_contains(items, item)
+    return collection.contains(items, item)
 
 
-@method()
+@method(native=collection.index_of)
 def index_of(items: Items, item: Value) -> int:
     """Find the first item that equals `item`; -1 when none does."""
-    return compare.index_of(items, item)
+    return collection.index_of(items, item)
 
 
-@method("length", "size")
+@method("length", "size", native=collection.size)
 def len_(items: Items) -> int:
     """Count the items."""
     return len(items)
 
 
-@method()
+@method(native=collection.is_empty)
 def is_empty(items: Items) -> bool:
     """Tell whether there are no items."""
     return not items
 
 
-@method()
+@method(native=collection.join)
 def join(items: Items, separator: str = ",") -> str:
     """Join the texts of the items, with `separator` between them."""
     return join_texts(items, separator)
 
 
-@method("clone")
+@method("clone", native=collection.copy)
 def copy(items: Items) -> Items:
     """Copy the list; the items are shared."""
     return items[:]
 
 
-@method("distinct")
+@method("distinct", native=collection.unique)
 def unique(items: Items, key: Value = None) -> Items:
     """Keep the first of equal items, or of items with equal `key(item)`."""
-    seen = _Seen()
-    keys = items if key is None else list(_keys("unique", items, key))
-    return [item for item, value in zip(items[:], keys, strict=True) if seen.add(value)]
+    return _accepted(collection.unique(items, key), "unique", _KEY, key)
 
 
-@method()
+@method(native=collection.chunk)
 def chunk(items: Items, size: int) -> Items:
     """Cut into lists of `size` items; the last may be shorter."""
     if size < 1:
@@ -352,35 +316,31 @@ def chunk(items: Items, size: int) -> Items:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-@method()
+@method(native=collection.union)
 def union(items: Items, others: Items) -> Items:
     """Give the items that are in one list or the other, each once."""
-    seen = _Seen()
-    return [item for item in [*items, *others] if seen.add(item)]
+    return collection.union(items, others)
 
 
-@method()
+@method(native=collection.intersection)
 def intersection(items: Items, others: Items) -> Items:
     """Give the items that are in both lists, each once."""
-    wanted, seen = _Seen(others), _Seen()
-    return [item for item in items if wanted.has(item) and seen.add(item)]
+    return collection.intersection(items, others)
 
 
-@method()
+@method(native=collection.difference)
 def difference(items: Items, others: Items) -> Items:
     """Give the items that are not in the other list, each once."""
-    seen = _Seen(others)
-    return [item for item in items if seen.add(item)]
+    return collection.difference(items, others)
 
 
-@method()
+@method(native=collection.symmetric_difference)
 def symmetric_difference(items: Items, others: Items) -> Items:
     """Give the items that are in exactly one of the lists, each once."""
-    mine, theirs, seen = _Seen(items), _Seen(others), _Seen()
-    return [x for x in [*items, *others] if mine.has(x) != theirs.has(x) and seen.add(x)]
+    return collection.symmetric_difference(items, others)
 
 
-@builtin(name="range")
+@builtin(name="range", native=collection.range_list)
 def range_(start: int, stop: int | None = None, step: int = 1) -> Items:
     """List the ints from `start` to before `stop`; `range(n)` starts at 0."""
     if step == 0:
@@ -393,71 +353,27 @@ def range_(start: int, stop: int | None = None, step: int = 1) -> Items:
 # --- shared ----------------------------------------
 
 
-class _Seen:
-    """A set of FLIN values: hashed where FLIN equality allows it, else compared one by one."""
-
-    __slots__ = ("_hashed", "_others")
-
-    def __init__(self, items: Iterable[Value] = ()) -> None:
-        self._hashed: set[Any] = set()
-        self._others: list[Value] = []
-        for item in items:
-            self.add(item)
-
-    def has(self, item: Value) -> bool:
-        key = _hash_key(item)
-        return compare.list_contains(self._others, item) if key is None else key in self._hashed
-
-    def add(self, item: Value) -> bool:
-        """Add `item`; whether it is new."""
-        if self.has(item):
-            return False
-        key = _hash_key(item)
-        if key is None:
-            self._others.append(item)
-        else:
-            self._hashed.add(key)
-        return True
+_KEY: Final = "function or text"  # what a key may be
 
 
-def _hash_key(item: Value) -> Any:
-    """A key that is equal exactly when the items are, or None when there is no such key."""
-    kind = kind_of(item)
-    if kind in ("text", "time", "bytes", "bool", "none"):
-        return kind, item
-    if kind in ("int", "number"):
-        return None if item != item else ("number", item)  # NaN equals nothing
-    return None
+def _accepted(result: T, name: str, expected: str, function: Value) -> T:
+    """The result of a walk that may have refused its function, argument 2."""
+    if result is NotImplemented:
+        raise argument_fault(name, 2, expected, function)
+    return result
 
 
-def _position(name: str, items: Items, function: Value) -> int:
-    for index, found in enumerate(results(name, 2, function, items)):
-        if truthy(found):
-            return index
-    return -1
+def _sort_keyed(items: Items, keys: Items, descending: bool) -> Items:
+    """Sort by keys that are not all of one kind, such as none for some."""
+    numbered = zip(keys, items, strict=True)
+    ordered = compare.sort_items(numbered, lambda pair: pair[0], descending=descending)
+    return [item for _, item in ordered]
 
 
-def _keys(name: str, items: Items, key: Value) -> Iterator[Value]:
-    """`key(item)` of every item; a text key names a member."""
-    if type(key) is str:
-        return (None if item is None else member(item, key) for item in items[:])
-    if not is_function(key):
-        raise argument_fault(name, 2, "function or text", key)
-    argument_count(name, 2, key, 1, 2)
-    return results(name, 2, key, items)
-
-
-def _present(name: str, items: Items, key: Value) -> Iterator[Value]:
-    values = iter(items) if key is None else _keys(name, items, key)
-    return (value for value in values if value is not None)
-
-
-def _extreme(values: Iterator[Value], *, smallest: bool) -> Value:
-    best = next(values, None)
-    for value in values:
-        if lt(value, best) if smallest else lt(best, value):
-            best = value
-    return best
+def _comparison_fault(result: Value) -> RuntimeFault:
+    return RuntimeFault(
+        f"expected a number from the comparison of `sort`, got {kind_of(result)}", code="FL501"
+    )
 
 
 def _flat(items: Iterable[Value], depth: int) -> list[Value]:
@@ -483,3 +399,25 @@ def _item_fault(function: str, expected: str, value: Value) -> RuntimeFault:
     return RuntimeFault(
         f"`{function}`: expected a list of {expected}, got {kind_of(value)} in it", code="FL504"
     )
+
+
+def _set_rules() -> None:
+    """What the walks of `native.collection` leave to the runtime."""
+    rules = collection.RULES
+    rules.argument_count = argument_count
+    rules.is_plain = is_plain
+    rules.is_function = is_function
+    rules.call_checked = call_checked
+    rules.member = member
+    rules.to_text = to_text
+    rules.add = arithmetic.add
+    rules.as_items = as_items
+    rules.item_fault = _item_fault
+    rules.size_fault = size_fault
+    rules.sort_keyed = _sort_keyed
+    rules.number_fault = _comparison_fault
+    rules.items_max = LIST_ITEMS_MAX
+    rules.text_max = TEXT_SIZE_MAX
+
+
+_set_rules()

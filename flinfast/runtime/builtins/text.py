@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from flinfast.errors import RuntimeFault
+from flinfast.native import collection
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import TEXT_SIZE_MAX, range_fault, size_fault
 from flinfast.runtime.registry import Items, Value, method
@@ -21,7 +22,7 @@ _EMAIL: Final = re.compile(
 _NUMERIC: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 
 
-@method("length", "size", name="len")
+@method("length", "size", name="len", native=collection.size)
 def length(text: str) -> int:
     """Count the code points."""
     return len(text)
@@ -89,13 +90,13 @@ def split(text: str, separator: str) -> Items:
     return text.split(separator) if separator else list(text)
 
 
-@method(name="slice")
+@method(name="slice", native=collection.slice)
 def slice_(text: str, start: int, stop: int | None = None) -> str:
     """Take the part from `start` to before `stop`; negative counts from the end."""
     return text[start:stop]
 
 
-@method("substr")
+@method("substr", native=collection.slice)
 def substring(text: str, start: int, stop: int | None = None) -> str:
     """Take the part from `start` to before `stop`; negative counts from the end."""
     return text[start:stop]
@@ -110,8 +111,11 @@ def replace(text: str, part: str, replacement: str) -> str:
 @method()
 def replace_all(text: str, part: str, replacement: str) -> str:
     """Replace every `part` by `replacement`."""
-    found = text.count(part)
-    if len(text) + found * (len(replacement) - len(part)) > TEXT_SIZE_MAX:
+    growth = len(replacement) - len(part)
+    found_max = len(text) // len(part) if part else len(text) + 1
+    if len(text) + found_max * growth > TEXT_SIZE_MAX:
+        found_max = text.count(part)
+    if len(text) + found_max * growth > TEXT_SIZE_MAX:
         raise size_fault("a text", f"{TEXT_SIZE_MAX} characters")
     return text.replace(part, replacement)
 
@@ -158,7 +162,7 @@ def is_alphanumeric(text: str) -> bool:
     return text.isalnum()
 
 
-@method()
+@method(native=collection.is_empty)
 def is_empty(text: str) -> bool:
     """Tell whether the text has no characters."""
     return not text

@@ -1,0 +1,236 @@
+# Part of collection.pyx: walks that end in one value. Functions may change the list that is walked:
+# where one is called, the walk is over a copy.
+
+
+cdef Py_ssize_t position(str name, int way, object function, list items, bint wanted) except -2:
+    """Index of the first item for which the function's truth is `wanted`, or -1."""
+    cdef Py_ssize_t place = 0
+    for item in items:
+        if truth(given(way, name, function, item, place)) == wanted:
+            return place
+        place += 1
+    return -1
+
+
+def find(list items not None, function):
+    cdef int way = way_of("find", 2, function)
+    cdef Py_ssize_t place
+    if way == REFUSED:
+        return NotImplemented
+    items = items[:]
+    place = position("find", way, function, items, True)
+    return None if place < 0 else items[place]
+
+
+def find_index(list items not None, function):
+    cdef int way = way_of("find_index", 2, function)
+    if way == REFUSED:
+        return NotImplemented
+    return position("find_index", way, function, items[:], True)
+
+
+def some(list items not None, function):
+    cdef int way = way_of("some", 2, function)
+    if way == REFUSED:
+        return NotImplemented
+    return position("some", way, function, items[:], True) >= 0
+
+
+def every(list items not None, function):
+    cdef int way = way_of("every", 2, function)
+    if way == REFUSED:
+        return NotImplemented
+    return position("every", way, function, items[:], False) < 0
+
+
+def count(list items not None, function=None):
+    cdef Py_ssize_t place = 0, counted = 0
+    cdef int way
+    if function is None:
+        return PyList_GET_SIZE(items)
+    way = way_of("count", 2, function)
+    if way == REFUSED:
+        return NotImplemented
+    for item in items[:]:
+        counted += truth(given(way, "count", function, item, place))
+        place += 1
+    return counted
+
+
+def each(list items not None, function):
+    cdef int way = way_of("each", 2, function)
+    cdef Py_ssize_t place = 0
+    if way == REFUSED:
+        return NotImplemented
+    for item in items[:]:
+        given(way, "each", function, item, place)
+        place += 1
+    return items
+
+
+def reduce(list items not None, function, initial):
+    cdef int position = 2, way
+    if type(function) is not FunctionType:
+        if not rules.is_function(function) and rules.is_function(initial):
+            function, initial, position = initial, function, 3
+    way = pair_way("reduce", position, function)
+    if way == REFUSED:
+        return NotImplemented
+    result = initial
+    for item in items[:]:
+        result = joined(way, "reduce", function, result, item)
+    return result
+
+
+# --- numbers ----------------------------------------
+
+
+cdef class _Total:
+    """A sum of ints and numbers, as `+` would make it from left to right.
+
+    Invariant: `whole` counts until a number or an int beyond 64 bits comes, then `number` or
+    `large`; what came first is in the sum only once.
+    """
+    cdef long long whole
+    cdef double number
+    cdef object large     # what `+` made of it; None while it is whole or a number
+    cdef bint is_number
+
+    cdef int add(self, str name, object value) except -1:
+        cdef long long sum
+        cdef long long part
+        cdef int overflow = 0
+        if self.large is not None:
+            self.check(name, value)
+            self.large = rules.add(self.large, value)
+        elif type(value) is int:
+            if self.is_number:
+                self.number += whole_number(value)
+                return 0
+            part = PyLong_AsLongLongAndOverflow(value, &overflow)
+            if overflow or flin_add_overflows(self.whole, part, &sum):
+                self.large = self.whole + value
+            else:
+                self.whole = sum
+        elif type(value) is float:
+            if self.is_number:
+                self.number += PyFloat_AS_DOUBLE(value)
+            else:
+                self.is_number = True
+                self.number = <double>self.whole + PyFloat_AS_DOUBLE(value)
+        else:
+            self.check(name, value)
+        return 0
+
+    cdef Py_ssize_t add_plain(self, list items) except -1:
+        """Add the ints and numbers that a list starts with; how many there are."""
+        cdef Py_ssize_t place = 0, count = PyList_GET_SIZE(items)
+        cdef PyObject *item
+        cdef long long part, sum
+        cdef int overflow = 0
+        while place < count and type(<object>PyList_GET_ITEM(items, place)) is int:
+            item = PyList_GET_ITEM(items, place)
+            part = PyLong_AsLongLongAndOverflow(<object>item, &overflow)
+            if overflow or flin_add_overflows(self.whole, part, &sum):
+                return place
+            self.whole = sum
+            place += 1
+        if place < count and type(<object>PyList_GET_ITEM(items, place)) is float:
+            self.is_number = True
+            self.number = <double>self.whole
+        while self.is_number and place < count:
+            item = PyList_GET_ITEM(items, place)
+            if type(<object>item) is float:
+                self.number += PyFloat_AS_DOUBLE(<object>item)
+            elif type(<object>item) is int:
+                self.number += whole_number(<object>item)
+            else:
+                break
+            place += 1
+        return place
+
+    cdef int check(self, str name, object value) except -1:
+        if not is_number(value):
+            raise rules.item_fault(name, "number", value)
+        return 0
+
+    cdef object value(self):
+        if self.large is not None:
+            return self.large
+        return self.number if self.is_number else self.whole
+
+
+cdef double whole_number(object value) except? -1:
+    """An int as a number; the fault FL508 when it is too large for one."""
+    try:
+        return PyLong_AsDouble(value)
+    except OverflowError:
+        return rules.add(0.0, value)
+
+
+def sum(list items not None, key=None):
+    cdef int way = key_way("sum", key)
+    cdef Py_ssize_t place = 0
+    cdef _Total total
+    if way == REFUSED:
+        return NotImplemented
+    total = _Total.__new__(_Total)
+    if way == ITEM:
+        place = total.add_plain(items)
+        items = items[place:]
+    for item in walked(way, items):
+        value = given(way, "sum", key, item, place)
+        if value is not None:
+            total.add("sum", value)
+        place += 1
+    return total.value()
+
+
+def avg(list items not None, key=None):
+    cdef int way = key_way("avg", key)
+    cdef Py_ssize_t place = 0, counted = 0
+    cdef double total = 0.0
+    if way == REFUSED:
+        return NotImplemented
+    for item in walked(way, items):
+        value = given(way, "avg", key, item, place)
+        place += 1
+        if type(value) is float:
+            total += PyFloat_AS_DOUBLE(value)
+        elif type(value) is int:
+            total += PyLong_AsDouble(value)
+        elif value is None:
+            continue
+        else:
+            raise rules.item_fault("avg", "number", value)
+        counted += 1
+    return total / counted if counted else None
+
+
+def min(list items not None, key=None):
+    return extreme("min", items, key, True)
+
+
+def max(list items not None, key=None):
+    return extreme("max", items, key, False)
+
+
+cdef object extreme(str name, list items, object key, bint smallest):
+    cdef int way = key_way(name, key)
+    cdef Py_ssize_t place = 0
+    cdef bint is_less
+    best = None
+    if way == REFUSED:
+        return NotImplemented
+    for item in walked(way, items):
+        value = given(way, name, key, item, place)
+        place += 1
+        if value is None:
+            continue
+        if best is None:
+            best = value
+            continue
+        is_less = less(value, best) if smallest else less(best, value)
+        if is_less:
+            best = value
+    return best

@@ -1,0 +1,319 @@
+# Part of collection.pyx: walks that make lists and maps.
+
+
+def map(list items not None, function):
+    cdef int way = way_of("map", 2, function)
+    cdef Py_ssize_t place = 0
+    cdef list made = []
+    if way == REFUSED:
+        return NotImplemented
+    for item in items[:]:
+        made.append(given(way, "map", function, item, place))
+        place += 1
+    return made
+
+
+def filter(list items not None, function):
+    cdef int way = way_of("filter", 2, function)
+    cdef Py_ssize_t place = 0
+    cdef list kept = []
+    if way == REFUSED:
+        return NotImplemented
+    for item in items[:]:
+        if truth(given(way, "filter", function, item, place)):
+            kept.append(item)
+        place += 1
+    return kept
+
+
+def zip_with(list items not None, others, function):
+    cdef int way
+    cdef list made = [], left, right
+    cdef Py_ssize_t place, count
+    if type(others) is not list:
+        return NotImplemented
+    way = pair_way("zip_with", 3, function)
+    if way == REFUSED:
+        return NotImplemented
+    count = shorter(items, <list>others)
+    left, right = items[:count], (<list>others)[:count]
+    for place in range(count):
+        made.append(joined(way, "zip_with", function, left[place], right[place]))
+    return made
+
+
+# --- lists in lists ----------------------------------------
+
+
+cdef Py_ssize_t spread(list flat, object inner) except -1:
+    """Append the items of a list, range or query, or the value itself; how many were looked at."""
+    cdef list items
+    if type(inner) is list:
+        items = <list>inner
+    elif type(inner) is dict or is_number(inner) or has_identity(inner):
+        flat.append(inner)
+        return 1
+    else:
+        made = rules.as_items(inner)
+        if made is None:
+            flat.append(inner)
+            return 1
+        items = made
+    flat += items
+    return PyList_GET_SIZE(items) + 1
+
+
+def flat_map(list items not None, function):
+    cdef int way = way_of("flat_map", 2, function)
+    cdef Py_ssize_t place = 0, steps = 0
+    cdef list flat = []
+    if way == REFUSED:
+        return NotImplemented
+    for item in items[:]:
+        steps += spread(flat, given(way, "flat_map", function, item, place))
+        check_size(steps)
+        place += 1
+    return flat
+
+
+def flatten(list items not None, depth=1):
+    cdef Py_ssize_t steps = 0
+    cdef list flat = []
+    if type(depth) is not int or depth != 1:
+        return NotImplemented
+    for item in items:
+        steps += spread(flat, item)
+        check_size(steps)
+    return flat
+
+
+cdef int check_size(Py_ssize_t count) except -1:
+    if count > rules.items_max:
+        raise rules.size_fault("a list", f"{rules.items_max} items")
+    return 0
+
+
+# --- order ----------------------------------------
+
+
+cdef type order_of(list keys):
+    """The type by which all keys are ordered, float for ints and numbers; None when in question."""
+    cdef object kind = None
+    for key in keys:
+        found = type(key)
+        if found is kind:
+            continue
+        if kind is None:
+            kind = found
+        elif is_number(key) and (kind is int or kind is float):
+            kind = float
+        else:
+            return None
+    if kind is str or kind is int or kind is float or kind is bool or kind is TimeType:
+        return kind
+    return None
+
+
+def sort(list items not None, key=None, direction="asc"):
+    cdef int way
+    cdef bint descending = direction == "desc"
+    cdef Py_ssize_t place = 0
+    cdef list keys, ordered
+    if not descending and direction != "asc":
+        return NotImplemented
+    ordered = items[:]
+    if key is None:
+        if order_of(items) is None:
+            return rules.sort_keyed(items, items, descending)
+        ordered.sort(reverse=descending)
+        return ordered
+    way = key_way("sort", key)
+    if way == REFUSED:
+        return NotImplemented
+    if way == TWO:
+        by_comparison(ordered, key)
+        return ordered[::-1] if descending else ordered
+    keys = []
+    for item in items[:]:
+        keys.append(given(way, "sort", key, item, place))
+        place += 1
+    return by_keys(ordered, keys, descending)
+
+
+cdef int by_comparison(list ordered, object compare) except -1:
+    """Sort a list of our own by a function of two items that gives a number."""
+
+    def checked(left, right):
+        result = joined(TWO, "sort", compare, left, right)
+        if not is_number(result):
+            raise rules.number_fault(result)
+        return 0 if result != result else result
+
+    ordered.sort(key=cmp_to_key(checked))
+    return 0
+
+
+cdef list by_keys(list ordered, list keys, bint descending):
+    """Sort a list of our own by keys of its items."""
+    cdef Py_ssize_t place = -1
+
+    def next_key(item):
+        nonlocal place
+        place += 1
+        return keys[place]
+
+    if order_of(keys) is None:
+        return rules.sort_keyed(ordered, keys, descending)
+    ordered.sort(key=next_key, reverse=descending)
+    return ordered
+
+
+# --- groups ----------------------------------------
+
+
+cdef inline str text_of(object value):
+    """The text of any value, as `to_text` gives it."""
+    cdef int overflow = 0
+    if type(value) is str:
+        return <str>value
+    if type(value) is int:
+        PyLong_AsLongLongAndOverflow(value, &overflow)
+        if not overflow:
+            return str(value)
+    return <str>rules.to_text(value)
+
+
+def group_by(list items not None, key):
+    cdef int way = REFUSED if key is None else key_way("group_by", key)
+    cdef Py_ssize_t place = 0
+    cdef dict groups = {}
+    cdef PyObject *group
+    cdef str name
+    if way == REFUSED:
+        return NotImplemented
+    for item in items[:]:
+        name = text_of(given(way, "group_by", key, item, place))
+        group = PyDict_GetItemWithError(groups, name)
+        if group == NULL:
+            groups[name] = [item]
+        else:
+            (<list>group).append(item)
+        place += 1
+    return groups
+
+
+def join(list items not None, separator=","):
+    cdef list texts = None
+    cdef Py_ssize_t place, size
+    if type(separator) is not str:
+        return NotImplemented
+    size = PyUnicode_GET_LENGTH(separator) * PyList_GET_SIZE(items)
+    for place in range(PyList_GET_SIZE(items)):
+        item = items[place]
+        if type(item) is not str:
+            if texts is None:
+                texts = items[:]
+            item = texts[place] = text_of(item)
+        size += PyUnicode_GET_LENGTH(item)
+    if size > rules.text_max:
+        raise rules.size_fault("a text", f"{rules.text_max} characters")
+    return PyUnicode_Join(separator, items if texts is None else texts)
+
+
+# --- parts ----------------------------------------
+
+
+def size(value):
+    return len(value)
+
+
+def is_empty(value):
+    return len(value) == 0
+
+
+def first(list items not None):
+    return items[0] if PyList_GET_SIZE(items) else None
+
+
+def last(list items not None):
+    return items[PyList_GET_SIZE(items) - 1] if PyList_GET_SIZE(items) else None
+
+
+def rest(list items not None):
+    return items[1:]
+
+
+def reverse(list items not None):
+    return items[::-1]
+
+
+def copy(list items not None):
+    return items[:]
+
+
+def take(list items not None, count):
+    if type(count) is not int:
+        return NotImplemented
+    return items[:count] if count > 0 else []
+
+
+def drop(list items not None, count):
+    if type(count) is not int:
+        return NotImplemented
+    return items[count:] if count > 0 else items[:]
+
+
+def slice(items, start, stop=None):
+    if type(start) is not int or type(stop) is not int and stop is not None:
+        return NotImplemented
+    return items[start:stop]
+
+
+def concat(list items not None, *others):
+    cdef list joined
+    for other in others:
+        if type(other) is not list:
+            return NotImplemented
+    if len(others) == 1:
+        return items + <list>others[0]
+    joined = items[:]
+    for other in others:
+        joined += <list>other
+    return joined
+
+
+def zip(list items not None, others):
+    cdef Py_ssize_t place
+    cdef list second
+    if type(others) is not list:
+        return NotImplemented
+    second = <list>others
+    return [[items[place], second[place]] for place in range(shorter(items, second))]
+
+
+cdef inline Py_ssize_t shorter(list left, list right) noexcept:
+    """The smaller of two sizes."""
+    if PyList_GET_SIZE(left) < PyList_GET_SIZE(right):
+        return PyList_GET_SIZE(left)
+    return PyList_GET_SIZE(right)
+
+
+def chunk(list items not None, count):
+    cdef Py_ssize_t start, step
+    if type(count) is not int or count < 1:
+        return NotImplemented
+    step = PyList_GET_SIZE(items) + 1 if count > PyList_GET_SIZE(items) else count
+    return [items[start:start + step] for start in range(0, PyList_GET_SIZE(items), step)]
+
+
+def range_list(start, stop=None, step=1):
+    cdef object made
+    if type(start) is not int or type(step) is not int or step == 0:
+        return NotImplemented
+    if stop is None:
+        made = range(0, start, step)
+    elif type(stop) is int:
+        made = range(start, stop, step)
+    else:
+        return NotImplemented
+    return rules.as_items(made)
