@@ -18,6 +18,9 @@ cdef extern from "Python.h":
         int co_flags
     int CO_VARARGS
     PyObject *PyFunction_GET_CODE(object function)
+    PyObject *PyFunction_GET_DEFAULTS(object function)  # NULL without any
+    Py_ssize_t PyTuple_GET_SIZE(object items)
+    PyObject *PyTuple_GET_ITEM(object items, Py_ssize_t place)  # borrowed
     object PyObject_CallNoArgs(object function)
     object PyObject_CallOneArg(object function, object first)
     object PyObject_Vectorcall(object function, PyObject **arguments, size_t count,

@@ -10,17 +10,45 @@ cdef enum:  # how a function is called, decided once per walk
     REFUSED = -2  # it is no function
 
 
+cdef int asked(object function, int needed, int offered) noexcept:
+    """`runtime.function.argument_count` of a function whose parameters are evident, else -1."""
+    cdef PyCodeObject *code
+    cdef PyObject *defaults
+    cdef int most, fewest, wish, count
+    if type(function) is not FunctionType:
+        return -1
+    code = <PyCodeObject *>PyFunction_GET_CODE(function)
+    if code.co_flags & CO_VARARGS:
+        return -1
+    most = fewest = wish = code.co_argcount
+    defaults = PyFunction_GET_DEFAULTS(function)
+    if defaults != NULL:
+        fewest = wish = most - <int>PyTuple_GET_SIZE(<object>defaults)
+        while wish < most and PyTuple_GET_ITEM(<object>defaults, wish - fewest) == <PyObject *>None:
+            wish += 1
+    if fewest > offered:
+        return -1  # the runtime has the fault for it
+    count = needed if needed < most else most
+    if wish > offered:
+        wish = offered
+    if count < wish:
+        count = wish
+    return count if count > fewest else fewest
+
+
+cdef int way_for(str name, int position, object function, int needed) except -1:
+    cdef int count = asked(function, needed, 2)
+    if count >= 0:
+        return count
+    if not rules.is_function(function):
+        return REFUSED
+    count = rules.argument_count(name, position, function, needed, 2)
+    return count if rules.is_plain(function) else CHECKED
+
+
 cdef int way_of(str name, int position, object function) except -1:
     """How to call `function` with an item, and its index when it asks for it."""
-    cdef PyCodeObject *code
-    if type(function) is FunctionType:
-        code = <PyCodeObject *>PyFunction_GET_CODE(function)
-        if code.co_argcount == 1 and not code.co_flags & CO_VARARGS:
-            return ONE
-    elif not rules.is_function(function):
-        return REFUSED
-    count = rules.argument_count(name, position, function, 1, 2)
-    return count if rules.is_plain(function) else CHECKED
+    return way_for(name, position, function, 1)
 
 
 cdef int key_way(str name, object key) except -1:
@@ -63,15 +91,7 @@ cdef inline object member(object item, object name):
 
 cdef int pair_way(str name, int position, object function) except -1:
     """How to call `function` with two values, such as the step of a reduction."""
-    cdef PyCodeObject *code
-    if type(function) is FunctionType:
-        code = <PyCodeObject *>PyFunction_GET_CODE(function)
-        if code.co_argcount == 2 and not code.co_flags & CO_VARARGS:
-            return TWO
-    elif not rules.is_function(function):
-        return REFUSED
-    count = rules.argument_count(name, position, function, 2, 2)
-    return count if rules.is_plain(function) else CHECKED
+    return way_for(name, position, function, 2)
 
 
 cdef inline object joined(int way, str name, object function, object first, object second):

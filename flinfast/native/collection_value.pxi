@@ -54,17 +54,25 @@ cdef int equal_lists(list left, list right) except -1:
         return 0
     flin_enter_call(" in a comparison")
     try:
-        # The sizes are asked again: comparing records may run code.
+        # Comparing records or queries may run code: the sizes are asked again each time.
         while place < PyList_GET_SIZE(left) and place < PyList_GET_SIZE(right):
             mine, other = PyList_GET_ITEM(left, place), PyList_GET_ITEM(right, place)
-            place += 1
-            if mine == other and has_identity(<object>mine):
-                continue
-            if not equal(<object>mine, <object>other):
+            if has_identity(<object>mine) and type(<object>mine) is type(<object>other):
+                if mine != other:
+                    if not PyObject_RichCompareBool(<object>mine, <object>other, Py_EQ):
+                        return 0
+            elif not equal_held(<object>mine, <object>other):
                 return 0
+            place += 1
         return 1
     finally:
         Py_LeaveRecursiveCall()
+
+
+cdef int equal_held(object left, object right) except -1:
+    """`equal` of items borrowed from lists that may lose them meanwhile."""
+    mine, other = left, right
+    return equal(mine, other)
 
 
 cdef int equal_maps(dict left, dict right) except -1:
@@ -98,7 +106,7 @@ cdef Py_ssize_t place_of(list items, object item) except -2:
     place = 0
     while place < PyList_GET_SIZE(items):
         other = PyList_GET_ITEM(items, place)
-        if equal(item, <object>other):
+        if equal_held(item, <object>other):
             return place
         place += 1
     return -1
@@ -119,7 +127,7 @@ cdef Py_ssize_t place_of_plain(list items, object item) except -2:
         elif type(<object>other) is float:
             if is_int and PyObject_RichCompareBool(item, <object>other, Py_EQ):
                 return place
-        elif item is None and equal(item, <object>other):
+        elif item is None and type(<object>other) is NoValueType:
             return place
         place += 1
     return -1
