@@ -1,4 +1,4 @@
-"""`items.map(x => ...)` and `items.filter(x => ...)` as comprehensions of Python.
+"""`items.map(x => ...)`, `filter`, `any`, `sum` and their like as comprehensions of Python.
 
 Only for a lambda of one plain parameter whose body is one expression without a lambda in it: its
 code is written twice where the items may be something else than a list.
@@ -16,14 +16,28 @@ from flinfast.lang.lower_operator import condition
 from flinfast.lang.symbol import walk
 from flinfast.lang.types import LIST
 
-_NAMES: Final = frozenset({"map", "filter"})
+# By the truth of the body.
+_TESTS: Final = frozenset({"filter", "any", "some", "all", "every", "find", "find_index", "count"})
+# Of the values of the body -> builtin that takes the list of them; none is the list itself.
+_FOLDS: Final = {
+    "map": "",
+    "flat_map": "flatten",
+    "sum": "sum",
+    "avg": "avg",
+    "min": "min",
+    "max": "max",
+}
 _SIZE_MAX: Final = 40  # nodes of a body that is written twice
 
 
 def fits(node: ast.Call) -> bool:
     """Whether a call of a method may be a comprehension."""
     callee = node.callee
-    if not isinstance(callee, ast.Member) or callee.name not in _NAMES or len(node.arguments) != 1:
+    if (
+        not isinstance(callee, ast.Member)
+        or not (callee.name in _TESTS or callee.name in _FOLDS)
+        or len(node.arguments) != 1
+    ):
         return False
     argument = node.arguments[0]
     function = argument.value
@@ -53,29 +67,55 @@ def comprehension(self: Lowering, kind: str, callee: ast.Member, node: ast.Call)
     if flag:
         self.maps[variable] = flag
     with inside(self, Frame(scope, "value", title="lambda", relays=self.frame.relays)) as made:
-        # What `filter` keeps depends on the truth of the body alone.
-        is_filter = callee.name == "filter"
-        body = condition(self, function.body) if is_filter else self.expr(function.body)
+        is_test = callee.name in _TESTS
+        body = condition(self, function.body) if is_test else self.expr(function.body)
     self.maps.pop(variable, None)  # it is a name of the comprehension alone
     if made:
         return None
     items = self.kept(self.expr(callee.target))
     snapshot = self.item(items, py.Slice(None, None, None, **self.place))
-    name = variable.python
-    tests: list[py.expr] = []
-    if is_filter:
-        tests, body = [body], self.load(name)
-    turns = [py.comprehension(self.store(name), snapshot, [], 0)]
+    turns = [py.comprehension(self.store(variable.python), snapshot, [], 0)]
     if flag:  # to Python, a loop over a list of one value is an assignment
-        is_map = self.is_exactly(self.load(name), "dict")
+        is_map = self.is_exactly(self.load(variable.python), "dict")
         turns.append(
             py.comprehension(self.store(flag), py.List([is_map], LOAD, **self.place), [], 0)
         )
-    turns[-1].ifs = tests
-    fast = py.ListComp(body, turns, **self.place)
+    fast = (_tested if is_test else _folded)(self, callee.name, variable.python, body, turns)
     if kind == LIST:
         return fast
     rare = self.call(
         lower_method.method(self, callee.name, 1), self.load(CONTEXT), items, self.expr(function)
     )
     return self.choose(self.is_exactly(items, "list"), fast, rare)
+
+
+def _tested(
+    self: Lowering, method: str, name: str, test: py.expr, turns: list[py.comprehension]
+) -> py.expr:
+    """What a method makes of a test of the items called `name`."""
+    if method in ("any", "some"):
+        return self.call(self.support("py_any"), py.GeneratorExp(test, turns, **self.place))
+    if method in ("all", "every"):
+        return self.call(self.support("py_all"), py.GeneratorExp(test, turns, **self.place))
+    turns[-1].ifs = [test]
+    if method == "find":
+        found = py.GeneratorExp(self.load(name), turns, **self.place)
+        return self.call(self.support("py_next"), found, self.const(None))
+    if method == "find_index":
+        place = self.temp()
+        pair = py.Tuple([self.store(place), turns[0].target], py.Store(), **self.place)
+        turns[0].target = pair
+        turns[0].iter = self.call(self.support("py_enumerate"), turns[0].iter)
+        found = py.GeneratorExp(self.load(place), turns, **self.place)
+        return self.call(self.support("py_next"), found, self.const(-1))
+    kept = py.ListComp(self.load(name), turns, **self.place)
+    return kept if method == "filter" else self.call(self.support("py_len"), kept)
+
+
+def _folded(
+    self: Lowering, method: str, name: str, value: py.expr, turns: list[py.comprehension]
+) -> py.expr:
+    """What a method makes of the values of a function of the items called `name`."""
+    made = py.ListComp(value, turns, **self.place)
+    fold = _FOLDS[method]
+    return self.call(self.builtin(fold), made) if fold else made

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from flinfast.errors import RuntimeFault
 from flinfast.lang.program import compile_project
 from flinfast.lang.source import Source
 from flinfast.runtime.builtins import BoundBuiltins, specs
 from flinfast.runtime.operators import OperatorSet
+from tests.runtime.flin_values import FakeQuery
 
 BUILTINS = BoundBuiltins(None)
 
@@ -53,3 +55,59 @@ def run(body: str, *given: Any) -> Any:
 def test_function_is_given_what_it_asks_for(body: str, result: Any) -> None:
     """A parameter without a default asks for the index, too; one with a default keeps it."""
     assert run(body, [3, 1, 2]) == result
+
+
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [
+        ("xs.any(x => x > 2)", True),
+        ("xs.some(x => x.name)", False),
+        ("xs.all(x => x > 1)", False),
+        ("xs.every(x => x)", True),
+        ("xs.find(x => x < 3)", 1),
+        ("xs.find(x => x > 9)", None),
+        ("xs.find_index(x => x == 2)", 2),
+        ("xs.find_index(x => x.a?.b ?? false)", -1),
+        ("xs.count(x => x != 1)", 2),
+        ("xs.sum(x => x * 2)", 12),
+        ("xs.sum(x => x == 1 ? none : x)", 5),
+        ("xs.avg(x => x + 0.5)", 2.5),
+        ("xs.min(x => -x)", -3),
+        ('xs.max(x => "t{x}")', "t3"),
+        ("xs.flat_map(x => [x, [x]])", [3, [3], 1, [1], 2, [2]]),
+        ("xs.flat_map(x => x)", [3, 1, 2]),
+        ("[{ a: 1 }, none, { a: 0 }].count(m => m?.a)", 1),
+        ("[{ a: 1 }, { a: 2 }].find(m => m.a > 1 || m.b).a", 2),
+        ("xs.any(x => ys.all(y => y > x))", True),
+        ("xs.count(x => x > ys.sum(y => y) - 8)", 2),
+    ],
+)
+def test_lambda_of_a_walk_may_be_a_comprehension(body: str, result: Any) -> None:
+    """Of a list; of a query it is called, with the same result."""
+    assert run(body, [3, 1, 2], [2, 4, 3]) == result
+    assert run(body, FakeQuery([3, 1, 2]), [2, 4, 3]) == result
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ("xs.sum(x => x == 2)", "FL504 `sum`: expected a list of number, got bool in it"),
+        ('xs.max(x => x == 2 ? "a" : x)', "FL501 cannot compare int with text"),
+        ('xs.any(x => x > "a")', "FL501 cannot compare text with int"),
+        ("xs.find(x => x.y.z)", "FL502 cannot read `.z` of none"),
+        ("none.any(x => x)", "FL502 cannot call `.any()` of none"),
+        ("5.sum(x => x)", "FL504 `sum` argument 1: expected list, got int"),
+    ],
+)
+def test_faults_of_a_comprehension_are_those_of_the_walk(body: str, fault: str) -> None:
+    for given in ([3, 1, 2], FakeQuery([3, 1, 2])):
+        with pytest.raises(RuntimeFault) as caught:
+            run(body, given, [])
+        assert f"{caught.value.code} {caught.value}" == fault
+
+
+def test_a_lambda_may_change_the_list_that_is_walked() -> None:
+    """The walk is over the items that the list had at first."""
+    assert run("n = xs.count(x => xs.push(x)); [n, xs.len]", [1, 2], None) == [2, 4]
+    assert run("n = xs.find(x => xs.pop() == 1); [n, xs.len]", [1, 2], None) == [2, 0]
+    assert run("n = xs.sum(x => xs.push(1).len); [n, xs.len]", [1, 2], None) == [7, 4]
