@@ -71,6 +71,7 @@ def test_load_without_faults(tmp_path: Path) -> None:
     assert len(restarts) >= 2
 
 
+@pytest.mark.timeout(1800 if FULL else 120)
 @pytest.mark.parametrize("unique", [True, False], ids=["unique", "waiting"])
 def test_fault_at_every_call(tmp_path: Path, *, unique: bool) -> None:
     """Faults once and for good, at every I/O call from the first opening to the end."""
