@@ -16,6 +16,7 @@ LAYERS: dict[str, set[str]] = {
     "errors": set(),
     "values": set(),
     "settings": set(),
+    "late_pattern": set(),
     "lang": set(),
     "store": set(),
     "native": set(),
@@ -27,7 +28,7 @@ LAYERS: dict[str, set[str]] = {
     "testing": {"server", "runtime", "lang", "store", "native"},
     "cli": {"lsp", "manual", "server", "runtime", "lang", "store", "native", "testing"},
 }
-EVERYWHERE = {"errors", "values", "settings"}
+EVERYWHERE = {"errors", "values", "settings", "late_pattern"}
 
 # Dependency -> the only modules that may import it.
 OWNERS: dict[str, tuple[str, ...]] = {

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 SOURCE_BYTES_MAX = 4 << 20  # a .flin file beyond this is refused (FL901); hand-written ones are KBs
 
@@ -26,8 +25,7 @@ class Span(Struct, frozen=True, gc=False):  # two numbers: nothing to collect
         return Span(self.start, max(self.end, other.end))
 
 
-@dataclass(slots=True)
-class Source:
+class Source(Struct):
     """One file's text and where its lines start.
 
     Attributes:
@@ -37,7 +35,7 @@ class Source:
 
     path: str
     text: str
-    _line_starts: list[int] = field(init=False, repr=False)
+    _line_starts: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         starts = [0]

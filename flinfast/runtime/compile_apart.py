@@ -9,7 +9,6 @@ when that ends, the server is gone, however it went, and the child ends with it.
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 import threading
@@ -61,6 +60,8 @@ def compile_apart(path: Path, folder: Path) -> Compiled:
         os.close(theirs)
         os.close(ours)
     if done.returncode == EXIT_FAULTS and done.stdout:
+        import pickle
+
         raise CompileError(pickle.loads(done.stdout))  # written by this module, over our own pipe
     return compile_files(load_project(path), folder)
 
@@ -76,6 +77,8 @@ def _main(path: Path, folder: Path) -> int:
     try:
         compile_files(load_project(path), folder)
     except CompileError as error:
+        import pickle
+
         sys.stdout.buffer.write(pickle.dumps(error.diagnostics))
         return EXIT_FAULTS
     except FlinError:

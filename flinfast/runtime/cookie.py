@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from flinfast.errors import RuntimeFault
+from flinfast.late_pattern import late_pattern
 from flinfast.values import Time
 
 COOKIES_MAX = 200  # cookies looked at in one request; browsers keep 180 a site
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_VALUE = re.compile(r"[\x20-\x3a\x3c-\x7e]*\Z")  # printable ASCII without `;`
+_TOKEN = late_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_VALUE = late_pattern(r"[\x20-\x3a\x3c-\x7e]*\Z")  # printable ASCII without `;`
 _SAME_SITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

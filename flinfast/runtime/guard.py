@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hmac
 import os
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from flinfast.errors import ConflictFault, RuntimeFault
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.context import RequestContext
 from flinfast.runtime.error_page import standard_reply
 from flinfast.runtime.fault import TimeLimitFault, place_text, to_fault
@@ -34,8 +34,8 @@ Check = Callable[..., Reply | None]
 
 API_KEYS_VARIABLE: Final = "FLIN_API_KEYS"  # comma-separated keys for `guard api_key` by itself
 ADMIN: Final = "admin"
-_VARIABLE: Final = re.compile(r"[A-Z][A-Z0-9_]*")
-_CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
+_VARIABLE: Final = late_pattern(r"[A-Z][A-Z0-9_]*")
+_CLOCK: Final = late_pattern(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 

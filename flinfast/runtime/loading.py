@@ -7,12 +7,11 @@ checked program with its services.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flinfast.errors import CompileError
 from flinfast.lang.cache import compile_cached
@@ -107,8 +106,7 @@ class WsEntry(Struct):
         return not (plan.middleware or plan.guards or plan.validator or self.keeps)
 
 
-@dataclass(slots=True)
-class Route:
+class Route(Struct):
     """Everything at one path.
 
     Attributes:
@@ -123,7 +121,7 @@ class Route:
     plans: dict[str, Plan] = field(default_factory=dict)
     ws: WsEntry | None = None
     options: Plan | None = None
-    names: tuple[str, ...] = field(init=False)
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.names = self.pattern.names

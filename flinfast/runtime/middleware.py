@@ -8,8 +8,10 @@ make itself, so whatever answers instead prevents the upgrade.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from flinfast.errors import ConflictFault, RuntimeFault
 from flinfast.runtime.context import RequestContext
@@ -25,8 +27,7 @@ Closure = Callable[..., Any]
 FaultReply = Callable[[RuntimeFault], Reply]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The way to one handler.
 
     Attributes:
@@ -51,12 +52,12 @@ class Plan:
     uses_store: bool = False
     writes: bool = False
     waits: bool = False
-    is_plain: bool = field(init=False)
+    is_plain: bool = False  # found out; not to be given
 
     def __post_init__(self) -> None:
         has_steps = self.middleware or self.guards or self.validator or self.handler is None
         is_plain = not (has_steps or self.uses_store or self.waits)
-        object.__setattr__(self, "is_plain", is_plain)
+        force_setattr(self, "is_plain", is_plain)
 
     def run(self, context: RequestContext) -> Reply:
         """Go the whole way.

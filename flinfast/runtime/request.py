@@ -11,9 +11,11 @@ from typing import Final, Literal
 
 from msgspec import Struct, field
 
+from flinfast.late_pattern import late_pattern
+
 _DIGITS: Final = "0123456789abcdefABCDEF"
 _OCTETS: Final = {f"{a}{b}".encode(): bytes((int(a + b, 16),)) for a in _DIGITS for b in _DIGITS}
-_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_ESCAPE: Final = late_pattern(rb"%([0-9A-Fa-f]{2})")
 
 QUERY_FIELDS_MAX = 1000  # name=value pairs of a query string or form; beyond it: 400
 

@@ -7,7 +7,6 @@ are checked where a program sets them, so nothing can end a field early (CR, LF,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from flinfast.errors import FlinError, RuntimeFault
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.cookie import cookie_from_options, printable
 from flinfast.runtime.upload import UploadedFile
 from flinfast.values import NO_VALUE
@@ -29,8 +29,8 @@ BYTES_TYPE = "application/octet-stream"
 
 Encode = Callable[[Any], bytes]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+_TOKEN = late_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_FIELD_VALUE = late_pattern(r"[\t\x20-\x7e\x80-\xff]*\Z")
 # Framing belongs to the server: a program that sets these would desynchronise the connection.
 _SERVER_FIELDS = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive"})
 _JSON_FIELD = ("Content-Type", JSON_TYPE)

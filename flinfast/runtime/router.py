@@ -7,24 +7,24 @@ a deeper branch fails the search goes back. Paths without parameters are found i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.fault import HttpFault
 
 P = TypeVar("P")
 
 SEGMENTS_MAX = 128  # deeper paths are answered 404 without a search
-_PARAMETER = re.compile(r"\[(\.\.\.)?([A-Za-z_][A-Za-z0-9_]*)\]\Z")
-_GROUP = re.compile(r"\([^()]+\)\Z")
-_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PARAMETER = late_pattern(r"\[(\.\.\.)?([A-Za-z_][A-Za-z0-9_]*)\]\Z")
+_GROUP = late_pattern(r"\([^()]+\)\Z")
+_BAD_ESCAPE = late_pattern(r"%(?![0-9A-Fa-f]{2})")
 # Paths whose segments read the same decoded: no escape, no dot, nothing that could be refused.
-_SIMPLE = re.compile(r"[/A-Za-z0-9_~!$&'()*+,;=:@-]*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_SIMPLE = late_pattern(r"[/A-Za-z0-9_~!$&'()*+,;=:@-]*")
+_CONTROL = late_pattern(r"[\x00-\x1f\x7f]")
 
 
 class BadPath(HttpFault):

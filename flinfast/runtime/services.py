@@ -7,9 +7,10 @@ keeps module-level state. Clocks, threads and timers come from here, so tests pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+
+from msgspec import Struct
 
 from flinfast.runtime.rate_limit import RateLimiter
 from flinfast.settings import Settings
@@ -105,8 +106,7 @@ class Waiter(Protocol):
         """Suspend for that long."""
 
 
-@dataclass(slots=True)
-class Services:
+class Services(Struct):
     """Everything a program's builtins are bound to.
 
     Attributes:
@@ -134,8 +134,8 @@ class Services:
     waiter: Waiter
     sessions: SessionManager
     secrets: Secrets
-    limiter: RateLimiter = field(init=False)
-    streams: EventStreams = field(init=False)
+    limiter: RateLimiter = cast(Any, None)  # made from the rest
+    streams: EventStreams = cast(Any, None)
 
     def __post_init__(self) -> None:
         self.limiter = RateLimiter(self.clock_ms)

@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
 from flinfast.lang.program import FieldInfo, TypeInfo
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.check import TRANSFORMS, Check, checks_of
 from flinfast.runtime.upload import UploadedFile
 from flinfast.values import Time
@@ -25,8 +25,8 @@ INT_MAX: Final = (1 << 63) - 1
 ITEMS_MAX: Final = 100_000  # items of one list field
 REQUIRED: Final = "is required"
 
-_INT_TEXT: Final = re.compile(r"[+-]?[0-9]{1,19}")
-_NUMBER_TEXT: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_INT_TEXT: Final = late_pattern(r"[+-]?[0-9]{1,19}")
+_NUMBER_TEXT: Final = late_pattern(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _FORM_BOOLS: Final = {
     "true": True,
     "1": True,

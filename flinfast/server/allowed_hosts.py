@@ -17,10 +17,11 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from flinfast.late_pattern import late_pattern
 from flinfast.server.head import Head, RequestError
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
-_ENTRY: Final = re.compile(
+_ENTRY: Final = late_pattern(
     rf"(?P<any>\*)|(?P<name>(?:\*\.)?{_LABEL}(?:\.{_LABEL}){{0,126}}\.?|\[[0-9a-f:.]{{2,45}}\])"
     r"(?::(?P<port>[0-9]{1,5}))?",
     re.IGNORECASE,

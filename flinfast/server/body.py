@@ -7,9 +7,9 @@ Source: RFC 9112 section 7.1.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from flinfast.late_pattern import late_pattern
 from flinfast.server.head import RequestError, check_field_line
 
 OVERHEAD_BYTES_MAX = 16 << 10  # chunk extensions and trailers of one request together
@@ -19,7 +19,7 @@ TRAILER_COUNT_MAX = 100
 FRAMING_BYTES_MIN = 16 << 10
 
 # Extensions are opaque: no control characters, and a length that counts.
-_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(;[\t\x20-\x7e\x80-\xff]*)?")
+_CHUNK_LINE: Final = late_pattern(rb"([0-9A-Fa-f]{1,16})(;[\t\x20-\x7e\x80-\xff]*)?")
 
 _SIZE_LINE, _DATA, _DATA_END, _TRAILERS = range(4)
 

@@ -21,6 +21,7 @@ import zlib
 from functools import lru_cache
 from typing import Final
 
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.response import Response
 from flinfast.server.head import Head
 
@@ -29,13 +30,13 @@ COMPRESSED_BYTES_MAX = 4 << 20  # larger bodies would keep a core for more than 
 PADDING_BYTES_MAX = 64  # of random length, in the file name that a gzip header may carry
 FILE_CODINGS: Final = (("br", ".br"), ("zstd", ".zst"), ("gzip", ".gz"))  # smallest first
 
-_COMPRESSIBLE: Final = re.compile(
+_COMPRESSIBLE: Final = late_pattern(
     r"text/(?!event-stream)[a-z0-9.+-]+|application/(?:json|javascript|xml|wasm|manifest\+json"
     r"|[a-z0-9.-]+\+(?:json|xml))|image/svg\+xml",
 )
 _GZIP_HEAD: Final = b"\x1f\x8b\x08\x08\x00\x00\x00\x00\x04\xff"  # with a name, no time, fastest
 _VARY: Final = ("Vary", "Accept-Encoding")
-_QUALITY: Final = re.compile(r"q=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
+_QUALITY: Final = late_pattern(r"q=(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=256)

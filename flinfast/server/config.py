@@ -20,6 +20,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from flinfast.errors import ConfigError
+from flinfast.late_pattern import late_pattern
 from flinfast.settings import (
     LogSettings,
     SecuritySettings,
@@ -92,9 +93,9 @@ _RANGES: Final[Mapping[str, tuple[float, float]]] = types.MappingProxyType(
     }
 )
 
-_SIZE_TEXT: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
+_SIZE_TEXT: Final = late_pattern(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kmg]?)(?:i?b)?", re.IGNORECASE)
 _SIZE_UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_TIME_TEXT: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|h|d|)", re.IGNORECASE)
+_TIME_TEXT: Final = late_pattern(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|h|d|)", re.IGNORECASE)
 _TIME_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY_S}
 _TRUE: Final = frozenset({"on", "true", "yes", "1"})
 _FALSE: Final = frozenset({"off", "false", "no", "0"})

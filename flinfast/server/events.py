@@ -11,12 +11,13 @@ Source: HTML Living Standard, section 9.2 (server-sent events); RFC 6455 section
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+from flinfast.late_pattern import late_pattern
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +32,7 @@ ID_CHARS_MAX = 256
 CACHED_BYTES_MAX = 16 << 10  # larger messages are converted for each stream
 
 _OPCODE_TEXT, _OPCODE_CLOSE, _OPCODE_PING = 1, 8, 9
-_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+_LINE_END: Final = late_pattern(rb"\r\n|\r|\n")
 _MASKED: Final = 0x80
 _PONG: Final = 0x8A
 _CLOSE: Final = 0x88

@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from flinfast.errors import FlinError
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.request import has_token
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -49,14 +50,14 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # Visible ASCII without `"`, `#` (a fragment is never sent), `<`, `>` and `\`.
 _TARGET = rb"[!$-;=?-\[\]-~]+"
 _VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
-_REQUEST_LINE: Final = re.compile(_METHOD + rb" " + _TARGET + rb" HTTP/1\.[01]")
-_FIELD_LINE: Final = re.compile(_TOKEN + rb":" + _VALUE)
-_HEAD: Final = re.compile(
+_REQUEST_LINE: Final = late_pattern(_METHOD + rb" " + _TARGET + rb" HTTP/1\.[01]")
+_FIELD_LINE: Final = late_pattern(_TOKEN + rb":" + _VALUE)
+_HEAD: Final = late_pattern(
     _METHOD + rb" " + _TARGET + rb" HTTP/1\.[01]\r\n(?:" + _TOKEN + rb":" + _VALUE + rb"\r\n)*\r\n"
 )
-_VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
-_LENGTH: Final = re.compile(r"[0-9]{1,19}")  # more digits than 2**63 has are no length
+_VERSION: Final = late_pattern(rb"HTTP/[0-9]\.[0-9]")
+_HOST: Final = late_pattern(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+_LENGTH: Final = late_pattern(r"[0-9]{1,19}")  # more digits than 2**63 has are no length
 
 
 class RequestError(FlinError):

@@ -6,9 +6,10 @@ Source: RFC 9110 section 5.6.7.
 from __future__ import annotations
 
 import calendar
-import re
 import time
 from typing import Final
+
+from flinfast.late_pattern import late_pattern
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 # fmt: off
@@ -16,7 +17,7 @@ _MONTHS: Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 )
 # fmt: on
-_DATE: Final = re.compile(
+_DATE: Final = late_pattern(
     rf"(?:{'|'.join(_DAYS)}), ([0-9]{{2}}) ({'|'.join(_MONTHS)}) ([0-9]{{4}})"
     r" ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
 )

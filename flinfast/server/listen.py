@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import ssl
 import stat
@@ -12,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from flinfast.errors import ConfigError
+from flinfast.late_pattern import late_pattern
 from flinfast.settings import ServerSettings
 
 LISTEN_FDS_START = 3  # the first descriptor after standard input, output and error
-_COUNT: Final = re.compile("[1-9][0-9]?")
+_COUNT: Final = late_pattern("[1-9][0-9]?")
 UNIX_SOCKET_MODE = 0o660  # the owner and its group: a proxy joins the group
 
 
@@ -38,7 +38,12 @@ def open_listeners(settings: ServerSettings) -> list[socket.socket]:
 def _tcp(host: str, port: int) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host.encode()
+            if host and host.isascii()
+            else host or None,  # text would load the IDNA tables
+            port,
+            type=socket.SOCK_STREAM,
+            flags=socket.AI_PASSIVE,
         )
     except OSError as error:
         raise ConfigError(

@@ -22,6 +22,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from flinfast.late_pattern import late_pattern
 from flinfast.settings import LogSettings
 
 Level = Literal["debug", "info", "warn", "error"]
@@ -44,10 +45,10 @@ _COLORS: Final[Mapping[str, str]] = {
 }
 _RESET = "\x1b[0m"
 # Control characters, and the separators that some readers take for line ends.
-_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_UNSAFE: Final = late_pattern("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-_PLAIN: Final = re.compile(r"[!#-\[\]-~]{0,8192}")  # needs no escape in JSON
+_PLAIN: Final = late_pattern(r"[!#-\[\]-~]{0,8192}")  # needs no escape in JSON
 
 
 class CallLater(Protocol):

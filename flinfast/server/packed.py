@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from flinfast.native.hub import Connection, Hub
 
-PROTOCOL: Final = "flin.msgpack"
-JSON_PROTOCOL: Final = "flin.json"
 CLOSE_MALFORMED: Final = 1007  # RFC 6455 section 7.4.1: data not consistent with its type
 CLOSE_EMPTY: Final = 1005
 CACHED_BYTES_MAX = 16 << 10

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.server.response_head import JSON_TYPE
@@ -18,11 +19,11 @@ PREFIX = "/_flin/"
 NAMES: Final = ("health", "ready", "metrics")
 
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-_LOOPBACK: Final = re.compile(r"(?:::ffff:)?127\.[0-9.]+|::1")
+_LOOPBACK: Final = late_pattern(r"(?:::ffff:)?127\.[0-9.]+|::1")
 # What proxies add to a request; a bare one adds nothing, so `metrics = "off"` is for behind those.
 _FORWARDING: Final = frozenset({"forwarded", "via", "x-real-ip", "cf-connecting-ip"})
 # Names without a dot are nobody's to register.
-_LOCAL_HOST: Final = re.compile(
+_LOCAL_HOST: Final = late_pattern(
     r"(?:[a-z0-9_-]+|[a-z0-9_.-]+\.localhost|127\.[0-9.]+|\[::1\])(?::[0-9]+)?", re.IGNORECASE
 )
 # Counter of Hub.stats() -> name and help in the Prometheus text.

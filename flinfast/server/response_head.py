@@ -7,7 +7,7 @@ A field that a program sets wins over the default of the same name; framing fiel
 from __future__ import annotations
 
 import time
-from http import HTTPStatus
+from functools import cache
 from typing import Final
 
 from flinfast.runtime.response import Response, json_response
@@ -18,7 +18,6 @@ from flinfast.settings import SecuritySettings
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 JSON_TYPE: Final = "application/json; charset=utf-8"
 
-_REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 # Rendered heads that are kept: responses of one program differ in few ways.
 _CACHE_COUNT_MAX = 128
 _CACHED_FIELDS_MAX = 3
@@ -31,6 +30,13 @@ _FRAMING: Final = frozenset(
 )
 _BODILESS: Final = frozenset({204, 304})
 _PREFLIGHT_AGE_S = 7200  # the longest that browsers keep a preflight answer (Chromium)
+
+
+@cache
+def _reason(status: int) -> str:
+    from http import HTTPStatus  # not at the start: a class of sixty names
+
+    return next((known.phrase for known in HTTPStatus if known == status), "Unknown")
 
 
 class UnsafeFieldError(ValueError):
@@ -136,7 +142,7 @@ class ResponseHeads:
 
     def _rendered(self, response: Response) -> str:
         status = response.status
-        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n"]
+        lines = [f"HTTP/1.1 {status} {_reason(status)}\r\n"]
         names: set[str] = set()
         is_page = False
         count = 0

@@ -7,7 +7,6 @@ Order of resolution: `/_flin/` (ours), cross-origin preflight, routes of the pro
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from flinfast.late_pattern import late_pattern
 from flinfast.native.hub import Answers
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
@@ -52,7 +52,7 @@ SWEEP_INTERVAL_MIN_S = 0.02
 LATE_SWEEPS_MAX = 30  # in a row that expire nothing
 ALL_METHODS: Final = ", ".join(sorted(METHODS))
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID: Final = late_pattern(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Respond(Protocol):

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.response import Response
 from flinfast.server.compress import FILE_CODINGS, accepted_codings, is_compressible
 from flinfast.server.head import Head
@@ -81,8 +81,8 @@ MIME_TYPES: Final[Mapping[str, str]] = {
 UNKNOWN_TYPE = "application/octet-stream"
 
 # `app.3f9c2b7d.js`: a build tool put a content hash into the name, so it never changes.
-_HASHED_NAME: Final = re.compile(r"[.-][0-9a-f]{8,64}\.[a-z0-9]+\Z")
-_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
+_HASHED_NAME: Final = late_pattern(r"[.-][0-9a-f]{8,64}\.[a-z0-9]+\Z")
+_RANGE: Final = late_pattern(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
 
 class OpenFile(Struct):

@@ -12,19 +12,18 @@ Source: RFC 6455 section 4.2; RFC 7692 section 7.1 for compression.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from flinfast.late_pattern import late_pattern
 from flinfast.native.handshake import accept_key
 from flinfast.native.hub import Opening, Stream
 from flinfast.runtime.request import Request, has_token
 from flinfast.runtime.response import Response
 from flinfast.server.head import Head, RequestError
-from flinfast.server.packed import JSON_PROTOCOL, PROTOCOL, PackedTransport
 from flinfast.server.stream_adapter import StreamAdapter
 
 if TYPE_CHECKING:
@@ -33,12 +32,14 @@ if TYPE_CHECKING:
     from flinfast.server.site import Site
 
 VERSION = "13"
+JSON_PROTOCOL: Final = "flin.json"
+PACKED_PROTOCOL: Final = "flin.msgpack"  # see packed.py
 EARLY_BYTES_MAX = 64 << 10  # frames sent before the 101; an honest client sends none or one
 OFFERS_MAX = 16  # extension offers looked at; browsers send one or two
 FLUSH_RETRY_S = 0.005  # earlier pipelined responses are still on their way to the kernel
 
-_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")  # base64 of exactly 16 bytes
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_KEY: Final = late_pattern(r"[A-Za-z0-9+/]{22}==")  # base64 of exactly 16 bytes
+_TOKEN: Final = late_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _WINDOW_BITS: Final = frozenset(map(str, range(8, 16)))
 _DEFLATE_ANSWER: Final = (
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -228,7 +229,7 @@ class PendingUpgrade:
         offered = self._handshake.protocols
         if upgrade.protocol in offered:
             return upgrade.protocol
-        return next((name for name in offered if name in (PROTOCOL, JSON_PROTOCOL)), "")
+        return next((name for name in offered if name in (PACKED_PROTOCOL, JSON_PROTOCOL)), "")
 
     def accept(self, upgrade: Upgrade) -> None:
         """Every guard has passed: open the connection."""
@@ -243,7 +244,7 @@ class PendingUpgrade:
             self._site.call_later(FLUSH_RETRY_S, lambda: self.accept(upgrade))
             return
         handshake, protocol = self._handshake, self._chosen(upgrade)
-        if protocol == PROTOCOL:
+        if protocol == PACKED_PROTOCOL:
             handshake = replace(handshake, deflate="")  # compressed frames cannot be converted
         try:
             response = switching_response(handshake, protocol=protocol, headers=upgrade.headers)
@@ -251,7 +252,7 @@ class PendingUpgrade:
             self._site.log.error("an upgrade was not answered", reason=str(error))
             self.reject(self._site.error(500, "Internal Server Error"))
             return
-        if protocol == PROTOCOL:
+        if protocol == PACKED_PROTOCOL:
             _open_packed(self._site, connection, upgrade, response)
             return
         answer = handshake.deflate
@@ -277,6 +278,8 @@ class PendingUpgrade:
 def _open_packed(site: Site, connection: HttpConnection, upgrade: Upgrade, response: bytes) -> None:
     """Put a translator between the hub and the socket."""
     transport = cast("asyncio.Transport", connection.transport)  # or a Stream, which is alike
+    from flinfast.server.packed import PackedTransport
+
     guest = PackedTransport(
         transport, site.hub, upgrade.context, message_bytes_max=site.settings.ws.max_message
     )
@@ -284,7 +287,7 @@ def _open_packed(site: Site, connection: HttpConnection, upgrade: Upgrade, respo
     early = connection.host(guest)
     try:
         site.hub.open_transport(
-            upgrade.context, upgrade.endpoint, guest, response=b"", protocol=PROTOCOL
+            upgrade.context, upgrade.endpoint, guest, response=b"", protocol=PACKED_PROTOCOL
         )
     except Exception:
         transport.abort()  # nothing else would ever end it

@@ -15,11 +15,11 @@ So a new field with a default is marked, and `backfill` gives the old records th
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgpack
+import msgspec
 from msgspec import Struct
 
 from flinfast.errors import SchemaError
@@ -243,7 +243,7 @@ def _default_cell(table: Table, spec: FieldSpec) -> StoredCell:
 def stored_schema(database: SchemaDatabase) -> dict[str, Stored]:
     """Fields by entity, as the database has them."""
     rows = database.query("SELECT entity, fields FROM _flin_schema ORDER BY entity")
-    return {name: json.loads(text) for name, text in rows}
+    return {name: msgspec.json.decode(text) for name, text in rows}
 
 
 def _store(
@@ -256,7 +256,7 @@ def _store(
     database.execute(
         "INSERT INTO _flin_schema VALUES (?, ?) ON CONFLICT (entity) DO UPDATE "
         "SET fields = excluded.fields WHERE _flin_schema.fields <> excluded.fields",
-        (name, json.dumps(fields)),
+        (name, msgspec.json.encode(fields).decode()),
     )
 
 
@@ -341,5 +341,6 @@ def _rename_entity(database: SchemaDatabase, stored: dict[str, Stored], old: str
 
 def _put_fields(database: SchemaDatabase, entity: str, fields: Stored) -> None:
     database.execute(
-        "UPDATE _flin_schema SET fields = ? WHERE entity = ?", (json.dumps(fields), entity)
+        "UPDATE _flin_schema SET fields = ? WHERE entity = ?",
+        (msgspec.json.encode(fields).decode(), entity),
     )

@@ -7,13 +7,13 @@ cannot express exactly raises `Unsupported`, and Python evaluates that part inst
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
+from flinfast.late_pattern import late_pattern
 from flinfast.store.codec import INT_MAX, INT_MIN
 from flinfast.store.dialect import Dialect, Number
 from flinfast.store.evaluate import (
@@ -33,7 +33,7 @@ Bind = Callable[[Params], Any]
 
 # Items of a list parameter of `in` that become SQL parameters (SQLite allows 32766 in all).
 LIST_ITEMS_MAX: Final = 8192
-_PLACE: Final = re.compile(r"\{(\d)\}")
+_PLACE: Final = late_pattern(r"\{(\d)\}")
 _SUBSTR_END: Final = 1 << 30  # no text is that long: substr() from here is ""
 
 _ORDERED: Final = frozenset({"number", "text", "time"})  # kinds that `<` compares

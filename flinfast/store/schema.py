@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from flinfast.errors import SchemaError
 from flinfast.store.dialect import NAME_BYTES_MAX, SQLITE, Dialect, quote
@@ -137,13 +137,12 @@ class Column(Struct, frozen=True):
         )
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Struct, frozen=True, dict=True):
     """Columns and SQL text of one entity; made once, statements are constant per table."""
 
     spec: EntitySpec
     dialect: Dialect = SQLITE
-    columns: dict[str, Column] = field(init=False)
+    columns: dict[str, Column] = field(default_factory=dict)  # made from the fields
 
     def __post_init__(self) -> None:
         columns: dict[str, Column] = {"id": Column("id", 0, "number", "int", None)}
@@ -157,7 +156,7 @@ class Table:
         )
         for name, type_name in auto:
             columns[name] = Column(name, len(columns), _KINDS[type_name], type_name, None)
-        object.__setattr__(self, "columns", columns)
+        force_setattr(self, "columns", columns)
 
     @property
     def name(self) -> str:

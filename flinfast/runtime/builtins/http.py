@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote, urlencode
 
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.encode import decode_json, encode_json, to_text
 from flinfast.runtime.kinds import argument_fault, as_map, range_fault
 from flinfast.runtime.registry import Map, Value, builtin
@@ -22,8 +22,8 @@ RETRIES_MAX: Final = 5
 RETRY_PAUSE_S: Final = 0.2  # doubled for each further attempt
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _OPTIONS: Final = ("headers", "body", "json", "form", "timeout", "retries")
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
-_FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*\Z")
+_TOKEN: Final = late_pattern(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_FIELD_VALUE: Final = late_pattern(r"[\t\x20-\x7e\x80-\xff]*\Z")
 # The client frames the message; these would contradict it.
 _CLIENT_FIELDS: Final = frozenset({"content-length", "transfer-encoding", "connection", "host"})
 

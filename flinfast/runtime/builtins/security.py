@@ -6,13 +6,13 @@ import base64
 import binascii
 import hashlib
 import hmac as hmac_module
-import re
 import secrets
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from flinfast.errors import RuntimeFault
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.builtins.number import UNITS_MS
 from flinfast.runtime.encode import decode_json, encode_json, to_text
 from flinfast.runtime.kinds import argument_fault, as_map, range_fault
@@ -53,7 +53,7 @@ _UNITS: Final = {
     "y": "year",
     **{f"{unit}{s}": unit for unit in UNITS_MS for s in ("", "s")},
 }
-_LIFE: Final = re.compile(r"([0-9]{1,9})\s*([a-z]+)\Z")
+_LIFE: Final = late_pattern(r"([0-9]{1,9})\s*([a-z]+)\Z")
 _JWT_ALGORITHMS: Final = ("HS256", "HS384", "HS512")
 _HASHES: Final = ("sha256", "sha384", "sha512", "sha1", "md5")
 

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from flinfast.errors import RuntimeFault
+from flinfast.late_pattern import late_pattern
 from flinfast.native import collection
 from flinfast.runtime.encode import to_text
 from flinfast.runtime.kinds import TEXT_SIZE_MAX, range_fault, size_fault
@@ -14,12 +15,12 @@ from flinfast.runtime.registry import Items, Value, method
 EMAIL_LENGTH_MAX: Final = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
 # One local part, one `@`, dot-separated labels: linear time, and what the HTML standard accepts
 # with at least one dot in the domain.
-_EMAIL: Final = re.compile(
+_EMAIL: Final = late_pattern(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@"
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
     r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)+\Z"
 )
-_NUMERIC: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+_NUMERIC: Final = late_pattern(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 
 
 @method("length", "size", name="len", native=collection.size)

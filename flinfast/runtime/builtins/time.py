@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.arithmetic import shift_time
 from flinfast.runtime.registry import Number, Value, builtin, method
 from flinfast.runtime.services import Services
@@ -15,7 +16,7 @@ from flinfast.values import Time
 DAY_MS: Final = 86_400_000
 PATTERN_LENGTH_MAX: Final = 1000
 TIME_TEXT_LENGTH_MAX: Final = 64  # no ISO 8601 form is longer
-_TOKEN: Final = re.compile(r"\[[^\]]*\]|YYYY|MMMM|MMM|MM|M|dddd|ddd|DD|D|HH|mm|ss|SSS")
+_TOKEN: Final = late_pattern(r"\[[^\]]*\]|YYYY|MMMM|MMM|MM|M|dddd|ddd|DD|D|HH|mm|ss|SSS")
 # English names whatever the locale of the machine is.
 _MONTHS: Final = (
     *("January", "February", "March", "April", "May", "June", "July"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Final
 
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.compare import truthy
 from flinfast.runtime.encode import decode_json, encode_text
 from flinfast.runtime.encode import to_text as text_of
@@ -14,8 +14,8 @@ from flinfast.runtime.registry import Value, builtin
 from flinfast.values import Time
 
 INT_DIGITS_MAX: Final = 4200  # digits that fit INT_MAX
-_INT: Final = re.compile(r"[+-]?[0-9]+\Z")
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+_INT: Final = late_pattern(r"[+-]?[0-9]+\Z")
+_NUMBER: Final = late_pattern(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 _FALSE_TEXTS: Final = frozenset({"", "false", "0", "no", "off"})
 _SCALARS: Final = ("text", "number", "bool", "time")
 
