@@ -84,6 +84,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL405": "duplicate entity",
     "FL406": "bad argument of a modifier",
     "FL407": "enum variant with a payload or value",
+    "FL408": "pattern that can take endless time",
     # --- run time
     "FL500": "run-time failure",
     "FL501": "operator used on the wrong types",

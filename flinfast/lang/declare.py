@@ -14,7 +14,7 @@ from typing import Final
 from flinfast.lang import ast
 from flinfast.lang.abi import Value
 from flinfast.lang.constant import NotConstantError, constant
-from flinfast.lang.modifier import MODIFIERS, canonical, check_arguments
+from flinfast.lang.modifier import ENDLESS, MODIFIERS, canonical, check_arguments, is_endless
 from flinfast.lang.program import FieldInfo, TypeInfo
 from flinfast.lang.report import Note, Report
 from flinfast.lang.source import Source, Span
@@ -361,6 +361,12 @@ class Declarations:
         if fault:
             self.report.error(
                 "FL406", f"bad use of `@{modifier.name}`", source, modifier.span, fault
+            )
+            return None
+        if is_endless(name, values):
+            help = "write it so that a text can be read in one way only: no repetition within one"
+            self.report.error(
+                "FL408", "this pattern may never end", source, modifier.span, ENDLESS, help=help
             )
             return None
         return values

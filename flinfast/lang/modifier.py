@@ -11,13 +11,14 @@ from typing import Final
 from msgspec import Struct
 
 from flinfast.lang.abi import Value
+from flinfast.late_pattern import late_pattern
 
 _TEXT: Final = frozenset({"text"})
 _NUMERIC: Final = frozenset({"int", "number", "duration"})
 _SIZED: Final = frozenset({"text", "list", "bytes"})
 _LIST: Final = frozenset({"list"})
 _FILE: Final = frozenset({"file"})
-_SIZE: Final = re.compile(r"\d+(\.\d+)?\s*(B|KB|MB|GB)", re.IGNORECASE)
+_SIZE: Final = late_pattern(r"\d+(\.\d+)?\s*(B|KB|MB|GB)", re.IGNORECASE)
 PATTERN_LENGTH_MAX: Final = 1000  # characters of a regular expression
 
 
@@ -80,6 +81,9 @@ _EXPECTED: Final = {
 }
 
 
+ENDLESS: Final = "it can take endless time on a hostile text"
+
+
 def canonical(name: str) -> str:
     """The snake_case spelling of a modifier name."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
@@ -96,6 +100,15 @@ def check_arguments(name: str, values: tuple[Value, ...]) -> str:
         if fault:
             return fault
     return ""
+
+
+def is_endless(name: str, values: tuple[Value, ...]) -> bool:
+    """Whether right arguments of a modifier make it take endless time on some texts (FL408)."""
+    if MODIFIERS[name].argument != "pattern":
+        return False
+    from flinfast.lang.ambiguity import cost_of  # few programs have patterns
+
+    return cost_of(str(values[0])).is_endless
 
 
 def _count_text(fewest: int, most: int | None) -> str:

@@ -45,7 +45,7 @@ def _rule(self: Resolver, entry: ast.MapEntry) -> None:
     try:
         read_rule(str(entry.key), value.value)
     except BadRule as fault:
-        self.error("FL406", "this is no rule of a field", value.span, f"expected {fault}")
+        self.error(fault.code, "this is no rule of a field", value.span, f"expected {fault}")
 
 
 def _is_bare(self: Resolver, node: ast.Expr) -> bool:

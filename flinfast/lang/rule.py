@@ -7,11 +7,11 @@ they are read when the program runs. Types are those of values, optional (`text?
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
-from flinfast.lang.modifier import MODIFIERS, canonical, check_arguments
+from flinfast.lang.modifier import ENDLESS, MODIFIERS, canonical, check_arguments, is_endless
 from flinfast.lang.program import FieldInfo, TypeInfo
+from flinfast.late_pattern import late_pattern
 
 RULE_CHARS_MAX: Final = 1000
 TYPES: Final = {
@@ -25,9 +25,9 @@ TYPES: Final = {
     "datetime": "time",
     "array": "list",
 }
-_TYPE: Final = re.compile(r"\s*(?:\[\s*([a-z]+)\s*\]|([a-z]+))(\?)?")
-_MODIFIER: Final = re.compile(r"\s*@([A-Za-z_]+)(\()?")
-_ARGUMENT: Final = re.compile(
+_TYPE: Final = late_pattern(r"\s*(?:\[\s*([a-z]+)\s*\]|([a-z]+))(\?)?")
+_MODIFIER: Final = late_pattern(r"\s*@([A-Za-z_]+)(\()?")
+_ARGUMENT: Final = late_pattern(
     r"\s*(?:(-?[0-9]+)(?![.0-9])|(-?[0-9]+\.[0-9]+)|'([^'\\]*)'|\"([^\"\\]*)\"|(true|false|none)\b)"
     r"\s*([,)])"
 )
@@ -35,7 +35,15 @@ _WORDS: Final = {"true": True, "false": False, "none": None}
 
 
 class BadRule(ValueError):  # noqa: N818 - an outcome, named like its text
-    """A text is no rule; the message says what was expected."""
+    """A text is no rule; the message says what was expected.
+
+    Attributes:
+        code: Of the diagnostic.
+    """
+
+    def __init__(self, expected: str, *, code: str = "FL406") -> None:
+        super().__init__(expected)
+        self.code = code
 
 
 def read_rule(name: str, text: str) -> tuple[FieldInfo, Any]:
@@ -117,6 +125,8 @@ def _check_modifier(written: str, name: str, arguments: tuple[Any, ...], kind: T
         fault = f"works on {' and '.join(sorted(spec.types))}, not on {kind.name}"
     if fault:
         raise BadRule(f"a right use of `@{written}`: {fault}")
+    if is_endless(name, arguments):
+        raise BadRule(f"another pattern for `@{written}`: {ENDLESS}", code="FL408")
 
 
 __all__ = ["RULE_CHARS_MAX", "TYPES", "BadRule", "read_rule"]

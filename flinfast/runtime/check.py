@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flinfast.lang.program import FieldInfo, TypeInfo
+from flinfast.late_pattern import late_pattern
 from flinfast.runtime.upload import UploadedFile
 from flinfast.values import Time
 
@@ -23,11 +24,11 @@ EMAIL_CHARS_MAX: Final = 254  # RFC 5321 section 4.5.3.1.3, less the angle brack
 URL_CHARS_MAX: Final = 2048  # what every browser accepts
 
 _UNITS: Final = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
-_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(b|kb|mb|gb)", re.IGNORECASE)
-_PHONE: Final = re.compile(r"\+?[0-9][0-9 ()./-]{4,24}")
-_SLUG: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_LABEL: Final = re.compile(r"[^\s@.,;:<>()\[\]\\\"]+")
-_LOCAL: Final = re.compile(r"[^\s@<>()\[\]\\,;:\"]+")
+_SIZE: Final = late_pattern(r"([0-9]+(?:\.[0-9]+)?)\s*(b|kb|mb|gb)", re.IGNORECASE)
+_PHONE: Final = late_pattern(r"\+?[0-9][0-9 ()./-]{4,24}")
+_SLUG: Final = late_pattern(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_LABEL: Final = late_pattern(r"[^\s@.,;:<>()\[\]\\\"]+")
+_LOCAL: Final = late_pattern(r"[^\s@<>()\[\]\\,;:\"]+")
 # First bytes of files whose declared type is checked against their content.
 _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -139,7 +140,7 @@ def _when(test: Callable[[Any], bool], text: str) -> Callable[[tuple[Any, ...], 
 
 
 # An escaped character, a class of characters, or `$`.
-_DOLLAR: Final = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(\$)", re.DOTALL)
+_DOLLAR: Final = late_pattern(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|(\$)", re.DOTALL)
 
 
 def _to_the_end(pattern: str) -> str:
@@ -153,8 +154,20 @@ def _to_the_end(pattern: str) -> str:
 
 
 def _pattern(arguments: tuple[Any, ...], _type: TypeInfo) -> Check:
-    search = re.compile(_to_the_end(arguments[0])).search
-    return lambda value: None if search(value) else "has the wrong format"
+    from flinfast.lang.ambiguity import cost_of  # few programs have patterns
+
+    pattern = _to_the_end(arguments[0])
+    search, most = re.compile(pattern).search, cost_of(pattern).length_max
+    if most is None:
+        return lambda value: None if search(value) else "has the wrong format"
+    text = f"must have at most {most} characters"  # or matching could take too long
+
+    def check(value: str) -> str | None:
+        if len(value) > most:
+            return text
+        return None if search(value) else "has the wrong format"
+
+    return check
 
 
 def _max_size(arguments: tuple[Any, ...], _type: TypeInfo) -> Check:

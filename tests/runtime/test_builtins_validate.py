@@ -76,6 +76,7 @@ def test_what_is_no_map_lacks_every_field(check: Any, data: Any) -> None:
         ("int @email", "works on text, not on int"),
         ("text @unique", "only works on fields of entities"),
         ("text @pattern('(')", "not a regular expression"),
+        ("text @pattern('(a+)+$')", "endless time on a hostile text"),
         ("text " + "@required" * 200, f"at most {RULE_CHARS_MAX} characters"),
     ],
 )

@@ -399,3 +399,15 @@ def test_entity_declaration_becomes_a_spec() -> None:
         "must be at most 3 characters",
     ]
     assert checks_of(entity.fields[6])[0]("abcd") is not None
+
+
+def test_a_pattern_that_takes_long_limits_its_text() -> None:
+    """At the limit, one below and one above it; others take any length."""
+    check = MAKERS["pattern"]((r"^[ab]+[bc]+$",), TypeInfo("text"))
+    assert check("a" * 4095 + "c") is None
+    assert check("a" * 4094 + "c") is None
+    assert check("a" * 4096 + "c") == "must have at most 4096 characters"
+    assert check("c") == "has the wrong format"
+    free = MAKERS["pattern"]((r"^[a-z]+$",), TypeInfo("text"))
+    assert free("a" * 100_000) is None
+    assert free("a" * 100_000 + "!") == "has the wrong format"
