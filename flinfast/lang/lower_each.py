@@ -18,7 +18,7 @@ from flinfast.lang.types import LIST
 
 # By the truth of the body.
 _TESTS: Final = frozenset({"filter", "any", "some", "all", "every", "find", "find_index", "count"})
-# Of the values of the body -> builtin that takes the list of them; none is the list itself.
+# Of the values of the body -> method of the list of them; "" is the list itself.
 _FOLDS: Final = {
     "map": "",
     "flat_map": "flatten",
@@ -118,4 +118,6 @@ def _folded(
     """What a method makes of the values of a function of the items called `name`."""
     made = py.ListComp(value, turns, **self.place)
     fold = _FOLDS[method]
-    return self.call(self.builtin(fold), made) if fold else made
+    if not fold:
+        return made
+    return self.call(lower_method.method(self, fold, 0), self.load(CONTEXT), made)

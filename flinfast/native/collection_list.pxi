@@ -209,12 +209,13 @@ def join(list items not None, separator=","):
         return NotImplemented
     size = PyUnicode_GET_LENGTH(separator) * PyList_GET_SIZE(items)
     for place in range(PyList_GET_SIZE(items)):
-        item = items[place]
-        if type(item) is not str:
-            if texts is None:
-                texts = items[:]
-            item = texts[place] = text_of(item)
-        size += PyUnicode_GET_LENGTH(item)
+        if type(<object>PyList_GET_ITEM(items, place)) is str:
+            size += PyUnicode_GET_LENGTH(<object>PyList_GET_ITEM(items, place))
+            continue
+        if texts is None:  # from here on the list is ours: the text of a query may run code
+            texts = items = items[:]
+        texts[place] = text_of(texts[place])
+        size += PyUnicode_GET_LENGTH(texts[place])
     if size > rules.text_max:
         raise rules.size_fault("a text", f"{rules.text_max} characters")
     return PyUnicode_Join(separator, items if texts is None else texts)

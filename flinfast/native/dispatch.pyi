@@ -9,6 +9,17 @@ memory become what `limit_fault(name, error)` makes of them.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+def member(
+    tables: dict[type, dict[str, Callable[[Any], Any]]],
+    other: Callable[[Any, str], Any],
+) -> Callable[[Any, str], Any]:
+    """`value.name`: the value of a map's key, or what a type has under that name, read.
+
+    Args:
+        tables: Exact type to names to functions of the value; a name without one is None.
+        other: Takes value and name, for values of other types.
+    """
+
 def method(
     name: str,
     count: int,

@@ -4,6 +4,7 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.ref cimport PyObject
 
 cdef extern from "Python.h":
+    object PyObject_CallOneArg(PyObject *function, object first)
     object PyObject_Vectorcall(PyObject *function, PyObject **arguments, size_t count,
                                PyObject *names)
     object PyObject_Call(PyObject *function, object arguments, PyObject *named)
@@ -23,6 +24,21 @@ cdef inline PyObject *chosen(dict known, object value, str name) except? NULL:
         if PyDict_GetItemWithError(value, name) != NULL:
             return NULL
     return function
+
+
+def member(dict tables, other):
+    def member(value, name):
+        cdef PyObject *found
+        if type(value) is dict:
+            found = PyDict_GetItemWithError(value, name)
+            return None if found == NULL else <object>found
+        found = PyDict_GetItemWithError(tables, type(value))
+        if found == NULL:
+            return other(value, name)
+        found = PyDict_GetItemWithError(<dict>found, name)
+        return None if found == NULL else PyObject_CallOneArg(found, value)
+
+    return member
 
 
 def method(str name, Py_ssize_t count, dict known, other, limit_fault):

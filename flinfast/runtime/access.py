@@ -57,32 +57,15 @@ NAME_SHOWN_MAX: Final = 60  # characters of a name repeated in a message
 
 
 def make_member(
-    tables: Mapping[type, Mapping[str, Callable[[Value], Value]]],
+    tables: dict[type, dict[str, Callable[[Value], Value]]],
 ) -> Callable[[Value, str], Value]:
-    """`Operators.member` over these tables of property-style methods."""
+    """`Operators.member` over these tables of property-style methods.
 
-    def member(value: Value, name: str) -> Value:
-        """`value.name`: a key of a map, a member of an object, a property-style method.
-
-        A map's missing key, and a name that a text, number, bool, list, time or bytes lacks, is
-        none.
-
-        Raises:
-            RuntimeFault: FL502 for none, FL501 for a function, and what the object itself raises.
-        """
-        kind = type(value)
-        if kind is dict:
-            return value.get(name)
-        table = tables.get(kind)
-        if table is not None:
-            read = table.get(name)
-            return None if read is None else read(value)
-        return _member_other(value, name)
-
-    return member
-
-
-member: Final = make_member(PROPERTIES_BY_TYPE)
+    `value.name` is a key of a map, a member of an object or a property-style method. A map's
+    missing key, and a name that a text, number, bool, list, time or bytes lacks, is none.
+    RuntimeFault FL502 for none, FL501 for a function, and what the object itself raises.
+    """
+    return dispatch.member(tables, _member_other)  # not copies: builtins are still to come
 
 
 def set_member(target: Value, name: str, value: Value) -> None:
@@ -120,6 +103,8 @@ def _member_other(value: Value, name: str) -> Value:
         return member(items, name)
     raise RuntimeFault(f"cannot read `.{_shown(name)}` of {kind_of(value)}", code="FL501")
 
+
+member: Final = make_member(PROPERTIES_BY_TYPE)
 
 # What a query answers itself, without fetching all rows (FLIN reference 6.1).
 _QUERY_MEMBERS: Final = frozenset(

@@ -90,9 +90,9 @@ class OperatorSet:
 
 def _property_tables(
     builtins: Mapping[str, Callable[..., Value]],
-) -> dict[type, Mapping[str, Callable[[Value], Value]]]:
+) -> dict[type, dict[str, Callable[[Value], Value]]]:
     """The shared tables, with properties such as `2.hours.ago` bound to the program's clock."""
-    tables: dict[type, Mapping[str, Callable[[Value], Value]]] = {}
+    tables: dict[type, dict[str, Callable[[Value], Value]]] = {}
     for kind, shared in access.PROPERTIES_BY_TYPE.items():
         names = BOUND_PROPERTIES.get(FAMILY_BY_TYPE.get(kind, ""), set())
         bound = {name: builtins.get(name) for name in names}

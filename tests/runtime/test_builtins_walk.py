@@ -320,3 +320,35 @@ def test_builtins_are_functions_like_others() -> None:
 def test_a_walk_refuses_before_it_calls(name: str) -> None:
     """What is no function gives NotImplemented, for the runtime to refuse."""
     assert getattr(collection, name)([1], 5) is NotImplemented
+
+
+def test_texts_that_may_not_fit_are_left_to_the_runtime() -> None:
+    """What is certain to fit is done at once; the limit is the same for both."""
+    limit = collection.RULES.text_max
+    assert collection.replace_all("aa", "a", "b" * limit) is NotImplemented
+    assert collection.pad_start("a", limit + 1, "-") is NotImplemented
+    assert collection.pad_end("a", 3, "ab") is NotImplemented
+    assert fault_of(PURE["replace_all"], "aa", "a", "b" * limit).startswith("FL508")
+    assert fault_of(PURE["pad_start"], "a", limit + 1, "-").startswith("FL508")
+    assert PURE["replace_all"]("aba", "", "-") == "-a-b-a-"
+    assert PURE["replace_all"]("aba", "a", "") == "b"
+    assert PURE["pad_end"]("a", 4, "xy") == "axyx"
+    assert PURE["pad_start"]("abc", -5) == "abc"
+    assert PURE["pad_start"]("abc", 5.0, "0") == "00abc"
+    assert PURE["count"]("aXbX", "X") == PURE["count"]("ab") == 2
+    assert PURE["count"]("ab", "") == 3
+    assert fault_of(PURE["count"], "ab", 5) == "FL504 `count` argument 2: expected text, got int"
+
+
+def test_members_of_plain_values_are_found_by_type() -> None:
+    """Maps have their keys alone; what a type lacks is none."""
+    member = OPERATORS.member
+    assert member({"len": 5}, "len") == 5
+    assert member({}, "len") is None
+    assert member([1, 2], "len") == 2
+    assert member([2, 1], "sort") == [1, 2]
+    assert member([2, 1], "nothing") is None
+    assert member("abc", "len") == 3
+    assert member(True, "len") is None
+    assert fault_of(member, None, "len") == "FL502 cannot read `.len` of none"
+    assert fault_of(member, [1, "a"], "sum").startswith("FL504 `sum`")

@@ -29,7 +29,7 @@ def length(text: str) -> int:
     return len(text)
 
 
-@method()
+@method(native=collection.text_count)
 def count(text: str, part: str | None = None) -> int:
     """Count the code points, or how often `part` occurs."""
     if part is None:
@@ -109,7 +109,7 @@ def replace(text: str, part: str, replacement: str) -> str:
     return _fitting(text.replace(part, replacement, 1))
 
 
-@method()
+@method(native=collection.replace_all)
 def replace_all(text: str, part: str, replacement: str) -> str:
     """Replace every `part` by `replacement`."""
     growth = len(replacement) - len(part)
@@ -199,13 +199,13 @@ def remove_suffix(text: str, suffix: str) -> str:
     return text.removesuffix(suffix)
 
 
-@method("pad_left")
+@method("pad_left", native=collection.pad_start)
 def pad_start(text: str, length: int, fill: str = " ") -> str:
     """Fill up to `length` characters at the start."""
     return _padding(text, length, fill) + text
 
 
-@method("pad_right")
+@method("pad_right", native=collection.pad_end)
 def pad_end(text: str, length: int, fill: str = " ") -> str:
     """Fill up to `length` characters at the end."""
     return text + _padding(text, length, fill)
