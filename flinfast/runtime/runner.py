@@ -26,11 +26,11 @@ from flinfast.runtime.middleware import SWITCHING, Plan, finish
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Reply, Response, Stop
 from flinfast.runtime.session_value import SessionChange
+from flinfast.runtime.waiting import NobodyWaits, WaitingPool
 
 if TYPE_CHECKING:
     from flinfast.lang.program import Effects
     from flinfast.runtime.services import Services
-    from flinfast.runtime.waiting import WaitingPool
 
 BACK_OFF_S: Final = 0.002  # least pause before a repetition, doubled each time
 BACK_OFF_MAX_S: Final = 1.0
@@ -190,8 +190,10 @@ class Runner:
             if is_late:
                 self.services.hub.handler_done(args[0])
 
+        # What `on close` does is for those who are left.
+        is_wanted = None if event == "close" else lambda: args[0].is_open
         try:
-            has_ended = self._pool.run(job)
+            has_ended = self._pool.run(job, is_wanted)
         except RuntimeFault as fault:
             self.report(event, args[0], fault)
             return True
@@ -231,7 +233,8 @@ class Runner:
                     attempt += 1
                     back_off(pool, attempt, began)
                     continue
-                self.report(event, args[0], error)
+                if not isinstance(error, NobodyWaits):
+                    self.report(event, args[0], error)
                 return
             return
 

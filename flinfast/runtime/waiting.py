@@ -55,6 +55,13 @@ class TooManyWaiting(RuntimeFault):
         super().__init__("too many handlers are waiting", code="FL553")
 
 
+class NobodyWaits(Stop):
+    """The work was still in line when the client had left: the handler ends there."""
+
+    def __init__(self) -> None:
+        super().__init__(standard_reply(503))
+
+
 class _Task:
     """One run of a handler that may wait."""
 
@@ -181,14 +188,14 @@ class WaitingPool:
         """wait() for work that keeps a core busy, such as hashing a password.
 
         Raises:
-            Stop: 503: it waited in line until nobody wanted it any more.
+            NobodyWaits: It waited in line until nobody wanted it any more.
         """
         task = self._task()
         run = partial(self._scheduler.run_computing, is_wanted=task.is_wanted if task else None)
         try:
             return self._elsewhere(work, run)
         except Unwanted:
-            raise Stop(standard_reply(503)) from None
+            raise NobodyWaits from None
 
     def sleep(self, seconds: float) -> None:
         """Suspend for that long."""
