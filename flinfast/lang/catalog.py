@@ -65,6 +65,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL218": "value of the wrong type",
     "FL219": "comparison with one result",
     "FL220": "query that reads every record",
+    "FL221": "password check without a login",
     # --- routes and handlers
     "FL301": "two ws blocks in one file",
     "FL302": "two routes for one method",

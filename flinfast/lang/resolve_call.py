@@ -36,6 +36,9 @@ _ROW_METHODS: Final = FIELD_METHODS | {
 }
 
 
+_PASSWORD_CHECKS: Final = frozenset({"verify_password", "argon2_verify", "bcrypt_verify"})
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """What a function accepts.
@@ -79,6 +82,8 @@ def call(self: Resolver, node: ast.Call) -> None:
             else:
                 _arguments(self, node.arguments)
             check_arguments(self, callee.name, node.arguments, signature_of(symbol), callee.span)
+            if callee.name in _PASSWORD_CHECKS and isinstance(symbol, Builtin):
+                _check_login(self, node, callee.span)
             return
     elif isinstance(callee, ast.Member):
         if _method(self, node, callee):
@@ -86,6 +91,18 @@ def call(self: Resolver, node: ast.Call) -> None:
     else:
         self.visit(callee)
     _arguments(self, node.arguments)
+
+
+def _check_login(self: Resolver, node: ast.Call, span: Span) -> None:
+    """Warn of a password check that does not say which account it is for."""
+    if len(node.arguments) == 2 and self.root.kind != "test":
+        self.warning(
+            "FL221",
+            "this password check can tell which accounts exist",
+            span,
+            "guesses are counted for accounts that exist only",
+            help="give it what the account was looked up by: `verify_password(given, hash, name)`",
+        )
 
 
 def pipe(self: Resolver, node: ast.Pipe) -> None:

@@ -1,13 +1,13 @@
 """Encryption and second factors."""
 
 import base64
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flinfast.errors import RuntimeFault
 from flinfast.runtime.builtins import BoundBuiltins, cipher
@@ -84,9 +84,9 @@ def test_decrypt_of_anything_else_is_none(bound: BoundBuiltins, data: Any) -> No
 def test_a_replaced_secret_still_opens(bound: BoundBuiltins, services: Services) -> None:
     """`session.previous_secrets` hold for sealed texts too."""
     sealed = bound["encrypt"]({"iban": "x"})
-    rotated = dataclasses.replace(services, secrets=Secrets(b"n" * 32, (b"k" * 32,)))
+    rotated = replace(services, secrets=Secrets(b"n" * 32, (b"k" * 32,)))
     assert BoundBuiltins(rotated)["decrypt"](sealed) == {"iban": "x"}
-    gone = dataclasses.replace(services, secrets=Secrets(b"n" * 32))
+    gone = replace(services, secrets=Secrets(b"n" * 32))
     assert BoundBuiltins(gone)["decrypt"](sealed) is None
 
 
@@ -115,7 +115,7 @@ def test_totp_agrees_with_the_rfc(services: Services, seconds: int, code: str) -
     """The vectors of RFC 6238, one step before and after, but not two."""
 
     def at(moment: int) -> bool:
-        moved = dataclasses.replace(services, clock_ms=lambda: moment * 1000)
+        moved = replace(services, clock_ms=lambda: moment * 1000)
         return bool(BoundBuiltins(moved)["totp_verify"](RFC_SECRET, code))
 
     assert at(seconds)

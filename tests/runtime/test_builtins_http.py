@@ -1,7 +1,6 @@
 """HTTP client builtins, against a small server on loopback."""
 
 import contextlib
-import dataclasses
 import json
 import socket
 import threading
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from flinfast.errors import RuntimeFault
 from flinfast.runtime import http_client
@@ -213,7 +213,7 @@ def test_private_addresses_can_be_refused(services: Services, url: str) -> None:
     """With `security.private_addresses = false`, in whatever form the address is written."""
     security = msgspec.structs.replace(services.settings.security, private_addresses=False)
     settings = msgspec.structs.replace(services.settings, security=security)
-    careful = BoundBuiltins(dataclasses.replace(services, settings=settings))
+    careful = BoundBuiltins(replace(services, settings=settings))
     port = url.rpartition(":")[2]
     for host in ("127.0.0.1", "localhost", "127.1", "0x7f000001", "2130706433", "[::1]", "0.0.0.0"):
         answer = careful["http_get"](f"http://{host}:{port}/x")

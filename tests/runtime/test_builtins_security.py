@@ -1,7 +1,6 @@
 """Security builtins: passwords, tokens, hashes."""
 
 import base64
-import dataclasses
 import hashlib
 import hmac
 import json
@@ -13,6 +12,7 @@ import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flinfast.errors import RuntimeFault
 from flinfast.runtime.builtins import REGISTRY, BoundBuiltins, security
@@ -45,7 +45,7 @@ def hashed(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def later(services: Services, seconds: float) -> BoundBuiltins:
-    moved = dataclasses.replace(services, clock_ms=lambda: NOW_MS + int(seconds * 1000))
+    moved = replace(services, clock_ms=lambda: NOW_MS + int(seconds * 1000))
     return BoundBuiltins(moved)
 
 
@@ -221,9 +221,9 @@ def test_verify_token_refuses_forgeries(bound: BoundBuiltins, services: Services
 
 def test_a_replaced_secret_still_verifies(bound: BoundBuiltins, services: Services) -> None:
     token = bound["create_token"](USER)
-    rotated = dataclasses.replace(services, secrets=Secrets(b"n" * 32, (b"k" * 32,)))
+    rotated = replace(services, secrets=Secrets(b"n" * 32, (b"k" * 32,)))
     assert BoundBuiltins(rotated)["verify_token"](token)["sub"] == "7"
-    gone = dataclasses.replace(services, secrets=Secrets(b"n" * 32))
+    gone = replace(services, secrets=Secrets(b"n" * 32))
     assert BoundBuiltins(gone)["verify_token"](token) is None
 
 
