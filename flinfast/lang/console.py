@@ -51,10 +51,12 @@ class Names:
     Attributes:
         variables: Names of variables.
         functions: Source of each function.
+        constants: Those variables that were declared with `const`.
     """
 
     variables: frozenset[str] = frozenset()
     functions: tuple[tuple[str, str], ...] = ()
+    constants: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,10 @@ def compile_input(text: str, names: Names, kept: KeptState) -> Input:
     earlier = {n: s for n, s in names.functions if n not in own and n not in assigned}
     source, functions = _with_functions(text, earlier)
     variables = frozenset(names.variables - own.keys())
-    tree = ast.Program(parsed.span, (*_wrapped(parsed, variables, assigned), *functions))
+    declared = _declared(parsed)
+    constants = (names.constants & variables) - declared.keys()
+    items = _wrapped(parsed, variables, assigned, constants)
+    tree = ast.Program(parsed.span, (*items, *functions))
     state = kept["state"]
     assert isinstance(state, Kept)
     assert state.table is not None
@@ -132,7 +137,11 @@ def compile_input(text: str, names: Names, kept: KeptState) -> Input:
         report.error("FL009", "code is nested too deeply", source, span, "somewhere here")
         raise CompileError(report.diagnostics) from None
     texts = {name: text[item.span.start : item.span.end] for name, item in own.items()}
-    named = Names(variables | assigned.keys(), tuple({**earlier, **texts}.items()))
+    named = Names(
+        variables | assigned.keys(),
+        tuple({**earlier, **texts}.items()),
+        constants | {name for name, word in declared.items() if word == "const"},
+    )
     warnings = tuple(d for d in report.diagnostics if d.code not in _QUIET)
     return Input(source, compiled, effects.of(kinds, tree), named, warnings)
 
@@ -174,7 +183,9 @@ def _in_words(diagnostic: Diagnostic) -> Diagnostic:
     help = diagnostic.help
     if help == FILE_LEVEL_HELP:
         help = "the console has no request, session or connection"
-    return structs.replace(diagnostic, message=message, help=help)
+    # What earlier inputs named is declared nowhere in this one.
+    notes = tuple(note for note in diagnostic.notes if note.span != _START)
+    return structs.replace(diagnostic, message=message, help=help, notes=notes)
 
 
 # --- variables ----------------------------------------
@@ -193,13 +204,31 @@ def _top_names(tree: ast.Program) -> Iterator[str]:
                     yield node.rest
 
 
+def _declared(tree: ast.Program) -> dict[str, str]:
+    """Variables that statements outside of blocks declare, and with which word."""
+    return {
+        item.target.name: item.declared
+        for item in tree.items
+        if isinstance(item, ast.Assign) and isinstance(item.target, ast.Name) and item.declared
+    }
+
+
 def _wrapped(
-    tree: ast.Program, variables: frozenset[str], assigned: Mapping[str, None]
+    tree: ast.Program,
+    variables: frozenset[str],
+    assigned: Mapping[str, None],
+    constants: frozenset[str],
 ) -> list[ast.Item | ast.Statement]:
     """The items between those that bring variables and those that keep them."""
     before: list[ast.Item | ast.Statement] = [
         # Shared: a function of the prompt may assign it.
-        ast.Assign(_START, _name(name), "=", _call(READ, _literal(name)), "shared")
+        ast.Assign(
+            _START,
+            _name(name),
+            "=",
+            _call(READ, _literal(name)),
+            "const" if name in constants else "shared",
+        )
         for name in sorted(variables)
     ]
     end = tree.span.end

@@ -6,7 +6,8 @@ no connection; what an input sends reaches nobody, as connections belong to the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
@@ -102,7 +103,7 @@ class Console:
         abi = SimpleNamespace(**vars(self._binder.abi))
         abi.builtins = _Builtins(self._binder.abi.builtins, own)
         try:
-            with _Transaction(self._store, self._hub, compiled.effects):
+            with _restored(values), _Transaction(self._store, self._hub, compiled.effects):
                 compiled.compiled.bind(abi)
                 answer = show(shown[0]) if shown else ""
         except StoreError as error:
@@ -126,6 +127,28 @@ class Console:
         span = source.span_of_line(fault.line) if fault.line else source.span_of_line(1)
         text = str(fault)
         return Diagnostic(fault.code, text, source, span, "failed here", help=fault.hint)
+
+
+@contextmanager
+def _restored(values: Mapping[str, Any]) -> Iterator[None]:
+    """See to it that lists and maps hold what they held when the block ends with an exception.
+
+    They are mended, not replaced: functions and other variables may hold them.
+    """
+    found: dict[int, tuple[Any, Any]] = {}
+    line = list(values.values())
+    while line:
+        value = line.pop()
+        if isinstance(value, list | dict) and id(value) not in found:
+            found[id(value)] = (value, value.copy())
+            line.extend(value.values() if isinstance(value, dict) else value)
+    try:
+        yield
+    except BaseException:
+        for value, copy in found.values():
+            value.clear()
+            value.extend(copy) if isinstance(value, list) else value.update(copy)
+        raise
 
 
 class _Builtins:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from flinfast.cli import bench as bench_module
+from flinfast.cli.bench import CLIENT_BUSY
 from flinfast.cli.bench_load import Figures, body_size
 from tests.e2e.conftest import SECRET, Server, make_server
 
@@ -210,3 +212,55 @@ def test_percentiles_are_those_of_the_latencies() -> None:
 def test_size_of_a_body(head: bytes, size: int | None) -> None:
     """As its head says."""
     assert body_size(head) == size
+
+
+REPORT: dict[str, Any] = {
+    "url": "http://127.0.0.1:1/",
+    "mode": "http",
+    "connections": 8,
+    "count": 100,
+    "seconds": 1.0,
+    "rate": 100.0,
+    "bytes_per_second": 100,
+    "latency_ms": {"p50": 1.0},
+    "errors": {},
+    "server_cpu": 0.3,
+    "server_us_each": 3.0,
+    "bytes_per_connection": None,
+    "client_cpu": 0.97,
+}
+
+
+@pytest.mark.parametrize("was_bottleneck", [False, True])
+def test_a_busy_client_is_told_of(capsys: pytest.CaptureFixture[str], was_bottleneck: bool) -> None:
+    """Beside the table, so that scripts that read it see nothing new."""
+    bench_module._show({**REPORT, "client_was_bottleneck": was_bottleneck})
+    told = capsys.readouterr()
+    assert "client CPU  97% of a core" in told.out
+    assert ("the client was the bottleneck" in told.err) is was_bottleneck
+    assert "bottleneck" not in told.out
+
+
+class Load:
+    """Two seconds and one answer, in no time."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def run(self, seconds: float) -> None:
+        self._figures.seconds = seconds
+        self._figures.right(0.0, 10)
+
+
+@pytest.mark.parametrize("share", [CLIENT_BUSY - 0.01, CLIENT_BUSY, CLIENT_BUSY + 0.01])
+def test_a_client_is_busy_from_a_share_of_its_core_on(
+    monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """Of the time that was measured: at the limit, below and above it."""
+    used = iter([5.0, 5.0 + share * 2.0 + 1e-9])
+    monkeypatch.setattr(bench_module, "_client_cpu_s", lambda: next(used))
+    monkeypatch.setattr(bench_module, "_load", lambda target, mode, options, found: Load(found))
+    target = bench_module.Target("127.0.0.1", 1, "/", 0, [])
+    report = bench_module._measure(target, "http", {"connections": 8, "seconds": 2.0})
+    assert report["client_cpu"] == pytest.approx(share, abs=0.001)
+    assert report["client_was_bottleneck"] is (share >= CLIENT_BUSY)

@@ -284,6 +284,17 @@ def test_records_hide_what_is_hidden_and_queries_are_cut(project: Path) -> None:
     assert not any("secret" in line for line in lines)
 
 
+def test_a_constant_is_not_assigned_again(project: Path) -> None:
+    """By a later input, or by a function of one; `let` makes a variable of its name."""
+    for change in ("a = 2", "a += 1", "fn change() { a = 2 }", "if true { a = 2 }"):
+        done = console(project, typed=f"const a = 1\n{change}\n")
+        assert done.returncode == 1
+        assert "FL210" in done.stderr
+        assert "cannot assign to constant `a`" in done.stderr
+        assert "declared here" not in done.stderr
+    assert output(project, "const a = 1", "a + 1", "let a = 5", "a = 6", "a")[-1] == "6"
+
+
 # --- a terminal ----------------------------------------
 
 
@@ -409,3 +420,16 @@ def test_reload_takes_the_changed_source(terminal: Terminal, project: Path) -> N
     file.write_text('fn greet(name) { "good day, " + name }\n')
     terminal.ask("reload")
     assert '"good day, Ann"' in terminal.ask('greet("Ann")')
+
+
+def test_lists_and_maps_are_as_before_when_an_input_fails(terminal: Terminal) -> None:
+    """At any depth, and for whoever else holds them; what succeeded stays."""
+    terminal.ask("let inner = [1]")
+    terminal.ask("let held = { list: inner, name: 'a' }")
+    terminal.ask("let read = () => held.list.length")
+    assert "FL503" in terminal.ask("inner.push(2); held.name = 'b'; held.more = 1; 1 / 0")
+    assert '{"list":[1],"name":"a"}' in terminal.ask("to_json(held)").replace("\\", "")
+    terminal.ask("inner.push(3)")
+    assert "2" in terminal.ask("read()")
+    assert '{"list":[1,3],"name":"a"}' in terminal.ask("to_json(held)").replace("\\", "")
+    assert terminal.leave() == 0
