@@ -189,6 +189,46 @@ def parse(text: str) -> list[dict[str, Any]]:
     return rows
 
 
+def lengths(words: list[str]) -> dict[str, Any]:
+    total, longest = 0, ""
+    for word in words:
+        total += len(word)
+        if len(word) > len(longest):
+            longest = word
+    return {"total": total, "longest": longest}
+
+
+def floats(values: list[float]) -> dict[str, Any]:
+    total = 0.0
+    best: float | None = None
+    for v in values:
+        total += v * 0.5
+        if best is None or v < best:
+            best = v
+    return {"total": total, "best": best}
+
+
+def nested(posts: list[dict[str, Any]]) -> int:
+    views = 0
+    for post in posts:
+        if post["author"].get("active") and len(post["tags"]) > 1:
+            views += post["stats"].get("views")
+    return views
+
+
+def merged(left: list[int], right: list[int]) -> list[int]:
+    i, j = 0, 0
+    out: list[int] = []
+    while i < len(left) and j < len(right):
+        if left[i] <= right[j]:
+            out.append(left[i])
+            i += 1
+        else:
+            out.append(right[j])
+            j += 1
+    return out
+
+
 @dataclass(frozen=True)
 class Case:
     """One function in both languages, and what it is called with."""
@@ -213,6 +253,10 @@ EVENTS = [
     for n in range(60)
     for kind in ("add", "remove", "open", "note", "other")
 ]
+POSTS = [
+    {"author": {"active": n % 3 != 0}, "tags": ["a", "b"][: n % 4], "stats": {"views": n}}
+    for n in range(200)
+]
 CSV = "\n".join(f"Ada {n} ,{n},{'yes' if n % 3 else 'no'}" for n in range(200))
 CASES = {
     "fib": Case(fib, lambda: (17,)),
@@ -232,4 +276,8 @@ CASES = {
     "search": Case(search, lambda: (list(range(0, 3000, 3)), 2001)),
     "stats": Case(stats, lambda: ([(n * 37) % 1001 for n in range(2000)],)),
     "parse": Case(parse, lambda: (CSV,)),
+    "lengths": Case(lengths, lambda: (TEXT.split(" "),)),
+    "floats": Case(floats, lambda: ([(n * 37) % 1001 / 8 for n in range(1000)],)),
+    "nested": Case(nested, lambda: (POSTS,)),
+    "merged": Case(merged, lambda: (list(range(0, 600, 2)), list(range(1, 600, 2)))),
 }

@@ -141,10 +141,14 @@ class Lowering:
         cores: Functions with a second form that does not check its arguments.
         templates: (entity, template) -> Python name of the prepared form.
         asked: Variables whose members are read several times.
+        listed: Variables whose items are read, or counted, several times.
+        lists: Python names of such variables -> Python name of what says whether they hold a list.
         maps: Variables -> Python name of what says whether they hold a plain map.
         classes: Python name of a loop variable -> Python type -> Python name of what says whether
             the item is of that type; for variables whose items' class is known beforehand.
-        optional: Python names of variables that hold an int or none at this place.
+        optional: Python names of variables that hold none or a value of one Python type at this
+            place -> that type.
+        open_names: Python names of variables that a call may change.
         repeated: Reads of members and items that stand in several places, see `lower_read`.
         seen: Those of them that have been evaluated -> Python name of the value.
         seen_if_true: Those that have been evaluated if the last condition is true.
@@ -170,9 +174,12 @@ class Lowering:
         self.cores: set[FunctionSymbol] = set()
         self.templates: dict[tuple[str, tuple[Any, ...]], str] = {}
         self.asked: set[Variable] = set()
+        self.listed: set[Variable] = set()
+        self.lists: dict[str, str] = {}
         self.maps: dict[Variable, str] = {}
         self.classes: dict[str, dict[str, str]] = {}
-        self.optional: frozenset[str] = frozenset()
+        self.optional: dict[str, str] = {}
+        self.open_names: frozenset[str] = frozenset()
         self.repeated: set[Read] = set()
         self.seen: dict[Read, str] = {}
         self.seen_if_true: dict[Read, str] = {}
@@ -296,7 +303,9 @@ class Lowering:
         """Whether the class of a value is `python_type`; no FLIN value hides its class."""
         if isinstance(value, py.Name) and value.id in self.classes:
             return self.load(self.class_flag(value.id, python_type))
-        if python_type == "int" and isinstance(value, py.Name) and value.id in self.optional:
+        if python_type == "list" and isinstance(value, py.Name) and value.id in self.lists:
+            return self.load(self.lists[value.id])
+        if isinstance(value, py.Name) and self.optional.get(value.id) == python_type:
             return self.compare(value, py.IsNot(), self.const(None))
         of_value = self.attr(value, "__class__")
         return self.compare(of_value, py.Is(), self.support(f"py_{python_type}"))
@@ -525,7 +534,11 @@ class Lowering:
             self.seen_if_true = {}
 
     def note_map(self, variable: Variable) -> None:
-        """Find out once, where a variable gets its only value, whether that is a plain map."""
+        """Find out once, where a variable gets its only value, whether that is a map or list."""
+        if variable in self.listed and variable.python not in self.classes:
+            name = self.lists.pop(variable.python, "") or self.temp()
+            self.emit_assign(name, self.is_exactly(self.load(variable.python), "list"))
+            self.lists[variable.python] = name
         if variable not in self.asked:
             return
         if variable.python in self.classes:

@@ -188,22 +188,16 @@ def _stable_index(self: Lowering, node: ast.Index, value: py.expr, key: py.expr)
     kind, of_key = self.kinds.of(node.target), self.kinds.of(node.key)
     if kind == LIST and of_key == INT:
         return _list_item(self, node, value, key)
-    first, again = self.once(key)
-    slow = self.call(self.op("index"), value, again())
-    if kind == ANY and of_key == INT:
-        tests = [self.is_exactly(value, "list"), *_inside(self, node.key, value, first)]
-        if key is not first:  # it is evaluated whatever the other test gives
-            return self.call(self.op("index"), value, key)
-        return self.choose(self.both(*tests), self.item(value, again()), slow)
-    if kind not in (ANY, MAP) or of_key not in (ANY, TEXT):
-        return self.call(self.op("index"), value, key)
-    tests = [] if of_key == TEXT else [self.is_exactly(first, "str")]
-    if kind == ANY:
-        tests.append(self.is_map(node.target) or self.is_exactly(value, "dict"))
-        if of_key == TEXT and key is not first:
-            return self.call(self.op("index"), value, key)
-    fast = self.call(self.attr(value, "get"), again())
-    return self.choose(tests[0] if len(tests) == 1 else self.both(*tests), fast, slow)
+    is_map = self.is_map(node.target)
+    if kind == ANY and is_map is not None and of_key == TEXT and _is_simple(key):
+        first, again = self.once(key)
+        fast = self.call(self.attr(value, "get"), first)
+        return self.choose(is_map, fast, self.call(self.op("index"), value, again()))
+    return self.call(self.op("index"), value, key)
+
+
+def _is_simple(value: py.expr) -> bool:
+    return isinstance(value, py.Name | py.Constant)
 
 
 def _list_item(self: Lowering, node: ast.Index, value: py.expr, key: py.expr) -> py.expr:

@@ -9,12 +9,12 @@ from typing import Final
 
 from flinfast.lang import ast, lower_block, lower_read
 from flinfast.lang.lower_base import CONTEXT, MESSAGE, RETURN, Frame, Lowering, Read, Rule
-from flinfast.lang.lower_method import is_of_text
+from flinfast.lang.lower_method import is_of_text, is_size
 from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable, all_code
-from flinfast.lang.types import ANY, LIST, annotated, has_parts
+from flinfast.lang.types import ANY, INT, LIST, annotated, has_parts
 
 _PYTHON_TYPES: Final = {
     "text": "str",
@@ -87,12 +87,14 @@ def function(self: Lowering, symbol: FunctionSymbol) -> list[py.stmt]:
     has_core = symbol in self.cores
     made: list[py.stmt] = []
     with self.at(declaration.name_span), inside(self, frame) as statements:
-        arguments = _parameters(self, declaration.parameters, symbol.name)
+        arguments = _parameters(self, declaration.parameters, symbol.name, has_core=has_core)
         if has_core:
             core, names = self.core(symbol), [arg.arg for arg in arguments.args]
             value = self.call(self.load(core), *(self.load(n) for n in names))
             checked = [*statements, py.Return(value, **self.place)]
             statements.clear()
+            for parameter in declaration.parameters:
+                self.note_map(self.file.bindings[id(parameter)][0])
         statements[:0] = _nonlocal(self, scope)
         with self.at(declaration.body.span):
             lower_block.statements(self, declaration.body, RETURN)
@@ -108,6 +110,8 @@ def find_asked(self: Lowering) -> None:
     """Find the variables whose members are read in several places, and what is read repeatedly."""
     counts: dict[Variable, int] = {}
     reads: dict[Read, int] = {}
+    sizes: dict[Variable, int] = {}
+    indexed: set[Variable] = set()
     called: set[int] = set()
     for node in all_code(self.file):
         # There are many nodes: `type` narrows as `isinstance` does, and costs half of it.
@@ -115,19 +119,38 @@ def find_asked(self: Lowering) -> None:
             called.add(id(node.callee))  # a call is met before what it calls
             continue
         if type(node) is ast.Member:
-            if id(node) in called or is_of_text(node.name):
+            if id(node) in called:
                 continue
         elif type(node) is not ast.Index:
             continue
         symbol = self.file.symbols.get(id(node.target))
         if type(symbol) is not Variable:
             continue
-        if symbol.kind == ANY and symbol.writes <= 1:
+        if type(node) is ast.Member and is_of_text(node.name):
+            if is_size(node.name):
+                sizes[symbol] = sizes.get(symbol, 0) + 1
+            continue
+        if type(node) is ast.Index and self.kinds.of(node.key) == INT:
+            indexed.add(symbol)
+        elif symbol.kind == ANY and symbol.writes <= 1:
             counts[symbol] = counts.get(symbol, 0) + 1
         read = lower_read.read_of(self, node)
         if read is not None:
             reads[read] = reads.get(read, 0) + 1
+    self.open_names = frozenset(
+        v.python for v in self.file.variables if v.is_captured or v.is_file_level
+    )
     self.repeated = {read for read, count in reads.items() if count > 1}
+    self.listed = {
+        variable
+        for variable, count in sizes.items()
+        if (count > 1 or variable in indexed)
+        and variable.kind == ANY
+        and variable.writes <= 1
+        and variable.role != "loop"  # the class of its items is known otherwise
+        and not variable.is_captured
+        and not variable.is_file_level
+    }
     self.asked = {
         variable
         for variable, count in counts.items()
@@ -191,8 +214,9 @@ def _parameters(
     *,
     context: bool = True,
     in_block: bool = False,
+    has_core: bool = False,
 ) -> py.arguments:
-    """Python parameters; defaults and checks are written into the body."""
+    """Python parameters; defaults and checks are written into the body, all else into a core."""
     args = [py.arg(CONTEXT, **self.place)] if context else []
     defaults: list[py.expr] = []
     vararg: py.arg | None = None
@@ -210,7 +234,7 @@ def _parameters(
             args.append(py.arg(variable.python, **self.place))
             defaults.append(_default(self, parameter, variable))
             _check(self, variable, title)
-            if context or in_block:
+            if (context and not has_core) or in_block:
                 self.note_map(variable)
     return py.arguments(
         posonlyargs=[],

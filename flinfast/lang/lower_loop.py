@@ -1,8 +1,9 @@
 """Loops over items of unknown kind whose body computes with them: written twice.
 
-Most such lists hold ints. The first form takes that for granted and needs no tests in its body;
-it runs when the class of all items, which the runtime gives together with their snapshot, is int.
-The second form takes any.
+Most such lists hold ints, floats where the body computes with floats, or texts where it asks for
+their length and such. The first form takes that for granted and needs no tests in its body; it runs
+when the class of all items, which the runtime gives together with their snapshot, is that one, and
+variables that the body assigns to hold what it keeps in them. The second form takes any.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering
+from flinfast.lang.lower_method import is_of_text
 from flinfast.lang.symbol import Variable, walk
-from flinfast.lang.types import ANY, INT, NONE
+from flinfast.lang.types import ANY, INT, NONE, NUMBER, TEXT
 
 _NODES_MAX: Final = 60  # of a body that is written twice
-_INTS: Final = frozenset({INT, ANY})
 _COMPUTING: Final = frozenset({"+", "-", "*", "<", "<=", ">", ">="})
 # What a body may hold: nothing that jumps elsewhere, is a function, or is given a name beforehand.
 _PLAIN: Final = frozenset(
@@ -29,23 +30,28 @@ _PLAIN: Final = frozenset(
 )
 
 
+_PYTHON_TYPES: Final = {INT: "int", NUMBER: "float", TEXT: "str"}
+
+
 @dataclass(frozen=True, slots=True)
-class Ints:
-    """What holds ints while the items of a loop do.
+class Assumed:
+    """What holds values of evident kinds while the items of a loop do.
 
     Attributes:
-        assumed: The item and other variables.
-        tested: Those of them that must hold ints when the loop starts.
-        optional: Variables that hold an int or none, if they do when the loop starts.
+        item: Python type of the items.
+        kinds: Variables, the item among them, and their kinds.
+        tested: Python types of those that must hold such when the loop starts.
+        optional: Variables that hold such or none, if they do when the loop starts.
     """
 
-    assumed: tuple[Variable, ...]
-    tested: tuple[Variable, ...]
-    optional: tuple[Variable, ...]
+    item: str
+    kinds: dict[Variable, str]
+    tested: dict[Variable, str]
+    optional: dict[Variable, str]
 
 
-def ints_of(self: Lowering, node: ast.For) -> Ints | None:
-    """What a form for ints may take for granted.
+def assumed_of(self: Lowering, node: ast.For) -> Assumed | None:
+    """What a form for items of one kind may take for granted.
 
     Returns:
         None when such a form would gain nothing, or the body cannot be written twice.
@@ -61,9 +67,16 @@ def ints_of(self: Lowering, node: ast.For) -> Ints | None:
         nodes.append(inner)
         if len(nodes) > _NODES_MAX or not _is_plain(inner):
             return None
-    if not any(_computes_with(self, inner, item) for inner in nodes):
+    is_text = any(_asks_text(self, inner, item) for inner in nodes)
+    if not is_text and not any(_computes_with(self, inner, item) for inner in nodes):
         return None
-    return _kept_int(self, item, nodes)
+    given: dict[Variable, list[ast.Expr]] = {}
+    for inner in nodes:
+        if isinstance(inner, ast.Assign) and isinstance(inner.target, ast.Name):
+            origin = self.file.compounds.get(id(inner), inner.value)
+            given.setdefault(self.file.targets[id(inner)], []).append(origin)
+    is_float = any(_is_float(inner) for inner in nodes) or _adds_to_float(given)
+    return _kept(self, item, TEXT if is_text else NUMBER if is_float else INT, given)
 
 
 def _is_plain(node: ast.Node) -> bool:
@@ -81,39 +94,64 @@ def _computes_with(self: Lowering, node: ast.Node, item: Variable) -> bool:
     return any(self.file.symbols.get(id(side)) is item for side in (node.left, node.right))
 
 
-def _kept_int(self: Lowering, item: Variable, nodes: list[ast.Node]) -> Ints:
-    """Variables that stay ints if they are ints, as far as these nodes assign to them."""
-    given: dict[Variable, list[ast.Expr]] = {}
-    for node in nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.target, ast.Name):
-            origin = self.file.compounds.get(id(node), node.value)
-            given.setdefault(self.file.targets[id(node)], []).append(origin)
-    found = [v for v, inside in given.items() if _may_be(self, v, inside, _INTS)]
-    while True:
-        with self.kinds.assuming((item, *found)):
-            kept = [v for v in found if all(self.kinds.of(o) == INT for o in given[v])]
-            if len(kept) == len(found):
-                optional = tuple(
-                    v
-                    for v, inside in given.items()
-                    if v not in found
-                    and _may_be(self, v, inside, _INTS | {NONE})
-                    and all(self.kinds.of(origin) in (INT, NONE) for origin in inside)
-                )
-                break
-        found = kept
-    tested = tuple(v for v in found if len(given[v]) < v.writes)
-    return Ints((item, *found), tested, optional)
-
-
-def _may_be(
-    self: Lowering, variable: Variable, inside: list[ast.Expr], kinds: frozenset[str]
-) -> bool:
-    """Whether a variable may be of certain kinds only, for all that is known of other values."""
-    if variable.kind != ANY or variable.is_captured or variable.is_file_level:
-        return False
-    known = {id(origin) for origin in inside}
-    others = [s for s in variable.sources if id(s) not in known]
-    return variable.annotation is None and all(
-        self.kinds.of_origin(origin) in kinds for origin in others
+def _asks_text(self: Lowering, node: ast.Node, item: Variable) -> bool:
+    """Whether it is a property of the item that a text has and a map hardly."""
+    return (
+        isinstance(node, ast.Member)
+        and is_of_text(node.name)
+        and self.file.symbols.get(id(node.target)) is item
     )
+
+
+def _kept(
+    self: Lowering, item: Variable, kind: str, given: dict[Variable, list[ast.Expr]]
+) -> Assumed:
+    """Variables that stay of a kind if the items are of one, as far as they are given values."""
+    wanted: dict[Variable, str] = {}
+    optional: dict[Variable, str] = {}
+    for variable, inside in given.items():
+        before = _kinds_before(self, variable, inside)
+        found = next(iter(before - {NONE}), kind)
+        if len(before - {NONE}) < 2 and found in _PYTHON_TYPES and ANY not in before:
+            (optional if NONE in before else wanted)[variable] = found
+    with self.kinds.assuming({item: kind, **wanted}):
+        for variable in wanted:
+            first = self.kinds.of(given[variable][0])
+            if first in _PYTHON_TYPES and not _kinds_before(self, variable, given[variable]):
+                wanted[variable] = first
+    while True:
+        with self.kinds.assuming({item: kind, **wanted}):
+            kept = {v: k for v, k in wanted.items() if all(self.kinds.of(o) == k for o in given[v])}
+            if len(kept) == len(wanted):
+                optional = {
+                    v: _PYTHON_TYPES[k]
+                    for v, k in optional.items()
+                    if all(self.kinds.of(origin) in (k, NONE) for origin in given[v])
+                }
+                break
+        wanted = kept
+    tested = {v: _PYTHON_TYPES[k] for v, k in wanted.items() if len(given[v]) < v.writes}
+    return Assumed(_PYTHON_TYPES[kind], {item: kind, **wanted}, tested, optional)
+
+
+def _kinds_before(self: Lowering, variable: Variable, inside: list[ast.Expr]) -> set[str]:
+    """Evident kinds of what a variable holds before a loop; ANY for one that is not our business.
+
+    What is not evident may be of the right kind: it is tested when the loop starts.
+    """
+    if variable.kind != ANY or variable.is_captured or variable.is_file_level:
+        return {ANY}
+    if variable.annotation is not None:
+        return {ANY}
+    known = {id(origin) for origin in inside}
+    others = {self.kinds.of_origin(s) for s in variable.sources if id(s) not in known}
+    return others - {ANY}
+
+
+def _is_float(node: ast.Node) -> bool:
+    return isinstance(node, ast.Literal) and type(node.value) is float
+
+
+def _adds_to_float(given: dict[Variable, list[ast.Expr]]) -> bool:
+    """Whether a variable that the body assigns to starts as a float."""
+    return any(_is_float(s) for v in given for s in v.sources if isinstance(s, ast.Literal))

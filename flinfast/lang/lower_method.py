@@ -91,6 +91,11 @@ def text_property(self: Lowering, kind: str, name: str, target: py.expr) -> py.e
     return None
 
 
+def is_size(name: str) -> bool:
+    """Whether a member of that name is rather the size of a text or list than a key of a map."""
+    return name in _SIZES
+
+
 def is_of_text(name: str) -> bool:
     """Whether a member of that name is rather a property of a text than a key of a map."""
     return name in _TEXT_PLAIN or name in _SIZES
@@ -99,9 +104,9 @@ def is_of_text(name: str) -> bool:
 def _size(self: Lowering, name: str, target: py.expr) -> Choice:
     """`value.len` of a text or list."""
     first, again = self.once(target)
-    is_sized = py.BoolOp(
-        py.Or(), [self.is_exactly(first, "str"), self.is_exactly(again(), "list")], **self.place
-    )
+    kinds = ("list", "str") if isinstance(first, py.Name) else ("str", "list")
+    tests = [self.is_exactly(first, kinds[0]), self.is_exactly(again(), kinds[1])]
+    is_sized = py.BoolOp(py.Or(), tests, **self.place)
     rare = self.call(self.op("member"), again(), self.const(name))
     return self.likely(INT, is_sized, self.call(self.support("py_len"), again()), rare)
 

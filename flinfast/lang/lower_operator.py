@@ -195,13 +195,13 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
         return self.compare(left, py.Eq() if is_equal else py.NotEq(), right)
 
     sides = (self.kinds.of(left_node), self.kinds.of(right_node))
-    return _if_ints(self, left, right, sides, fast, slow)
+    return _if_alike(self, left, right, sides, fast, slow)
 
 
 _Operation = Callable[[py.expr, py.expr], py.expr]
 
 
-def _if_ints(
+def _if_alike(
     self: Lowering,
     left: py.expr,
     right: py.expr,
@@ -209,26 +209,23 @@ def _if_ints(
     fast: _Operation,
     slow: _Operation,
 ) -> py.expr:
-    """An operation that Python does where one value is an int, and the other one turns out so.
+    """An operation that Python does where one value is a number, and the other one turns out so.
 
     Of two unknown values the operator looks at both, in less time than two tests take.
     """
-    if kinds not in ((INT, ANY), (ANY, INT)):
+    if ANY not in kinds or not _NUMERIC.intersection(kinds):
         return slow(left, right)
     chosen = _in_branches(self, left, right, kinds, fast, slow)
     if chosen is not None:
         return chosen
-    if kinds[0] == INT:
-        # What makes the right value may change a variable that stands on the left.
-        if not (_is_simple(left) if _is_simple(right) else _is_kept(left)):
-            return slow(left, right)
-        second, again = self.once(right)
-        test = self.is_exactly(second, "int")
+    is_left = kinds[0] != ANY  # the one that is known
+    known, other = (left, right) if is_left else (right, left)
+    if not (_is_simple(known) if _is_simple(other) or not is_left else _is_fixed(self, known)):
+        return slow(left, right)  # what makes the right value may change a variable on the left
+    first, again = self.once(other)
+    test = is_tested(self, first, "int" if INT in kinds else "float")
+    if is_left:
         return self.choose(test, fast(left, again()), slow(left, again()))
-    if not _is_simple(right):
-        return slow(left, right)
-    first, again = self.once(left)
-    test = is_tested(self, first, "int")
     return self.choose(test, fast(again(), right), slow(again(), right))
 
 
@@ -245,11 +242,7 @@ def _in_branches(
         if kinds[1] == INT and _is_simple(right):
             rare = slow(left.orelse, right)
             return self.choose(left.test, fast(left.body, right), rare)
-    elif (
-        isinstance(right, Choice)
-        and right.kind == kinds[0] == INT
-        and isinstance(left, py.Constant)
-    ):
+    elif isinstance(right, Choice) and right.kind == kinds[0] == INT and _is_fixed(self, left):
         return self.choose(right.test, fast(left, right.body), slow(left, right.orelse))
     return None
 
@@ -259,10 +252,10 @@ def _is_simple(value: py.expr) -> bool:
     return isinstance(value, py.Name | py.Constant)
 
 
-def _is_kept(value: py.expr) -> bool:
+def _is_fixed(self: Lowering, value: py.expr) -> bool:
     """Whether nothing that runs in between changes a value."""
     return isinstance(value, py.Constant) or (
-        isinstance(value, py.Name) and value.id.startswith("$")
+        isinstance(value, py.Name) and value.id not in self.open_names
     )
 
 
@@ -281,7 +274,7 @@ def _order(
     name, inline = _ORDER[operator]
     if kinds == (TEXT, TEXT) or (kinds[0] in _NUMERIC and kinds[1] in _NUMERIC):
         return self.compare(left, inline(), right)
-    return _if_ints(
+    return _if_alike(
         self,
         left,
         right,
@@ -355,7 +348,7 @@ def arithmetic(
         return inline(self, node, left, right, kinds[0])
     if operator not in ("+", "-"):
         return self.call(name, left, right)
-    return _if_ints(
+    return _if_alike(
         self,
         left,
         right,

@@ -32,7 +32,7 @@ def read_of(self: Lowering, node: ast.Member | ast.Index) -> Read | None:
             return None
         return (variable, node.name) if variable.kind in (ANY, MAP) else None
     assert type(node) is ast.Index
-    if variable.kind != LIST or self.kinds.of(node.key) != INT:
+    if variable.kind not in (ANY, LIST) or self.kinds.of(node.key) != INT:
         return None
     place, moved = node.key, 0
     if type(place) is ast.Binary and type(place.right) is ast.Literal:

@@ -290,22 +290,23 @@ def _class_flags(self: Lowering, name: str, shared: str, flags: Mapping[str, str
 
 
 def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target) -> None:
-    """A loop over items that may be anything; in two forms where ints gain, see `lower_loop`."""
+    """A loop over items that may be anything; in two forms where that gains, see `lower_loop`."""
     items, shared = self.temp(), self.temp()
-    ints = lower_loop.ints_of(self, node) if target.kind == "discard" else None
-    if ints is not None and not self.rows:
+    assumed = lower_loop.assumed_of(self, node) if target.kind == "discard" else None
+    if assumed is not None and not self.rows:
         _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
-        is_int: py.expr = self.compare(self.load(shared), py.Is(), self.support("py_int"))
-        tests = [is_int]
-        tests += [self.is_exactly(self.load(variable.python), "int") for variable in ints.tested]
-        for variable in ints.optional:
-            value = self.load(variable.python)
-            is_either = [self.is_none(value), self.is_exactly(value, "int")]
-            tests.append(py.BoolOp(py.Or(), is_either, **self.place))
-        with self.kinds.assuming(ints.assumed), self.captured() as fast:
+        wanted = self.support(f"py_{assumed.item}")
+        tests: list[py.expr] = [self.compare(self.load(shared), py.Is(), wanted)]
+        for variable, python_type in assumed.tested.items():
+            tests.append(self.is_exactly(self.load(variable.python), python_type))
+        for variable, python_type in assumed.optional.items():
+            test = self.is_exactly(self.load(variable.python), python_type)
+            is_none = self.is_none(self.load(variable.python))
+            tests.append(py.BoolOp(py.Or(), [is_none, test], **self.place))
+        with self.kinds.assuming(assumed.kinds), self.captured() as fast:
             known = self.naturals, self.bits, self.optional
-            self.naturals, self.bits = {}, {}
-            self.optional |= {variable.python for variable in ints.optional}
+            optional = {v.python: python_type for v, python_type in assumed.optional.items()}
+            self.naturals, self.bits, self.optional = {}, {}, optional
             _for(self, node, self.load(items), DISCARD)
             self.naturals, self.bits, self.optional = known
         with self.captured() as other:

@@ -10,7 +10,7 @@ No unification, no generics: one pass over assignments until nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -109,15 +109,15 @@ class Kinds:
         self._known = {}
 
     @contextmanager
-    def assuming(self, variables: Iterable[Variable]) -> Iterator[None]:
-        """Answer as if these variables held ints."""
+    def assuming(self, assumed: Mapping[Variable, str]) -> Iterator[None]:
+        """Answer as if these variables held values of these kinds."""
         known, self._known = self._known, {}
-        kinds = [(variable, variable.kind) for variable in variables]
-        for variable, _ in kinds:
-            variable.kind = INT
-        yield
-        for variable, kind in kinds:
+        kinds = [(variable, variable.kind) for variable in assumed]
+        for variable, kind in assumed.items():
             variable.kind = kind
+        yield
+        for variable, before in kinds:
+            variable.kind = before
         self._known = known
 
     def of(self, node: ast.Expr) -> str:

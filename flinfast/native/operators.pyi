@@ -12,12 +12,16 @@ def complete(
     add: Callable[[Any, Any], Any],
     sub: Callable[[Any, Any], Any],
     mul: Callable[[Any, Any], Any],
+    div: Callable[[Any, Any], Any],
+    mod: Callable[[Any, Any], Any],
     lt: Callable[[Any, Any], bool],
     le: Callable[[Any, Any], bool],
     eq: Callable[[Any, Any], bool],
     truthy: Callable[[Any], bool],
     to_text: Callable[[Any], str],
     to_int: Callable[[Any], Any],
+    index: Callable[[Any, Any], Any],
+    set_index: Callable[[Any, Any, Any], None],
     iterate: Callable[[Any], Iterable[Any]],
 ) -> None:
     """Say what the operators do with other operands; called once, before any of them."""
@@ -30,6 +34,12 @@ def sub(left: Any, right: Any, /) -> Any:
 
 def mul(left: Any, right: Any, /) -> Any:
     """`left * right`: two ints of 64 bits whose product has as many, or two floats here."""
+
+def div(left: Any, right: Any, /) -> Any:
+    """`left / right`: floats by one that is not 0, ints up to 2**53 by one above 0 here."""
+
+def mod(left: Any, right: Any, /) -> Any:
+    """`left % right` with the sign of `left`: ints of 64 bits by one above 0 here."""
 
 def lt(left: Any, right: Any, /) -> bool:
     """`left < right`: two ints, two floats or two texts here."""
@@ -54,6 +64,12 @@ def to_text(value: Any, /) -> str:
 
 def to_int(value: Any, /) -> Any:
     """The int of a value: ints and texts of up to 18 digits and nothing else here."""
+
+def index(value: Any, key: Any, /) -> Any:
+    """`value[key]`: a list by an int, a dict by a text here; None when it is not there."""
+
+def set_index(target: Any, key: Any, value: Any, /) -> None:
+    """`target[key] = value`: an existing item of a list by an int, a dict by a text here."""
 
 def common_class(items: list[Any], /) -> type | None:
     """The class of every item, exactly.

@@ -1,12 +1,12 @@
-# cython: binding=False
+# cython: binding=False, cdivision=True
 """The frequent pairs of operators, and the class of a list's items; see operators.pyi.
 
 Without `binding` these are C functions to Python, whose calls it specialises. They know Python's
-own types alone; every other operand goes to the function that `complete` was given.
+own types alone, and division is that of C; every other operand goes to the function that `complete` was given.
 """
 
 from cpython.list cimport PyList_GET_SIZE
-from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, PyObject_RichCompare, PyTypeObject
+from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, PyTypeObject
 from cpython.ref cimport PyObject
 
 cdef extern from "Python.h":
@@ -15,14 +15,20 @@ cdef extern from "Python.h":
     PyTypeObject PyUnicode_Type
     PyTypeObject PyBool_Type
     PyTypeObject PyBytes_Type
+    PyTypeObject PyDict_Type
     PyTypeObject PyList_Type
     PyTypeObject PyRange_Type
     Py_ssize_t PY_SSIZE_T_MAX
     PyTypeObject *Py_TYPE(PyObject *)
     PyObject *PyList_GET_ITEM_BORROWED "PyList_GET_ITEM"(PyObject *, Py_ssize_t)
+    int PyList_SetItem(object, Py_ssize_t, PyObject *) except -1
+    PyObject *NewRef "Py_NewRef"(object)
+    PyObject *PyDict_GetItemWithError(object, object) except? NULL
+    int PyDict_SetItem(object, object, object) except -1
     list PyList_GetSlice(object, Py_ssize_t, Py_ssize_t)
     object PyNumber_Add(object, object)
     object PyNumber_Subtract(object, object)
+    object PyUnicode_Concat(object, object)
     object PyObject_Str(object)
     bint PyUnicode_IS_COMPACT_ASCII(object)
     Py_ssize_t PyUnicode_GET_LENGTH(object)
@@ -37,19 +43,30 @@ cdef extern from "Python.h":
 cdef object _add = None
 cdef object _sub = None
 cdef object _mul = None
+cdef object _div = None
+cdef object _mod = None
 cdef object _lt = None
 cdef object _le = None
 cdef object _eq = None
 cdef object _truthy = None
 cdef object _to_text = None
 cdef object _to_int = None
+cdef object _index = None
+cdef object _set_index = None
 cdef object _iterate = None
 
 
-def complete(*, add, sub, mul, lt, le, eq, truthy, to_text, to_int, iterate):
-    global _add, _sub, _mul, _lt, _le, _eq, _truthy, _to_text, _to_int, _iterate
-    _add, _sub, _mul, _lt, _le, _eq = add, sub, mul, lt, le, eq
-    _truthy, _to_text, _to_int, _iterate = truthy, to_text, to_int, iterate
+def complete(
+    *, add, sub, mul, div, mod, lt, le, eq, truthy, to_text, to_int, index, set_index, iterate
+):
+    global _add, _sub, _mul, _div, _mod, _lt, _le, _eq
+    global _truthy, _to_text, _to_int, _index, _set_index, _iterate
+    _add, _sub, _mul, _div, _mod, _lt, _le, _eq = add, sub, mul, div, mod, lt, le, eq
+    _truthy, _to_text, _to_int = truthy, to_text, to_int
+    _index, _set_index, _iterate = index, set_index, iterate
+
+
+cdef long long EXACT_MAX = 9007199254740992  # 2**53: ints up to it are floats without loss
 
 
 cdef inline PyTypeObject *shared_type(object left, object right) noexcept:
@@ -66,8 +83,10 @@ def add(left, right, /):
     cdef PyTypeObject *kind = shared_type(left, right)
     if kind is &PyFloat_Type:
         return PyFloat_FromDouble(PyFloat_AS_DOUBLE(left) + PyFloat_AS_DOUBLE(right))
-    if kind is &PyLong_Type or kind is &PyUnicode_Type:
+    if kind is &PyLong_Type:
         return PyNumber_Add(left, right)
+    if kind is &PyUnicode_Type:
+        return PyUnicode_Concat(left, right)
     return _add(left, right)
 
 
@@ -95,33 +114,66 @@ def mul(left, right, /):
     return _mul(left, right)
 
 
+def div(left, right, /):
+    cdef PyTypeObject *kind = shared_type(left, right)
+    cdef long long first, second
+    cdef int is_large = 0, is_other_large = 0
+    if kind is &PyFloat_Type and PyFloat_AS_DOUBLE(right) != 0:
+        return PyFloat_FromDouble(PyFloat_AS_DOUBLE(left) / PyFloat_AS_DOUBLE(right))
+    if kind is &PyLong_Type:
+        first = PyLong_AsLongLongAndOverflow(left, &is_large)
+        second = PyLong_AsLongLongAndOverflow(right, &is_other_large)
+        if not is_large and not is_other_large:
+            if -EXACT_MAX <= first <= EXACT_MAX and 0 < second <= EXACT_MAX:
+                if first % second == 0:
+                    return PyLong_FromLongLong(first // second)
+                return PyFloat_FromDouble(<double>first / <double>second)
+    return _div(left, right)
+
+
+def mod(left, right, /):
+    cdef long long first, second
+    cdef int is_large = 0, is_other_large = 0
+    if shared_type(left, right) is &PyLong_Type:
+        first = PyLong_AsLongLongAndOverflow(left, &is_large)
+        second = PyLong_AsLongLongAndOverflow(right, &is_other_large)
+        if not is_large and not is_other_large and second > 0:
+            return PyLong_FromLongLong(first % second)
+    return _mod(left, right)
+
+
 def lt(left, right, /):
-    if is_ordered(shared_type(left, right)):
-        return PyObject_RichCompare(left, right, Py_LT)
+    cdef PyTypeObject *kind = shared_type(left, right)
+    if is_ordered(kind):
+        return kind.tp_richcompare(left, right, Py_LT)
     return _lt(left, right)
 
 
 def le(left, right, /):
-    if is_ordered(shared_type(left, right)):
-        return PyObject_RichCompare(left, right, Py_LE)
+    cdef PyTypeObject *kind = shared_type(left, right)
+    if is_ordered(kind):
+        return kind.tp_richcompare(left, right, Py_LE)
     return _le(left, right)
 
 
 def gt(left, right, /):
-    if is_ordered(shared_type(left, right)):
-        return PyObject_RichCompare(left, right, Py_GT)
+    cdef PyTypeObject *kind = shared_type(left, right)
+    if is_ordered(kind):
+        return kind.tp_richcompare(left, right, Py_GT)
     return _lt(right, left)
 
 
 def ge(left, right, /):
-    if is_ordered(shared_type(left, right)):
-        return PyObject_RichCompare(left, right, Py_GE)
+    cdef PyTypeObject *kind = shared_type(left, right)
+    if is_ordered(kind):
+        return kind.tp_richcompare(left, right, Py_GE)
     return _le(right, left)
 
 
 def eq(left, right, /):
-    if is_ordered(shared_type(left, right)):
-        return PyObject_RichCompare(left, right, Py_EQ)
+    cdef PyTypeObject *kind = shared_type(left, right)
+    if is_ordered(kind):
+        return kind.tp_richcompare(left, right, Py_EQ)
     return _eq(left, right)
 
 
@@ -167,6 +219,47 @@ def to_int(value, /):
             return _to_int(value)
         number = number * 10 + (digits[place] - c'0')
     return PyLong_FromLongLong(number)
+
+
+cdef inline Py_ssize_t place_of(object items, object key) except? -2:
+    """The place of an item of a list from 0, by an int that may count from the end; -1 if none."""
+    cdef int is_large = 0
+    cdef long long place = PyLong_AsLongLongAndOverflow(key, &is_large)
+    cdef Py_ssize_t count = PyList_GET_SIZE(items)
+    if is_large or not -count <= place < count:
+        return -1
+    return <Py_ssize_t>(place + count if place < 0 else place)
+
+
+def index(value, key, /):
+    cdef PyTypeObject *kind = Py_TYPE(<PyObject *>value)
+    cdef PyTypeObject *kind_of_key = Py_TYPE(<PyObject *>key)
+    cdef Py_ssize_t place
+    cdef PyObject *found
+    if kind is &PyList_Type and kind_of_key is &PyLong_Type:
+        place = place_of(value, key)
+        if place < 0:
+            return None
+        return <object>PyList_GET_ITEM_BORROWED(<PyObject *>value, place)
+    if kind is &PyDict_Type and kind_of_key is &PyUnicode_Type:
+        found = PyDict_GetItemWithError(value, key)
+        return None if found is NULL else <object>found
+    return _index(value, key)
+
+
+def set_index(target, key, value, /):
+    cdef PyTypeObject *kind = Py_TYPE(<PyObject *>target)
+    cdef PyTypeObject *kind_of_key = Py_TYPE(<PyObject *>key)
+    cdef Py_ssize_t place
+    if kind is &PyDict_Type and kind_of_key is &PyUnicode_Type:
+        PyDict_SetItem(target, key, value)
+        return
+    if kind is &PyList_Type and kind_of_key is &PyLong_Type:
+        place = place_of(target, key)
+        if place >= 0:
+            PyList_SetItem(target, place, NewRef(value))
+            return
+    _set_index(target, key, value)
 
 
 cdef PyTypeObject *class_of_all(list items) noexcept:

@@ -23,12 +23,16 @@ native.complete(
     add=arithmetic.add,
     sub=arithmetic.sub,
     mul=arithmetic.mul,
+    div=arithmetic.div,
+    mod=arithmetic.mod,
     lt=compare.lt,
     le=compare.le,
     eq=compare.eq,
     truthy=compare.truthy,
     to_text=encode.to_text,
     to_int=to_int,
+    index=access.index,
+    set_index=access.set_index,
     iterate=access.iterate,
 )
 
@@ -52,8 +56,8 @@ class OperatorSet:
     add = staticmethod(native.add)
     sub = staticmethod(native.sub)
     mul = staticmethod(native.mul)
-    div = staticmethod(arithmetic.div)
-    mod = staticmethod(arithmetic.mod)
+    div = staticmethod(native.div)
+    mod = staticmethod(native.mod)
     pow = staticmethod(arithmetic.pow)
     neg = staticmethod(arithmetic.neg)
     concat = staticmethod(arithmetic.concat)
@@ -61,8 +65,8 @@ class OperatorSet:
     to_text = staticmethod(native.to_text)
     is_type = staticmethod(access.is_type)
     set_member = staticmethod(access.set_member)
-    index = staticmethod(access.index)
-    set_index = staticmethod(access.set_index)
+    index = staticmethod(native.index)
+    set_index = staticmethod(native.set_index)
     slice = staticmethod(access.slice_)
     call = staticmethod(access.call)
     items = staticmethod(native.items)

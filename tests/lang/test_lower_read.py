@@ -70,3 +70,15 @@ def test_fields_of_a_map_that_stays_here_have_kinds() -> None:
     assert closures["f"](None) == {"count": 2, "log": [1], "name": "ab"}
     assert used(closures["f"]) == set()
     assert closures["g"](None, lambda m=None: m.update(count=0.5)) == {"count": 2.5}
+
+
+def test_function_that_need_not_check_its_arguments_knows_its_maps() -> None:
+    """Whether a parameter is a map is found out where its members are read."""
+    text = """
+        fn f(n: int, m) { m.a + m.b + n }
+        fn g(m) { f(1, m) + f(2, m) }
+    """
+    _, closures = bind_one(text)
+    for name, given in (("f", (5, {"a": 1, "b": 2})), ("f", (5, Thing(a=1, b=2)))):
+        assert closures[name](None, *given) == 8
+    assert closures["g"](None, {"a": 1, "b": 2}) == closures["g"](None, Thing(a=1, b=2)) == 9

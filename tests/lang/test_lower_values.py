@@ -300,6 +300,26 @@ m = { len: 3, k: "x" } ; [m.len + 1, m.k + a, m.length]
 m = { k: { j: 1 } } ; m.k.j = a ; m.k.j += b ; m
 m = none ; for x in a { if m == none || x < m { m = x } else { m = none } } ; m
 m = b ; n = 0 ; for x in a { n += x ; if m != none && x > m { m = x - 1 } } ; [m, n]
+s = 0.0 ; for x in a { s += x * 0.5 ; if x < b { s -= 1.5 } } ; s
+s = b ; m = none ; for x in a { s = s * 2.0 + x ; if m == none || x > m { m = x } } ; [s, m]
+m = b ; for x in a { m = 1.5 - x ; if m < x || x == 2.5 { m = none } } ; m
+n = 0 ; for x in a { n += x.len ; if x.len > n { n = x.len * 2 } } ; n
+i = 0 ; n = 0 ; while i < a.len && n <= b.len { i += 1 ; n += 2 } ; [i, n]
+n = 1 ; f = x => { n = b ; x } ; [n + f(a), n < f(3), n == f(b), n - f(2)]
+n = 1.5 ; f = x => { n = b ; x } ; [n + f(a), n < f(3), n == f(b), n - f(2)]
+x = len([a]) ; [x < a.len, x + a.len, x == b.len, x - b]
+x = 1.5 ; [x + a, x - b, a - x, x * a, x == a, a == x]
+x = 2.5 ; x < a || a < x || x >= b
+n = 0 ; m = "" ; for x in a { n += x.len ; if x.len > m.len { m = x } } ; [n, m]
+m = none ; for x in a { y = x.len + 1 ; if m == none || y > m.len { m = x.lower() } } ; m
+l = [] ; for x in a { y = x.trim() ; z = y + "!" ; l.push(z) ; if x.ends_with(b) { break } } ; l
+s = b ; for x in a { s = s + x.upper ; if s.len > 4 { break } } ; s
+n = b ; for x in a { n += x.len ; y = x.len ; z = y * 2 ; n -= z } ; n
+n = 0 ; for x in a { y = x * 2 ; z = y + 1 ; n += z } ; n
+i = 0 ; s = [] ; while i < a.len { s.push(a[i]) ; i += 1 ; if a[i] == b { a[i] } } ; [s, a.len]
+[a.len, a.len + 1, a[0], a[0], a[1]]
+x = a[0] ; a[0] = b ; [x, a[0], a.len]
+x = a ; n = x.len ; if n == x.len { x.push(b) ; [x.len, x[0], x[n]] } else { [x[0], x[0]] }
 i = 1 ; j = i * i ; while j < 20 { j += j } ; [1, 2, 3][j % 3]
 i = 0 ; i -= 1 ; [1, 2][i]
 i = 2 ; x = [5, 6, 7] ; while i >= 0 { x[i] = a ; i -= 1 } ; x[i] = b ; x

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import sys
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -48,6 +50,8 @@ PAIRS: dict[str, Callable[[Any, Any], Any]] = {
     "add": arithmetic.add,
     "sub": arithmetic.sub,
     "mul": arithmetic.mul,
+    "div": arithmetic.div,
+    "mod": arithmetic.mod,
     "lt": compare.lt,
     "le": compare.le,
     "gt": lambda left, right: compare.lt(right, left),
@@ -63,6 +67,14 @@ def outcome(function: Callable[..., Any], *args: Any) -> tuple[Any, ...]:
     except RuntimeFault as fault:
         return ("fault", fault.code, str(fault))
     return (type(found), hash(found) if isinstance(found, int) else repr(found))
+
+
+@pytest.mark.parametrize(
+    "name", [*PAIRS, "truthy", "to_text", "to_int", "index", "set_index", "iterate", "items"]
+)
+def test_lowered_code_calls_the_operators_in_c(name: str) -> None:
+    """They are completed by the set that has them."""
+    assert getattr(OPERATORS, name) is getattr(native, name)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -92,6 +104,62 @@ def test_truth_and_text_are_those_of_python() -> None:
 def test_int_of_a_value_is_that_of_the_builtin(value: Any) -> None:
     """Short texts of digits are read in C."""
     assert outcome(native.to_int, value) == outcome(to_int, value)
+
+
+KEYS: tuple[Any, ...] = (
+    *(
+        None,
+        True,
+        0,
+        1,
+        -1,
+        -2,
+        2,
+        -3,
+        1 << 62,
+        -(1 << 63),
+        1 << 64,
+        0.0,
+        1.5,
+        "",
+        "a",
+        "b",
+        [],
+        b"a",
+    ),
+)
+HOLDERS: tuple[Any, ...] = (
+    *([], [5], ["x", None], {}, {"a": 1}, {"1": 2, "true": 3}, "text", b"ab", range(3), None, 7),
+)
+
+
+def test_item_is_that_of_python() -> None:
+    """Of every value by every key: in bounds, from the end, beyond, of another kind."""
+    for holder, key in product(HOLDERS, KEYS):
+        assert outcome(native.index, holder, key) == outcome(access.index, holder, key), key
+
+
+def test_item_is_set_as_in_python() -> None:
+    """Or it is the same fault, and nothing is changed."""
+    for holder, key in product(HOLDERS, KEYS):
+        found, expected = copy.deepcopy(holder), copy.deepcopy(holder)
+        result = outcome(native.set_index, found, key, "new")
+        assert result == outcome(access.set_index, expected, key, "new"), (holder, key)
+        assert found == expected
+
+
+def test_items_are_owned_by_who_gets_them() -> None:
+    """No reference is lost or kept, whether an item is read or replaced."""
+    first, second = object(), object()
+    before = sys.getrefcount(first), sys.getrefcount(second)
+    values = [first]
+    for _ in range(100):
+        assert native.index(values, 0) is first
+        native.set_index(values, -1, second)
+        native.set_index(values, 0, first)
+        native.set_index({}, "k", second)
+    del values
+    assert (sys.getrefcount(first), sys.getrefcount(second)) == before
 
 
 def test_int_that_is_too_long_to_print_is_a_fault() -> None:
