@@ -100,6 +100,11 @@ def member(self: Lowering, node: ast.Member) -> py.expr:
     known = lower_read.known(self, read)
     if known is not None:
         return known
+    if lower_read.is_twice(self, node):
+        assert isinstance(target, ast.Member)
+        names = (self.const(target.name), self.const(node.name))
+        value = self.expr(target.target)
+        return self.call(self.op("member_twice"), self.op("member"), value, *names)
     value, is_map = self.expr(target), self.is_map(target)
     if self.kinds.owned(node) is not None:
         return lower_read.remembered(self, read, self.item(value, self.const(node.name)))
@@ -165,6 +170,10 @@ def index(self: Lowering, node: ast.Index) -> py.expr:
 
 
 def _item(self: Lowering, node: ast.Index) -> py.expr:
+    if lower_read.is_twice(self, node):
+        assert isinstance(node.target, ast.Index)
+        parts = [node.target.target, node.target.key, node.key]
+        return self.call(self.op("index_twice"), *self.operands(parts))
     value, key = self.operands([node.target, node.key])
     kind = self.kinds.of(node.target)
     is_name = isinstance(node.key, ast.Literal) and isinstance(node.key.value, str)
@@ -188,6 +197,9 @@ def _stable_index(self: Lowering, node: ast.Index, value: py.expr, key: py.expr)
     kind, of_key = self.kinds.of(node.target), self.kinds.of(node.key)
     if kind == LIST and of_key == INT:
         return _list_item(self, node, value, key)
+    is_asked = isinstance(value, py.Name) and value.id in self.lists
+    if is_asked and kind == ANY and of_key == INT and self.frame.loops and not self.rows:
+        return _item_if_list(self, value, key)
     is_map = self.is_map(node.target)
     if kind == ANY and is_map is not None and of_key == TEXT and _is_simple(key):
         first, again = self.once(key)
@@ -227,6 +239,19 @@ def _item_in_loop(self: Lowering, value: py.expr, key: py.expr) -> py.expr:
     missing = py.Assign([self.store(result)], self.const(None), **self.place)
     self.emit_in_bounds(found, missing)
     return self.load(result)
+
+
+def _item_if_list(self: Lowering, value: py.expr, key: py.expr) -> py.expr:
+    """An item of what is known to be a list or not: `_item_in_loop`, or the operator."""
+    key = self.kept(key) if not isinstance(key, py.Name) else key
+    _, again = self.once(key)
+    with self.captured() as inside:
+        found = _item_in_loop(self, value, key)
+    assert isinstance(found, py.Name)
+    other = self.call(self.op("index"), value, again())
+    outside = py.Assign([self.store(found.id)], other, **self.place)
+    self.emit(py.If(self.is_exactly(value, "list"), inside, [outside], **self.place))
+    return found
 
 
 def slice_(self: Lowering, node: ast.Slice) -> py.expr:

@@ -30,10 +30,12 @@ _PYTHON_TYPES: Final = {
 def inside(self: Lowering, frame: Frame) -> Iterator[list[py.stmt]]:
     """Write the body of a function."""
     outer, self.frame = self.frame, frame
-    seen, self.seen = self.seen, {}
+    known = self.seen, self.lists
+    self.seen, self.lists = {}, {}  # variables of other functions may have the same names
     with self.captured() as body:
         yield body
-    self.frame, self.seen = outer, seen
+    self.frame = outer
+    self.seen, self.lists = known
 
 
 def _nonlocal(self: Lowering, scope: FunctionScope) -> list[py.stmt]:

@@ -13,7 +13,8 @@ from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering, Read
-from flinfast.lang.symbol import Variable
+from flinfast.lang.lower_method import is_of_text
+from flinfast.lang.symbol import ContextSymbol, Variable
 from flinfast.lang.types import ANY, INT, LIST, MAP
 
 # Properties of texts and times, or no properties at all, that are as good as any key of a map.
@@ -62,6 +63,46 @@ def remembered(self: Lowering, read: Read | None, value: py.expr) -> py.expr:
     name = value.id if isinstance(value, py.Name) else self.temp()
     self.seen[read] = name
     return value if isinstance(value, py.Name) else self.walrus(name, value)
+
+
+def is_twice(self: Lowering, node: ast.Member | ast.Index) -> bool:
+    """Whether a member of a member, or item of an item, is read by one operator.
+
+    That takes unknown kinds, and nobody else who wants the first of both reads. Any fault has the
+    line on which both begin.
+    """
+    inner = node.target
+    if type(inner) is not type(node) or self.kinds.of(inner) != ANY:
+        return False
+    assert isinstance(inner, ast.Member | ast.Index)
+    if self.kinds.of(inner.target) not in (ANY, MAP) or id(inner) in self.file.symbols:
+        return False
+    read = read_of(self, inner)
+    if read in self.repeated or known(self, read) is not None:
+        return False
+    if isinstance(inner, ast.Index):
+        assert isinstance(node, ast.Index)
+        return not _is_name(inner.key) and self.kinds.of(node.key) == INT and _is_plain(node.key)
+    assert isinstance(node, ast.Member)
+    if inner.optional or node.optional or is_of_text(inner.name):
+        return False
+    if node.name != "len" and is_of_text(node.name):
+        return False
+    if self.kinds.owned(inner) is not None or self.kinds.owned(node) is not None:
+        return False
+    symbol = self.file.symbols.get(id(inner.target))
+    return not isinstance(symbol, ContextSymbol)
+
+
+def _is_name(key: ast.Expr) -> bool:
+    return isinstance(key, ast.Literal) and isinstance(key.value, str)
+
+
+def _is_plain(key: ast.Expr) -> bool:
+    """Whether an int is made without a fault and changes nothing: a sum of variables at most."""
+    if isinstance(key, ast.Binary):
+        return key.operator in ("+", "-") and _is_plain(key.left) and _is_plain(key.right)
+    return isinstance(key, ast.Name | ast.Literal)
 
 
 def is_tested(self: Lowering, value: py.expr, python_type: str) -> py.expr:

@@ -68,6 +68,17 @@ def to_int(value: Any, /) -> Any:
 def index(value: Any, key: Any, /) -> Any:
     """`value[key]`: a list by an int, a dict by a text here; None when it is not there."""
 
+def index_twice(value: Any, key: Any, next_key: Any, /) -> Any:
+    """`value[key][next_key]`, as two calls of `index`."""
+
+def member_twice(
+    member: Callable[[Any, str], Any], value: Any, name: str, next_name: str, /
+) -> Any:
+    """`value.name.next_name`: maps, and `len` of a list or text in one, here.
+
+    Every other read is `member`'s, the operator of the program.
+    """
+
 def set_index(target: Any, key: Any, value: Any, /) -> None:
     """`target[key] = value`: an existing item of a list by an int, a dict by a text here."""
 

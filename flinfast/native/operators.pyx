@@ -231,7 +231,7 @@ cdef inline Py_ssize_t place_of(object items, object key) except? -2:
     return <Py_ssize_t>(place + count if place < 0 else place)
 
 
-def index(value, key, /):
+cdef inline object item_of(object value, object key):
     cdef PyTypeObject *kind = Py_TYPE(<PyObject *>value)
     cdef PyTypeObject *kind_of_key = Py_TYPE(<PyObject *>key)
     cdef Py_ssize_t place
@@ -245,6 +245,33 @@ def index(value, key, /):
         found = PyDict_GetItemWithError(value, key)
         return None if found is NULL else <object>found
     return _index(value, key)
+
+
+def index(value, key, /):
+    return item_of(value, key)
+
+
+def index_twice(value, key, next_key, /):
+    return item_of(item_of(value, key), next_key)
+
+
+def member_twice(member, value, name, next_name, /):
+    cdef PyObject *found
+    if Py_TYPE(<PyObject *>value) is not &PyDict_Type:
+        return member(member(value, name), next_name)
+    found = PyDict_GetItemWithError(value, name)
+    if found is NULL:
+        return member(None, next_name)
+    if Py_TYPE(found) is &PyDict_Type:
+        found = PyDict_GetItemWithError(<object>found, next_name)
+        return None if found is NULL else <object>found
+    if next_name is "len":  # a name in code is the same object everywhere
+        if Py_TYPE(found) is &PyList_Type:
+            return PyLong_FromLongLong(PyList_GET_SIZE(<object>found))
+        if Py_TYPE(found) is &PyUnicode_Type:
+            return PyLong_FromLongLong(PyUnicode_GET_LENGTH(<object>found))
+    value = <object>found  # held while the operator runs
+    return member(value, next_name)
 
 
 def set_index(target, key, value, /):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
 
+from flinfast.errors import RuntimeFault
 from tests.lang.compiling import bind_one
-from tests.lang.test_lower import Thing, used
+from tests.lang.test_lower import Thing, fault_of, used
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,108 @@ def test_function_that_need_not_check_its_arguments_knows_its_maps() -> None:
     for name, given in (("f", (5, {"a": 1, "b": 2})), ("f", (5, Thing(a=1, b=2)))):
         assert closures[name](None, *given) == 8
     assert closures["g"](None, {"a": 1, "b": 2}) == closures["g"](None, Thing(a=1, b=2)) == 9
+
+
+MAPS: tuple[Any, ...] = (
+    {"b": {"c": 3}},
+    {"b": {}},
+    {"b": [1, 2]},
+    {"b": "text"},
+    {"b": Thing(c=4)},
+    {"b": None},
+)
+
+
+@pytest.mark.parametrize("inner", [*MAPS, {}, Thing(b={"c": 5}), Thing(b=Thing(c=6)), 7, None])
+def test_member_of_a_member_is_what_two_reads_give(inner: Any) -> None:
+    """One operator reads both where nobody else wants the first."""
+    text = """
+        fn once(m) { m.a.b.c }
+        fn apart(m) { x = m.a  y = x.b  y.c }
+        fn size(m) { m.a.b.len }
+        fn size_apart(m) { x = m.a  y = x.b  y.len }
+        fn kept(m) { x = m.a  x?.b?.c }
+    """
+    _, closures = bind_one(text)
+    assert "$op_member_twice" in used(closures["once"]) & used(closures["size"])
+    assert "$op_member_twice" not in used(closures["kept"])
+    for one, two in (("once", "apart"), ("size", "size_apart")):
+        found = [_outcome(closures[name], {"a": inner}) for name in (one, two)]
+        assert found[0] == found[1]
+
+
+def test_fault_of_a_member_of_a_member_has_its_line() -> None:
+    """The line on which the chain begins, as for one member."""
+    text = "fn f(m) {\n    x = 1\n    x + m.a\n        .b\n}"
+    _, closures = bind_one(text)
+    for given in (None, {}, {"a": None}):
+        frame = fault_of(partial(closures["f"], None, given))[-1]
+        assert (frame.filename, frame.lineno) == ("app/api/test.flin", 3)
+
+
+@pytest.mark.parametrize("rows", [[[1, 2], [3, 4]], {"a": 1}, [{"a": 1}, "xy"], "xy", [None], 5])
+def test_item_of_an_item_is_what_two_reads_give(rows: Any) -> None:
+    """Also from the end, beyond it, and of what is no list."""
+    text = """
+        fn once(m, i: int, j: int) { m[i][j - 1] }
+        fn apart(m, i: int, j: int) { x = m[i]  k = j - 1  x[k] }
+    """
+    _, closures = bind_one(text)
+    assert "$op_index_twice" in used(closures["once"])
+    for i, j in product((0, 1, -1, 5), (0, 1, 2, 9)):
+        found = [_outcome(closures[name], rows, i, j) for name in ("once", "apart")]
+        assert found[0] == found[1]
+
+
+def test_key_that_does_something_is_evaluated_after_the_first_item() -> None:
+    """An item of an item is one operator only where its key just is there."""
+    text = "fn f(m, h) { m[0][len(h())] }  fn g(m, h: int) { m[0][h + 1] }"
+    called: list[int] = []
+
+    def hidden() -> str:
+        called.append(1)
+        return ""
+
+    _, closures = bind_one(text)
+    assert "$op_index_twice" in used(closures["g"])
+    assert "$op_index_twice" not in used(closures["f"])
+    assert _outcome(closures["f"], None, hidden)[0] == "FL502"
+    assert _outcome(closures["f"], [[5]], hidden) == 5
+    assert called == [1]
+
+
+@pytest.mark.parametrize("values", [[1, 2, 3], [], "abc", {"0": 5, "len": 2}, Thing(len=1), None])
+def test_item_in_a_loop_of_a_value_that_may_be_a_list(values: Any) -> None:
+    """A list is asked by Python, up to and beyond its end; the rest by the operator."""
+    text = """
+        fn f(v) { out = []  i = 0  while i < v.len + 1 { out.push(v[i])  i += 1 }  out }
+        fn g(v) { out = []  i = 0  while i < v.len + 1 { w = v  out.push(w[i])  i += 1 }  out }
+    """
+    _, closures = bind_one(text)
+    assert _outcome(closures["f"], values) == _outcome(closures["g"], values)
+
+
+def test_functions_with_variables_of_one_name_know_nothing_of_each_other() -> None:
+    """What was found out about a list holds for its own function alone, lambdas included."""
+    text = """
+        fn first(v) { v.len + v.len }
+        fn second(v) { v.len }
+        fn third(v, w) {
+            n = v.len + v.len
+            size = v => v.len
+            [n, size(w), w.map(v => v.len)]
+        }
+    """
+    _, closures = bind_one(text)
+    assert closures["first"](None, [1]) == 2
+    assert closures["second"](None, {"len": "long"}) == "long"
+    assert closures["third"](None, [1], [{"len": 7}]) == [2, 1, [7]]
+
+
+def _outcome(function: Any, *given: Any) -> Any:
+    try:
+        return function(None, *given)
+    except RuntimeFault as fault:
+        return fault.code, str(fault)
+    except (KeyError, AttributeError) as error:  # what an object of the tests lacks
+        return type(error)

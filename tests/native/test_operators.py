@@ -139,6 +139,43 @@ def test_item_is_that_of_python() -> None:
         assert outcome(native.index, holder, key) == outcome(access.index, holder, key), key
 
 
+def test_item_of_an_item_is_that_of_two_operators() -> None:
+    """Of every value by every two keys, with the fault of whichever fails first."""
+
+    def expected(holder: Any, key: Any, next_key: Any) -> Any:
+        return access.index(access.index(holder, key), next_key)
+
+    for given in product(([[1, "ab"], {"a": 2}], {"a": [3]}, *HOLDERS), KEYS, KEYS):
+        assert outcome(native.index_twice, *given) == outcome(expected, *given), given
+
+
+def test_member_of_a_member_is_that_of_two_operators() -> None:
+    """Maps and sizes are read in C; all else, and every fault, is the operator's."""
+    member = COMPLETED.member
+
+    def expected(value: Any, name: str, next_name: str) -> Any:
+        return member(member(value, name), next_name)
+
+    inner = (*HOLDERS, "\U0001f600b", {"len": 5, "a": None}, True, Time(5), NO_VALUE, len)
+    values = (*HOLDERS, *({"a": one, "len": one} for one in inner))
+    for given in product(values, ("a", "len", "upper"), ("a", "len", "length", "upper")):
+        found = outcome(native.member_twice, member, *given)
+        assert found == outcome(expected, *given), given
+
+
+def test_value_is_held_while_its_member_is_read() -> None:
+    """Also when reading the member removes the value from the map that it is in."""
+
+    class Leaving:
+        def flin_get(self, name: str) -> str:
+            holder.clear()
+            return f"{name} of {type(self).__name__}"
+
+    holder: dict[str, Any] = {"a": Leaving()}
+    assert native.member_twice(COMPLETED.member, holder, "a", "b") == "b of Leaving"
+    assert holder == {}
+
+
 def test_item_is_set_as_in_python() -> None:
     """Or it is the same fault, and nothing is changed."""
     for holder, key in product(HOLDERS, KEYS):
