@@ -28,6 +28,7 @@ from bench.report import (
     figures,
     from_json,
     markdown,
+    median_interval,
     merged,
     summarise,
     write_figures,
@@ -145,10 +146,19 @@ def test_bars_are_met_at_their_limit_and_missed_below() -> None:
 def test_rounds_on_both_sides_of_a_bar_are_no_verdict() -> None:
     """A median over noise is neither met nor missed; each row says how it was taken."""
     row = Row(ECHO.name, "flinfast", ratio=1.2, ratio_low=0.3, ratio_high=3.5, rounds=3)
-    assert "**unsure**, rounds 0.30 to 3.50" in bars([replace(row, conditions="at noon")])
+    assert "**unsure**, from 0.30 to 3.50" in bars([replace(row, conditions="at noon")])
     assert "| at noon |" in bars([replace(row, conditions="at noon")])
     steady = bars([replace(row, ratio_low=1.1, ratio_high=1.3)])
     assert "ratio 1.20 (at least 0.9): met" in steady
+
+
+@pytest.mark.parametrize(
+    ("count", "place"), [(1, 1), (2, 1), (5, 1), (7, 1), (8, 2), (10, 2), (11, 3), (13, 4), (20, 6)]
+)
+def test_more_rounds_say_better_where_the_median_lies(count: int, place: int) -> None:
+    """Published tables of the sign test: critical value place - 1 at 10 % for both sides."""
+    values = [float(value) for value in range(count, 0, -1)]
+    assert median_interval(values) == (place, count + 1 - place)
 
 
 def test_comparison_shows_rows_of_both_runs() -> None:
