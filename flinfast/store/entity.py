@@ -91,11 +91,6 @@ class Entity(QuickEntity):
         self._declared = declared
         self._slots = [_slot(column) for column in declared.values()]
         self._references = [column for column in declared.values() if column.target]
-        self._defaults = [
-            (column.name, column.field.default)
-            for column in declared.values()
-            if column.field is not None and column.field.default is not None
-        ]
         name = quote(table.name)
         self.select = f"SELECT {table.select_list} FROM {name}"
         self._find = f"{self.select} WHERE id = ? AND deleted_at IS NULL"

@@ -121,6 +121,7 @@ class QuickEntity:
 
     _queue: InsertQueue
     _commit: Transactions
+    _defaults: list[tuple[str, Callable[[], Value]]]
 
     def __init__(
         self,

@@ -172,7 +172,7 @@ cdef class QuickEntity:
     cdef readonly QuickQueue _queue
     cdef list _fields
     cdef frozenset _plain           # names of fields that are no references
-    cdef list _defaults
+    cdef readonly list _defaults
     cdef bint _has_references
 
     def __init__(self, table, record_type, commit, clock_ms, QuickQueue queue not None):
