@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from flinfast.native.hub import Connection, Hub, Stream
 
-CONTENT_TYPE: Final = "text/event-stream"
 # Sent first: it ends the wait for a first byte in proxies, and says how soon to come back.
 OPENING: Final = b"retry: 2000\n: open\n\n"
 HEARTBEAT: Final = b": heartbeat\n\n"
