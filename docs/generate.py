@@ -1,6 +1,7 @@
 """Write the pages that come from the code: settings, commands, builtins, errors.
 
-`python docs/generate.py` rewrites them; tests/test_docs.py fails when one is out of date.
+`python docs/generate.py` rewrites them; with `--check` it writes nothing, prints the pages that are
+out of date, and exits 1 when there are some.
 """
 
 from __future__ import annotations
@@ -93,12 +94,23 @@ PAGES = {
 }
 
 
-def main() -> None:
-    """Rewrite every generated page."""
-    for name, page in PAGES.items():
-        (HERE / name).write_text(page(), encoding="utf-8")
+def main(*, check: bool) -> int:
+    """Rewrite what is out of date, or with `check` only tell it.
+
+    Returns:
+        The exit status: 1 when something is out of date and stays so.
+    """
+    stale = [
+        name
+        for name, page in PAGES.items()
+        if not (HERE / name).exists() or (HERE / name).read_text(encoding="utf-8") != page()
+    ]
+    for name in stale:
+        if not check:
+            (HERE / name).write_text(PAGES[name](), encoding="utf-8")
         sys.stdout.write(f"{name}\n")
+    return int(check and bool(stale))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(check="--check" in sys.argv[1:]))

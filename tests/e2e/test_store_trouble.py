@@ -141,8 +141,8 @@ def test_full_disk(make_server: MakeServer, disk: Disk, tmp_path: Path) -> None:
     saved: list[int] = []
     disk.fill()
     save_until_refused(client, saved)
-    assert "POST /notes failed: the disk of the database " in server.output
-    assert f"{FILE_NAME} is full" in server.output
+    wait_until(lambda: "POST /notes failed: the disk of the database " in server.output)
+    wait_until(lambda: f"{FILE_NAME} is full" in server.output)
     assert stored(client) == saved
     assert client.get("/marks") == (200, [1])
     server.stop(signal.SIGKILL)
@@ -171,7 +171,8 @@ def test_file_that_may_not_grow(make_server: MakeServer) -> None:
     saved: list[int] = []
     save_until_refused(client, saved)
     assert saved
-    assert "POST /notes failed: reading or writing the database " in server.output
+    said = "POST /notes failed: reading or writing the database "
+    wait_until(lambda: said in server.output)
     assert stored(client) == saved
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, unlimited)

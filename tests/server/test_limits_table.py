@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from flinfast.cli import serve
+from flinfast.cli.commands import main
 from flinfast.cli.serve import FLAGS
 from flinfast.lang.modifier import MODIFIERS
 from flinfast.runtime.guard import BUILTIN_GUARDS
@@ -242,7 +243,7 @@ def test_a_flag_sets_its_setting(
     monkeypatch.setenv("FLIN_SERVER_PORT", "9999")
     write(tmp_path, {"app/index.flin": "route GET { 1 }"})
     typed, expected = FLAGS_TYPED[flag]
-    serve.command.main([str(tmp_path), *typed], standalone_mode=False)
+    assert main(["serve", str(tmp_path), *typed]) == 0
     table, _, name = FLAGS[flag].partition(".")
     values = getattr(seen[0].settings, table)
     assert getattr(values, name, None) == expected
