@@ -179,6 +179,9 @@ class App:
         if self._presence.has_company and settings.server.workers == 1:
             text = "another server uses the same data: rooms and broadcasts reach only one of them"
             log("warn", text, {"folder": str(self._folder)}, "")
+        if count := self.services.folder.remove_abandoned():
+            text = "removed unfinished files of a process that was killed"
+            log("info", text, {"count": count}, "")
         self._timer: Timer | None = scheduler.call_later(SWEEP_S, self._sweep)
 
     @classmethod
@@ -470,6 +473,7 @@ class App:
         try:
             self.services.store.close()
         finally:
+            self.services.folder.close()
             self._presence.close()
 
     # --- private ----------------------------------------

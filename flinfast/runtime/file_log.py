@@ -2,26 +2,43 @@
 
 A saved file is written and synced under a hidden name beside its own. Before the handler's rows are
 committed it gets its name; when they are lost it is removed. A file is deleted once the rows are
-durable. So a row never names a file that a crash took away; a crash can leave a hidden
-`.<name>.part`, or a file that no row names.
+durable. So a row never names a file that a crash took away; a crash can leave a file that no row
+names, or a hidden `.<name>.part`, which the next start removes (`unfinished.py`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+import re
 from contextvars import ContextVar
+from typing import Final, Protocol
 
 from flinfast.errors import RuntimeFault
 
 Names = tuple[str, ...]  # folders and file name below the project root
-Opened = Callable[[Names], contextlib.AbstractContextManager[int]]  # descriptor of a folder
+
+_PART: Final = re.compile(r"\.[0-9a-f]{32}\.[0-9a-z]{1,10}\.part", re.ASCII)
+
+
+class Place(Protocol):
+    """Where files lie."""
+
+    def opened(self, names: Names) -> contextlib.AbstractContextManager[int]:
+        """Descriptor of a folder; raises OSError."""
+
+    def ended(self, names: Names) -> None:
+        """A file that was saved has its own name, or is gone."""
 
 
 def part_name(name: str) -> str:
     """Hidden name that a file has until its handler's rows are committed."""
     return f".{name}.part"
+
+
+def is_part_name(name: str) -> bool:
+    """Whether `part_name` gives such names to new files."""
+    return _PART.fullmatch(name) is not None
 
 
 class FileLog:
@@ -30,17 +47,17 @@ class FileLog:
     __slots__ = ("_deleted", "_is_published", "_saved")
 
     def __init__(self) -> None:
-        self._saved: dict[Names, Opened] = {}
-        self._deleted: dict[Names, Opened] = {}
+        self._saved: dict[Names, Place] = {}
+        self._deleted: dict[Names, Place] = {}
         self._is_published = False
 
-    def save(self, names: Names, opened: Opened) -> None:
+    def save(self, names: Names, place: Place) -> None:
         """A file lies under its hidden name."""
-        self._saved[names] = opened
+        self._saved[names] = place
 
-    def delete(self, names: Names, opened: Opened) -> None:
+    def delete(self, names: Names, place: Place) -> None:
         """A file is to go."""
-        self._deleted[names] = opened
+        self._deleted[names] = place
 
     def is_saved(self, names: Names) -> bool:
         """Whether the handler saved it, so that it has its hidden name still."""
@@ -59,11 +76,12 @@ class FileLog:
         if not self._saved:
             return
         try:
-            for names, opened in self._saved.items():
-                with opened(names[:-1]) as folder:
+            for names, place in self._saved.items():
+                with place.opened(names[:-1]) as folder:
                     name = names[-1]
                     os.rename(part_name(name), name, src_dir_fd=folder, dst_dir_fd=folder)
                     os.fsync(folder)
+                place.ended(names)
         except OSError as error:
             self.retract()
             reason = error.strerror or "input/output error"
@@ -72,18 +90,19 @@ class FileLog:
 
     def retract(self) -> None:
         """The handler failed or its rows are lost: remove what it saved, keep what it deleted."""
-        for names, opened in self._saved.items():
-            with contextlib.suppress(OSError), opened(names[:-1]) as folder:
+        for names, place in self._saved.items():
+            with contextlib.suppress(OSError), place.opened(names[:-1]) as folder:
                 for name in (names[-1], part_name(names[-1])):
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=folder)
+                place.ended(names)
         self._saved = {}
         self._deleted = {}
 
     def settle(self) -> None:
         """The rows are durable: remove what the handler deleted."""
-        for names, opened in self._deleted.items():
-            with contextlib.suppress(OSError), opened(names[:-1]) as folder:
+        for names, place in self._deleted.items():
+            with contextlib.suppress(OSError), place.opened(names[:-1]) as folder:
                 os.unlink(names[-1], dir_fd=folder)
         self._saved = {}
         self._deleted = {}

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from flinfast.errors import RuntimeFault
-from flinfast.runtime.file_log import RUNNING, part_name
+from flinfast.runtime.file_log import RUNNING, is_part_name, part_name
+from flinfast.runtime.unfinished import Unfinished, remove_abandoned
 
 T = TypeVar("T")
 
@@ -44,11 +45,13 @@ class Folder:
         data_path: Folder of the database, relative to the root or absolute.
     """
 
-    __slots__ = ("_data", "_root")
+    __slots__ = ("_data", "_data_folder", "_root", "_unfinished")
 
     def __init__(self, root: Path, data_path: str) -> None:
         self._root = root
-        self._data = tuple(Path(data_path).parts)
+        self._data_folder = root / data_path
+        self._data = _names_below(self._data_folder, root)
+        self._unfinished = Unfinished(self._data_folder, root)
 
     def save(self, function: str, data: bytes, folder: str, extension: str) -> str:
         """Write a new file; `folder` is created when missing (0750).
@@ -74,22 +77,22 @@ class Folder:
         self._check(function, folder, (*names, "new"), write=True)
         name = secrets.token_hex(NAME_RANDOM_BYTES) + extension
         log = RUNNING.get()
-        stored = name if log is None else part_name(name)
-        with self._failures(function, folder), self._opened(names, create=True) as parent:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE_FLAGS
-            file = os.open(stored, flags, 0o640, dir_fd=parent)
-            try:
-                _write_all(file, data)
-                if log is not None:
-                    os.fsync(file)  # a durable row may name it
-            except OSError:
-                os.unlink(stored, dir_fd=parent)
-                raise
-            finally:
-                os.close(file)
-        if log is not None:
-            log.save((*names, name), self._folder)
-        return "/".join((*names, name))
+        path = (*names, name)
+        with (
+            self._failures(function, folder),
+            _opened_below(self._root, names, create=True) as parent,
+        ):
+            if log is None:
+                _write_new(name, parent, data, sync=False)
+            else:
+                self._unfinished.begin((*names, part_name(name)))
+                try:
+                    _write_new(part_name(name), parent, data, sync=True)
+                except OSError:
+                    self.ended(path)
+                    raise
+                log.save(path, self)
+        return "/".join(path)
 
     def read(self, function: str, path: str) -> bytes | None:
         """Content of a regular file, None when there is none.
@@ -122,7 +125,7 @@ class Folder:
         def remove(name: str, parent: int) -> bool:
             found = _is_regular(name, parent)
             if found and log is not None:
-                log.delete(self._names(function, path), self._folder)
+                log.delete(self._names(function, path), self)
             elif found:
                 os.unlink(name, dir_fd=parent)
             return found
@@ -132,6 +135,24 @@ class Folder:
     def exists(self, function: str, path: str) -> bool:
         """Whether there is such a regular file. Faults as `read`."""
         return self._use(function, path, _is_regular, False)
+
+    def remove_abandoned(self) -> int:
+        """Remove hidden files that processes which are gone have left; how many there were."""
+        return remove_abandoned(self._data_folder, _remove_part)
+
+    def close(self) -> None:
+        """Nothing is saved any more; more calls do nothing."""
+        self._unfinished.close()
+
+    # --- Place ----------------------------------------
+
+    def opened(self, names: tuple[str, ...]) -> contextlib.AbstractContextManager[int]:
+        """Descriptor of a folder below the root; raises OSError."""
+        return _opened_below(self._root, names, create=False)
+
+    def ended(self, names: tuple[str, ...]) -> None:
+        """A file that was saved has its own name, or is gone."""
+        self._unfinished.end((*names[:-1], part_name(names[-1])))
 
     # --- private ----------------------------------------
 
@@ -149,7 +170,7 @@ class Folder:
     def _check(self, function: str, path: str, names: tuple[str, ...], *, write: bool) -> None:
         """FL540 for a file that is below the root and still none of the program's business."""
         inner = names
-        if self._data and names[: len(self._data)] == self._data:
+        if self._data is not None and names[: len(self._data)] == self._data:
             inner = names[len(self._data) :]
             if len(inner) < 2:  # the database, its log and the secret lie here
                 raise _escape(function, path, "is kept for the database; use a folder in it")
@@ -181,29 +202,10 @@ class Folder:
         is_part = log is not None and log.is_saved(names)
         with self._failures(function, path):
             try:
-                with self._opened(names[:-1], create=False) as parent:
+                with _opened_below(self._root, names[:-1], create=False) as parent:
                     return action(part_name(names[-1]) if is_part else names[-1], parent)
             except FileNotFoundError:
                 return missing
-
-    def _folder(self, names: tuple[str, ...]) -> contextlib.AbstractContextManager[int]:
-        return self._opened(names, create=False)
-
-    @contextlib.contextmanager
-    def _opened(self, names: tuple[str, ...], *, create: bool) -> Iterator[int]:
-        """Descriptor of a folder below the root."""
-        folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            for name in names:
-                if create:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(name, 0o750, dir_fd=folder)
-                inner = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
-                os.close(folder)
-                folder = inner
-            yield folder
-        finally:
-            os.close(folder)
 
     @contextlib.contextmanager
     def _failures(self, function: str, path: str) -> Iterator[None]:
@@ -217,6 +219,55 @@ class Folder:
             raise RuntimeFault(
                 f"`{function}`: cannot use `{_shown(path)}`: {reason}", code="FL541"
             ) from None
+
+
+@contextlib.contextmanager
+def _opened_below(root: Path, names: tuple[str, ...], *, create: bool) -> Iterator[int]:
+    """Descriptor of a folder below the root; raises OSError."""
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in names:
+            if create:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o750, dir_fd=folder)
+            inner = os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _names_below(folder: Path, root: Path) -> tuple[str, ...] | None:
+    """The names that lead from the root to a folder, None when it lies elsewhere."""
+    relative = os.path.relpath(os.path.realpath(folder), os.path.realpath(root))
+    names = Path(relative).parts
+    return None if names[:1] == ("..",) else names
+
+
+def _remove_part(root: Path, names: tuple[str, ...]) -> bool:
+    """Remove a hidden file of a handler that never ended; raises OSError."""
+    if not is_part_name(names[-1]) or ".." in names:
+        return False
+    with _opened_below(root, names[:-1], create=False) as parent:
+        if not _is_regular(names[-1], parent):
+            return False
+        os.unlink(names[-1], dir_fd=parent)
+    return True
+
+
+def _write_new(name: str, parent: int, data: bytes, *, sync: bool) -> None:
+    """Write a new file whole, or none; raises OSError."""
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE_FLAGS, 0o640, dir_fd=parent)
+    try:
+        _write_all(file, data)
+        if sync:
+            os.fsync(file)  # a durable row may name it
+    except OSError:
+        os.unlink(name, dir_fd=parent)
+        raise
+    finally:
+        os.close(file)
 
 
 def _write_all(file: int, data: bytes) -> None:

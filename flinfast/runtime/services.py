@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from msgspec import Struct
 
+from flinfast.runtime.folder import Folder
 from flinfast.runtime.rate_limit import RateLimiter
 from flinfast.settings import Settings
 
@@ -121,6 +122,7 @@ class Services(Struct):
         sessions: All sessions of the program.
         secrets: Keys for tokens and cookies: `secrets.keys("token")[0]` signs, all verify.
         limiter: Counts calls for rate limits.
+        folder: The program's files.
         streams: Opens event streams; set by the program.
     """
 
@@ -135,7 +137,9 @@ class Services(Struct):
     sessions: SessionManager
     secrets: Secrets
     limiter: RateLimiter = cast(Any, None)  # made from the rest
+    folder: Folder = cast(Any, None)  # so is this
     streams: EventStreams = cast(Any, None)
 
     def __post_init__(self) -> None:
         self.limiter = RateLimiter(self.clock_ms)
+        self.folder = Folder(self.root, self.settings.store.path)

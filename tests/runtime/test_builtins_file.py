@@ -133,6 +133,29 @@ def test_files_that_are_not_the_programs_business_are_faults(
 
 
 @pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        ("{root}/data", "data/flin.db"),
+        ("x/../data", "data/flin.db"),
+        ("linked/data", "data/flin.db"),
+        (".", "flin.db"),
+    ],
+    ids=["absolute", "with-dots", "through-a-link", "the-root"],
+)
+def test_the_database_is_out_of_bounds_however_its_folder_is_given(
+    root: Path, place: str, path: str
+) -> None:
+    (root / "data").mkdir()
+    (root / "x").mkdir()
+    (root / "linked").symlink_to(root)
+    (root / path).write_text("a database")
+    files = folder.Folder(root, place.format(root=root))
+    with pytest.raises(RuntimeFault) as caught:
+        files.read("read_file", path)
+    assert caught.value.code == "FL540"
+
+
+@pytest.mark.parametrize(
     "path", ["", ".", "app", "app/api", "App/x", "lib", "guards/a", "entities", ".flindb", ".git/x"]
 )
 def test_folders_that_are_not_for_uploads_are_faults(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final
 
 from flinfast.errors import RuntimeFault
-from flinfast.runtime.folder import Folder
 from flinfast.runtime.kinds import argument_fault
 from flinfast.runtime.registry import Value, builtin
 from flinfast.runtime.services import Services
@@ -26,7 +25,7 @@ _ACTIVE: Final = frozenset(
 @builtin(reads=True)  # so that its handler is a transaction; so for the two others
 def save_binary(services: Services, data: bytes, folder: str) -> str:
     """Save bytes under a new name in `folder` and give the path, relative to the project root."""
-    return _folder(services).save("save_binary", data, folder, _UNKNOWN)
+    return services.folder.save("save_binary", data, folder, _UNKNOWN)
 
 
 @builtin(reads=True)
@@ -38,13 +37,13 @@ def save_file(services: Services, file: Value, folder: str) -> str:
     extension = _extension(file)
     if is_served and extension in _ACTIVE:
         extension = _UNKNOWN
-    return _folder(services).save("save_file", file.data, folder, extension)
+    return services.folder.save("save_file", file.data, folder, extension)
 
 
 @builtin(result="text?")
 def read_file(services: Services, path: str) -> Value:
     """Read a file below the project root as UTF-8 text; none when there is no such file."""
-    raw = _folder(services).read("read_file", path)
+    raw = services.folder.read("read_file", path)
     if raw is None:
         return None
     try:
@@ -58,23 +57,19 @@ def read_file(services: Services, path: str) -> Value:
 @builtin(result="bytes?")
 def read_binary(services: Services, path: str) -> Value:
     """Read a file below the project root as bytes; none when there is no such file."""
-    return _folder(services).read("read_binary", path)
+    return services.folder.read("read_binary", path)
 
 
 @builtin(reads=True)
 def delete_file(services: Services, path: str) -> bool:
     """Delete a file below the project root; tell whether there was one."""
-    return _folder(services).delete("delete_file", path)
+    return services.folder.delete("delete_file", path)
 
 
 @builtin()
 def file_exists(services: Services, path: str) -> bool:
     """Tell whether there is such a file below the project root."""
-    return _folder(services).exists("file_exists", path)
-
-
-def _folder(services: Services) -> Folder:
-    return Folder(services.root, services.settings.store.path)
+    return services.folder.exists("file_exists", path)
 
 
 def _extension(file: UploadedFile) -> str:
