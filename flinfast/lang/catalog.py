@@ -118,6 +118,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL562": "value that a session cannot hold",
     "FL563": "next called twice",
     "FL564": "request that cannot be read",
+    "FL565": "handler that gave up",
     "FL570": "expectation of a test not met",
     "FL571": "what a test waited for did not come",
     # --- project and configuration

@@ -461,9 +461,9 @@ class Resolver:
                 help=f"write `{node.name}.{symbol.variants[0]}`" if symbol.variants else "",
             )
 
-    def find(self, node: ast.Name) -> Symbol:
+    def find(self, node: ast.Name, *, fields: bool = True) -> Symbol:
         """What a name stands for, noted as read; reports unknown ones."""
-        symbol = self.names.find(node.name)
+        symbol = self.names.find(node.name, fields=fields)
         if symbol is None:
             self._unknown_name(node)
             symbol = UNKNOWN

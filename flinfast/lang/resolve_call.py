@@ -185,9 +185,9 @@ def _count_message(name: str, signature: Signature, got: int) -> str:
 
 
 def _callee(self: Resolver, node: ast.Name) -> Symbol:
-    """What is called by a plain name."""
+    """What is called by a plain name: never a field, as no record holds a function."""
     name = node.name
-    found = self.names.find(name)
+    found = self.names.find(name, fields=False)
     if found is None:
         self.file.symbols[id(node)] = UNKNOWN
         if self.table.is_complete:
@@ -195,7 +195,7 @@ def _callee(self: Resolver, node: ast.Name) -> Symbol:
             help = f"declare it: `fn {name}(...) {{ ... }}`"
             self.unknown("FL203", "function", name, node.span, known, help=help)
         return UNKNOWN
-    symbol = self.find(node)
+    symbol = self.find(node, fields=False)
     if isinstance(symbol, EntitySymbol):
         help = f"make a record with `{name} {{ ... }}`"
         self.error("FL203", f"`{name}` is an entity", node.span, "cannot be called", help=help)

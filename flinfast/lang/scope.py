@@ -77,14 +77,14 @@ class Names:
         self.file.variables.append(variable)
         return variable
 
-    def find_variable(self, name: str) -> Variable | FieldSymbol | None:
-        """The innermost variable, or field of a query, of that name."""
+    def find_variable(self, name: str, *, fields: bool = True) -> Variable | FieldSymbol | None:
+        """The innermost variable, or field of a query if it may be one, of that name."""
         scope: Scope | None = self.scope
         while scope is not None:
             variable = scope.names.get(name)
             if variable is not None:
                 return variable
-            if scope.entity:
+            if scope.entity and fields:
                 entity = self.file.table.entities[scope.entity]
                 if name in entity.field_names:
                     return FieldSymbol(scope.entity, name)
@@ -126,9 +126,14 @@ class Names:
 
     # --- everything else ----------------------------------------
 
-    def find(self, name: str) -> Symbol | None:
-        """What a name stands for, innermost first; None when nothing has it."""
-        found = self.find_variable(name)
+    def find(self, name: str, *, fields: bool = True) -> Symbol | None:
+        """What a name stands for, innermost first; None when nothing has it.
+
+        Args:
+            name: As written.
+            fields: Whether it may be a field of the rows of a query.
+        """
+        found = self.find_variable(name, fields=fields)
         if found is not None:
             return found
         if name in CONTEXT_NAMES:

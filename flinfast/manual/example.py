@@ -241,6 +241,10 @@ _FILES: Final[dict[str, str]] = {
     ),
     "ws.ws_rooms": "ws {\n    on message(data) { ws_send(ws.connection_id, ws_rooms()) }\n}",
     "ws.ws_send": 'ws {\n    on connect { ws_send(ws.connection_id, { type: "hello" }) }\n}',
+    "response.abort": (
+        "entity Note { text: text }\n\n"
+        'route GET { Note.find(query.id) ?? abort(404, "No such note") }'
+    ),
     "response.delete_cookie": 'route POST {\n    delete_cookie("theme")\n    { ok: true }\n}',
     "response.error": 'route GET { error(404, "No such ticket", { id: params.id }) }',
     "response.next": 'middleware {\n    next()\n    response.headers["X-App"] = "tea"\n}',

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from flinfast.errors import RuntimeFault, UniqueFault, ValidationFault
 from flinfast.runtime.encode import encode_json
-from flinfast.runtime.fault import HttpFault, place_text
+from flinfast.runtime.fault import AbortFault, HttpFault, place_text
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import HTML_TYPE, JSON_TYPE, Reply, Response, reason, to_response
 
@@ -54,6 +54,8 @@ def fault_reply(fault: RuntimeFault, *, shows_detail: bool, read_line: ReadLine)
         return standard_reply(fault.status, "Validation failed", {"fields": fault.fields})
     if isinstance(fault, UniqueFault):
         return standard_reply(fault.status, "Already taken", {"fields": fault.fields})
+    if isinstance(fault, AbortFault):
+        return Reply(fault.status, dict(fault.body))
     if isinstance(fault, HttpFault):
         return standard_reply(fault.status, str(fault))
     if not shows_detail:

@@ -7,6 +7,7 @@ wording of a Python exception never reaches a client; the log keeps it as a fiel
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from flinfast.errors import DurabilityError, RuntimeFault, StoreError
 
@@ -23,6 +24,20 @@ class HttpFault(RuntimeFault):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message, code="FL564")
         self.status = status
+
+
+class AbortFault(RuntimeFault):
+    """`abort(status, message)`: the handler gives up, and says what to answer.
+
+    Attributes:
+        status: HTTP status, 400 to 599.
+        body: The answer, as `error(status, message)` makes it.
+    """
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(f"aborted with {status}: {body['error']}", code="FL565")
+        self.status = status
+        self.body = body
 
 
 class TimeLimitFault(RuntimeFault):

@@ -19,7 +19,7 @@ from flinfast.errors import ConflictFault, RuntimeFault
 from flinfast.late_pattern import late_pattern
 from flinfast.runtime.context import RequestContext
 from flinfast.runtime.error_page import standard_reply
-from flinfast.runtime.fault import TimeLimitFault, place_text, to_fault
+from flinfast.runtime.fault import AbortFault, TimeLimitFault, place_text, to_fault
 from flinfast.runtime.message_limit import MessageLimit, check_limit
 from flinfast.runtime.origin import SAFE_METHODS
 from flinfast.runtime.rate_limit import CALLS_MAX, WINDOW_S_MAX, RateLimiter, client_of
@@ -73,6 +73,8 @@ def make_verdict(use: GuardUse) -> Verdict:
             raise
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, nobody gets past
             fault = to_fault(error)
+            if isinstance(fault, AbortFault):
+                raise fault from None  # not a failure of the guard: it says what to answer
             if fault.status in (400, 413) and not isinstance(fault, ConflictFault):
                 raise fault from None  # the request itself cannot be read
             place = place_text(fault.path, fault.line) or use.place

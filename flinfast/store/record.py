@@ -125,6 +125,8 @@ class Record(QuickRecord):
                 self._refs = {}
             self._refs[column.name] = value
             return
+        if column.target and hasattr(value, "rows"):
+            value = value.rows()  # a query: the field holds the records there are now
         if column.target and isinstance(value, (list, tuple)):
             value = self._entity.target(column).resolve(value)
         self._cells[column.name] = value

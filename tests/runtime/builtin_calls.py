@@ -1,6 +1,7 @@
 """A right call of every builtin, by name, or `name/kind` for one that has several first parameters.
 
-Each is (arguments, result); a function as result is a test of it. Wrong calls are not listed: they
+Each is (arguments, result); a function as result is a test of it, a fault what the call ends
+with. Wrong calls are not listed: they
 are derived from the declared kinds, and WRONG has those of parameters that check by themselves.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from flinfast.runtime.fault import AbortFault
 from flinfast.runtime.operators import OPERATORS
 from flinfast.runtime.parameter import Parameter
 from flinfast.runtime.response import Reply, ResponseState
@@ -243,6 +245,7 @@ SERVER: dict[str, tuple[tuple[Any, ...], Any]] = {
     "redirect": (("/x", 303), is_reply),
     "next": ((), None),
     "rate_limit": (("key", 5, 60), None),
+    "abort": ((404, "none", {"a": 1}), AbortFault),
     "http_delete": ((NOWHERE, QUICK), is_unreachable),
     "http_get": ((NOWHERE, QUICK), is_unreachable),
     "http_patch": ((NOWHERE, QUICK), is_unreachable),
@@ -329,6 +332,7 @@ WRONG: dict[str, tuple[tuple[int, Any], ...]] = {
 
 # Parameters of these builtins that take any value, by position.
 ANY: dict[str, tuple[int, ...]] = {
+    "abort": (2,),
     "broadcast": (2,),
     "broadcast_all": (1,),
     "broadcast_others": (2,),

@@ -501,6 +501,21 @@ def test_reference_list(store: Store) -> None:
     assert read.to_map()["tags"] == [3, 1, 2]
 
 
+def test_reference_list_takes_a_query(store: Store) -> None:
+    """The records that it finds now: what is written as JSON are their ids, as ever."""
+    with store.transaction():
+        tags = [make(store, "Tag", label=text) for text in "abc"]
+        note = make(store, "Note", tags=store.handle("Tag").flin_get("all"))
+        make(store, "Tag", label="d")
+    assert note.to_map()["tags"] == [1, 2, 3]
+    assert note.flin_get("tags") == tags
+    with store.transaction():
+        note.flin_set("tags", store.handle("Tag").flin_get("all"))
+        store.save(note)
+    assert note.to_map()["tags"] == [1, 2, 3, 4]
+    assert store.handle("Note").find(1).to_map()["tags"] == [1, 2, 3, 4]
+
+
 def test_reference_list_keeps_deleted_items_unless_changed(store: Store) -> None:
     """Reading leaves deleted records out; saving what was only read keeps their ids."""
     with store.transaction():

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
 from flinfast.runtime.encode import to_text
+from flinfast.runtime.fault import AbortFault
 from flinfast.runtime.kinds import range_fault
 from flinfast.runtime.rate_limit import WINDOW_S_MAX
 from flinfast.runtime.registry import Map, Number, Value, builtin
@@ -21,6 +22,12 @@ RATE_WINDOW_S: Final = 60
 def error(status: int, message: Value = None, extra: Map | None = None) -> Reply:
     """Make an error answer `{ error: message, status: status }` with the entries of `extra`."""
     return error_reply(status, message, extra)
+
+
+@builtin(result="none")
+def abort(status: int, message: Value = None, extra: Map | None = None) -> None:
+    """End the handler with the answer of `error`; what it saved and sent is undone."""
+    raise AbortFault(status, error_reply(status, message, extra).body)
 
 
 @builtin()
