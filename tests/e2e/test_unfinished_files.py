@@ -86,7 +86,7 @@ def test_the_next_start_removes_what_a_killed_server_left(make_server: MakeServe
     assert len(begun.names) == 1
     server.start()
     assert begun.names == []
-    said = "removed unfinished files of a process that was killed count=1"
+    said = '"removed unfinished files of a process that was killed","fields":{"count":1}'
     wait_until(lambda: said in server.output)
     assert (server.root / str(path)).read_text() == "whole"
     assert server.client().get("/kept") == (200, [path])
