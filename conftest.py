@@ -1,6 +1,8 @@
 """Options of the test suite: `--benchmark` runs benchmarks, `--update-snapshots` rewrites them."""
 
+import resource
 import signal
+from contextlib import suppress
 
 import pytest
 from hypothesis import settings
@@ -8,6 +10,9 @@ from hypothesis import settings
 # How long an example takes is the machine's affair: on a busy one 200 ms are nothing.
 settings.register_profile("flinfast", deadline=None)
 settings.load_profile("flinfast")
+
+# Enough for the largest crowd, where the machine allows it.
+DESCRIPTORS_MAX = 1 << 20
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Signals that were ignored when pytest started, as a shell script does for what it puts in the
     background and nohup for SIGHUP, are restored: the servers under test inherit them.
+
+    A server raises the limit of descriptors of its process. Servers of some tests run in that of
+    the tests: it is raised for all of them, so that none depends on which ones ran before it.
     """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    soft = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
+    with suppress(OSError, ValueError):  # macOS has a lower limit of its own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL

@@ -18,6 +18,7 @@ import pytest
 
 import flinfast
 from flinfast.cli.commands import COMMANDS, main
+from tests.e2e.conftest import free_port
 
 ROOT = Path(flinfast.__file__).resolve().parent.parent
 GOOD = {
@@ -391,14 +392,14 @@ class Serving:
         self.url = found[1]
 
     def get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+        with urllib.request.urlopen(self.url + path, timeout=60) as answer:
             return bytes(answer.read())
 
     def end(self, *signals: int) -> tuple[int, str]:
         """Exit code and standard error."""
         for number in signals or (signal.SIGTERM,):
             self.process.send_signal(number)
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=60)
         return self.process.returncode, errors
 
 
@@ -458,8 +459,8 @@ def test_serve_stops_on_interrupt_and_restarts_on_its_port(
 ) -> None:
     """SIGINT ends it with 0, without a traceback; the port is free at once."""
     root = project(GOOD)
-    first = serve(root)
-    port = first.url.rpartition(":")[2]
+    port = str(free_port())
+    first = serve(root, "--port", port)
     assert first.get("/")
     code, errors = first.end(signal.SIGINT)
     assert code == 0

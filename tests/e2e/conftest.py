@@ -23,15 +23,22 @@ from websockets.sync.client import ClientConnection, connect
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Of a loaded machine: a start takes half a second of processor time, 2 s without a cache.
 START_S = 60.0
-RECEIVE_S = 10.0
-_LISTENS = re.compile(rb"App {6}https?://\S+?:(\d+)")
+RECEIVE_S = 30.0
+STOP_S = 25.0  # less than a server waits by itself for what does not end
+_LISTENS = re.compile(rb"App {6}https?://\S+?:(\d+)\s")  # whole: output comes in pieces
+# Below what systems give to connections and to port 0 (32768 and up): nobody takes one of these
+# while a server is down that starts on it again.
+_PORTS = range(20_000, 32_000)
 SECRET = secrets.token_urlsafe(48)  # one per run: a restarted server knows its sessions
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a server that has to know it before it starts, or starts on it twice."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_until(
@@ -72,7 +79,7 @@ class Server:
 
     @property
     def output(self) -> str:
-        """Standard output and error so far."""
+        """Standard output and error so far: lines may come later than what they are about."""
         return bytes(self._output).decode(errors="replace")
 
     @property
@@ -137,8 +144,8 @@ class Server:
             while chunk := stdout.read1(65536):  # type: ignore[attr-defined]
                 self._output += chunk
 
-    def stop(self, with_signal: int = signal.SIGTERM, timeout_s: float = 15.0) -> int:
-        """End the process; its exit status."""
+    def stop(self, with_signal: int = signal.SIGTERM, timeout_s: float = STOP_S) -> int:
+        """End the process; its exit status. All that it has said is in `output` then."""
         assert self.process is not None
         if self.process.poll() is None:
             with suppress(ProcessLookupError):

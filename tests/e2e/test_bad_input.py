@@ -71,6 +71,7 @@ def test_bad_requests_get_their_status_and_the_server_goes_on(make_server: MakeS
         answer = answer_of(server.port, request)
         assert answer.startswith(f"HTTP/1.1 {status} ".encode()), (name, answer)
         assert server.client().get("/api/box") == (200, 1), name
+    assert server.stop() == 0
     assert "Traceback" not in server.output
 
 
@@ -136,7 +137,7 @@ def test_every_fault_of_a_project_is_reported_in_one_run(tmp_path: Path, command
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "flinfast", command, str(tmp_path)], capture_output=True, timeout=30
+        [sys.executable, "-m", "flinfast", command, str(tmp_path)], capture_output=True, timeout=60
     )
     text = (done.stdout + done.stderr).decode()
     assert done.returncode == 1, text

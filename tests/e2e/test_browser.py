@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.e2e.conftest import Server, wait_until
+from tests.e2e.conftest import Server, free_port, wait_until
 
 MakeServer = Callable[..., Server]
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -104,15 +104,15 @@ def test_page_reconnects_after_a_restart(
     make_server: MakeServer, make_page: Callable[[str], webdriver.Chrome]
 ) -> None:
     """Kill and restart the server: the page reconnects by itself, still logged in."""
-    server = make_server("chat")
-    ada = make_page(f"http://127.0.0.1:{server.port}/")
+    port = free_port()
+    server = make_server("chat", start=False).start(port)
+    ada = make_page(f"http://127.0.0.1:{port}/")
     enter_name(ada, "ada")
     wait_until(lambda: text_of(ada, "#status") == "connected")
-    port = server.port
     server.stop(9)
     wait_until(lambda: text_of(ada, "#status") == "reconnecting")
     server.start(port)
-    wait_until(lambda: text_of(ada, "#status") == "connected", 30, what="reconnected")
+    wait_until(lambda: text_of(ada, "#status") == "connected", what="reconnected")
 
 
 def test_two_pages_edit_one_document(
@@ -170,7 +170,8 @@ def test_two_pages_notify(
     ada.find_element(By.CSS_SELECTOR, "#list button").click()
     client = server.client("ada")
     wait_until(lambda: client.get("/api/notifications")[1] == [], what="marked as read")
+    assert client.post("/api/notifications", {"user_id": 1, "message": "dinner?"})[0] == 201
     ada.refresh()
-    wait_until(lambda: text_of(ada, "#status") == "connected")
-    assert text_of(ada, "#list") == ""
+    wait_until(lambda: "dinner?" in text_of(ada, "#list"), what="what is unread")
+    assert "lunch?" not in text_of(ada, "#list")
     assert no_console_errors(ada)

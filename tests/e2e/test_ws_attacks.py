@@ -34,8 +34,8 @@ def server(
     environment = {"FLIN_WS_MAX_MESSAGE": "64KB", "FLIN_SERVER_DATA_PLANE": request.param}
     one = Server(root, environment, ()).start()
     yield one
-    assert "Traceback" not in one.output
     assert one.stop() == 0
+    assert "Traceback" not in one.output
 
 
 class Raw:

@@ -470,9 +470,9 @@ def test_typing_is_checked_once_it_pauses(root: Path) -> None:
         before = editor.client.published
         for count in range(60):
             editor.type(TICKET, "guard atuh\n" * (count % 3 + 1) + "route GET { 1 }\n")
-        await editor.shows(TICKET, ["FL201"] * 3)
-        params = editor.client.diagnostics[editor.uri(TICKET)]
-        assert params.version == 61
+        # Texts before the last may have been checked, some with as many faults.
+        await editor.until(lambda: editor.client.diagnostics[editor.uri(TICKET)].version == 61)
+        assert editor.codes(TICKET) == ["FL201"] * 3
         assert editor.client.published - before < 20
 
     with_editor(root, story)

@@ -13,6 +13,8 @@ from flinfast.native.hub import Connection, Endpoint, Held, Hub
 from tests import wire
 from tests.native.model_hub import DIRECT, RESPONSE, Loop, Transport
 
+TIMEOUT_S = 30.0
+
 
 class Protocol:
     """The protocol of a stream; it refers to its transport, as all do."""
@@ -54,7 +56,7 @@ class Rooted:
 
     def open_socket(self) -> Connection:
         near, far = socket.socketpair()
-        far.settimeout(10)
+        far.settimeout(TIMEOUT_S)
         self.far.append(far)
         connection = Connection()
         self.hub.open_fd(connection, self.endpoint, near.detach(), response=RESPONSE)
@@ -73,7 +75,7 @@ class Rooted:
 
         listener.setblocking(False)
         self.hub.listen(listener.fileno(), first, lambda text, error: None)
-        far = socket.create_connection(listener.getsockname(), 10)
+        far = socket.create_connection(listener.getsockname(), TIMEOUT_S)
         far.sendall(b"first")
         while not self.protocols:
             self.loop.turn()
@@ -87,11 +89,11 @@ class Rooted:
 
 
 def has_ended(far: socket.socket) -> bool:
-    """Whether the stream is over, at once; with a reset counts as well."""
-    far.setblocking(False)
+    """Whether the stream is over; with a reset counts as well. The kernel may take a moment."""
+    far.settimeout(TIMEOUT_S)
     try:
         return far.recv(100) == b""
-    except BlockingIOError:
+    except TimeoutError:
         return False
     except ConnectionError:
         return True

@@ -292,7 +292,7 @@ def test_messages_queue_behind_a_waiting_handler(load: Load) -> None:
         } }"""
     )
     with client.websocket("/ws") as one, client.websocket("/ws") as two:
-        one.send_json({"ms": 60, "n": 1})
+        one.send_json({"ms": 1000, "n": 1})
         one.send_json({"n": 2})
         two.send_json({"n": 3})
         assert two.receive_json() == 3
@@ -314,7 +314,7 @@ def test_connection_may_end_while_its_handler_waits(load: Load) -> None:
     """The rest runs, its sends reach nobody, and `on close` follows."""
     client = load(
         """ws {
-            on message(data) { sleep(30) ws_send(ws.connection_id, 1) log_info("done") }
+            on message(data) { sleep(1000) ws_send(ws.connection_id, 1) log_info("done") }
             on close { log_info("closed") }
         }"""
     )

@@ -275,9 +275,10 @@ def test_a_silent_server_times_out(bound: BoundBuiltins) -> None:
 
 
 def test_a_refused_connection_is_no_exception(bound: BoundBuiltins, services: Services) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    answer = bound["http_get"](f"http://127.0.0.1:{port}/")
+    with socket.socket() as silent:  # has the port and does not listen
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        answer = bound["http_get"](f"http://127.0.0.1:{port}/")
     assert (answer["status"], answer["ok"]) == (0, False)
     assert "refused" in answer["error"].lower()
     assert services.waiter.works == 1  # type: ignore[attr-defined]  # off the loop

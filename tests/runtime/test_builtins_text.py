@@ -198,16 +198,16 @@ def test_text_at_the_limit_is_made() -> None:
 )
 def test_is_email_of_hostile_text_is_quick(text: str) -> None:
     """No text makes the check slow: it is refused by length or matched in linear time."""
-    started = time.perf_counter()
+    started = time.thread_time()
     assert PURE["is_email"](text) is False
-    assert time.perf_counter() - started < 0.1
+    assert time.thread_time() - started < 0.1
 
 
 @pytest.mark.parametrize("pattern", ["is_numeric", "to_number", "to_int", "title", "slug", "words"])
 def test_patterns_on_long_text_are_linear(pattern: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()
     PURE[pattern]("1" * 200_000 + "x" + "-_" * 100_000)
-    assert time.perf_counter() - started < 2.0
+    assert time.thread_time() - started < 2.0
 
 
 @given(st.text(), st.text(min_size=1))

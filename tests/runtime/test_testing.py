@@ -25,7 +25,7 @@ def test_limits_of_waiting(tmp_path: Path) -> None:
     """Everything that waits ends with a TimeoutError."""
     with client_of(tmp_path, FILES) as client:
         with pytest.raises(TimeoutError):
-            client.get("/a?ms=500", timeout_s=0.02)
+            client.get("/a?ms=20000", timeout_s=0.02)
         with client.websocket("/a") as socket:
             socket.send_text("silent")
             with pytest.raises(TimeoutError):

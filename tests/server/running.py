@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import threading
@@ -22,7 +23,7 @@ from flinfast.server.log import Log
 from flinfast.server.loop import LoopScheduler, new_loop
 from flinfast.server.server import Server
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0  # of a loaded machine
 JSON = [("Content-Type", "application/json; charset=utf-8")]
 
 
@@ -365,6 +366,7 @@ class Running:
                 self._ready.set()
             finally:
                 loop.close()
+                gc.unfreeze()  # a server freezes what its process holds; this one lives on
 
     def _load(self, scheduler: LoopScheduler, log: Log) -> Any:
         self.app = FakeApp(scheduler)

@@ -285,7 +285,7 @@ def test_short_bodies_are_compressed_in_the_loop(
 
 def test_a_loop_that_was_held_up_reads_before_it_gives_up(start: Start) -> None:
     """Deadlines are for peers: what they sent in time counts, whenever we come to read it."""
-    running = start(server_head_timeout="200ms", server_keep_alive="200ms")
+    running = start(server_head_timeout="1s", server_keep_alive="1s")
     clients = [running.connect() for _ in range(3)]
     half, fresh, kept = clients
     assert kept.get("/").body == b'"home"'
@@ -297,7 +297,7 @@ def test_a_loop_that_was_held_up_reads_before_it_gives_up(start: Start) -> None:
     def hold(_: object, respond: Callable[[Response], None]) -> None:
         held.set()
         assert sent.wait(TIMEOUT_S)
-        while time.monotonic() < site.now + 0.6:  # three times what a peer has
+        while time.monotonic() < site.now + 3.0:  # three times what a peer has
             threading.Event().wait(0.01)
         respond(Response(204))
 

@@ -16,9 +16,10 @@ from tests.e2e.conftest import Server, wait_until
 
 FILES = {"app/index.flin": 'route GET { "home" }\n\nroute POST { body.len }\n'}
 # Both ends need a descriptor each; a lower limit of this machine makes the flood smaller.
-HALF_OPEN_COUNT = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 500)
+HALF_OPEN_COUNT = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 500)
 IDLE_BYTES_MAX = 8 << 10  # resident growth allowed per half-open connection
-ANSWER_S = 10.0  # an honest client is answered within this, on a busy machine too
+ANSWER_S = 30.0  # an honest client is answered within this, on a busy machine too
+ENDED_S = 60.0  # bad ones are gone within this
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="memory is read from /proc"
@@ -72,7 +73,7 @@ def flood(server: Server, count: int, data: bytes) -> list[socket.socket]:
     """Connections that have sent something and wait."""
     links = []
     for _ in range(count):
-        link = socket.create_connection(("127.0.0.1", server.port), 10)
+        link = socket.create_connection(("127.0.0.1", server.port), ANSWER_S)
         link.sendall(data)
         links.append(link)
     return links
@@ -93,7 +94,7 @@ def test_half_open_requests_cost_little_and_end(server: Callable[..., Server]) -
         get(one)
         grown = resident(one) - before
         assert grown < HALF_OPEN_COUNT * IDLE_BYTES_MAX, f"{grown / HALF_OPEN_COUNT:.0f} B each"
-        wait_until(lambda: descriptors(one) <= files_before, 30, "half-open connections end")
+        wait_until(lambda: descriptors(one) <= files_before, ENDED_S, "half-open connections end")
         assert links[0].recv(4096).startswith(b"HTTP/1.1 408 ")
         assert links[-1].recv(4096).startswith(b"HTTP/1.1 408 ")
         get(one)
@@ -111,7 +112,7 @@ def test_bodies_that_never_end_hold_what_was_sent(server: Callable[..., Server])
     try:
         get(one)
         assert resident(one) - before < 300 * (32 << 10)
-        wait_until(lambda: descriptors(one) <= files_before, 20, "slow bodies end")
+        wait_until(lambda: descriptors(one) <= files_before, ENDED_S, "slow bodies end")
         assert links[0].recv(4096).startswith(b"HTTP/1.1 408 ")
     finally:
         close_all(links)
@@ -140,7 +141,7 @@ def test_readers_that_never_read_hold_one_window_each(server: Callable[..., Serv
     before = resident(one)
     links = flood(one, 100, b"GET /large.bin HTTP/1.1\r\nHost: test\r\n\r\n" * 50)
     try:
-        readable, _, _ = select.select(links, [], [], 10)
+        readable, _, _ = select.select(links, [], [], ANSWER_S)
         assert readable
         get(one)
         assert resident(one) - before < 100 * (256 << 10)
@@ -176,5 +177,5 @@ def test_connections_reset_at_once_leave_nothing(server: Callable[..., Server]) 
     for link in links:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         link.close()
-    wait_until(lambda: descriptors(one) <= files_before, 10, "reset connections end")
+    wait_until(lambda: descriptors(one) <= files_before, ENDED_S, "reset connections end")
     get(one)

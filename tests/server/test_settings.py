@@ -10,6 +10,7 @@ import pytest
 
 from flinfast.server.listen import open_listeners
 from flinfast.settings import ServerSettings
+from tests.e2e.conftest import free_port
 from tests.runtime.programs import LOGIN
 from tests.server.program import Program
 from tests.server.running import TIMEOUT_S
@@ -43,9 +44,7 @@ def cookie_of(program: Program) -> str:
 
 def test_port_and_host(tmp_path: Path) -> None:
     """The address and port that are asked for; port 0 takes a free one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = {"server_port": str(port), "server_host": "127.0.0.1"}
     with Program(tmp_path, FILES, **settings) as program:
         assert program.port == port
@@ -129,8 +128,11 @@ def test_stall(tmp_path: Path) -> None:
             for _ in range(20):  # more than the kernel takes
                 browser.post("/flood", {"value": "x" * 500_000})
             program.wait_for(lambda: hub.room_size("flood") == 0)
+            code = 1013
+            # What the kernel still holds may be cut: then its frame does not arrive.
             with contextlib.suppress(AssertionError, ConnectionError):
-                assert slow.close_code() == 1013
+                code = slow.close_code()
+            assert code == 1013
 
 
 def test_queue_total(tmp_path: Path) -> None:

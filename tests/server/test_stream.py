@@ -19,7 +19,7 @@ from flinfast.native.hub import Connection, Endpoint, Hub, Opening, Stream
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="the reactor needs epoll")
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0  # of a loaded machine
 SMALL_BYTES = 4096  # of the kernel's buffers, so that little fills them
 LARGE = random.Random(7).randbytes(2 << 20)
 CONNECTIONS = 1000
@@ -636,6 +636,7 @@ def test_a_thousand_connections_leave_nothing() -> None:
     """Opened and dropped in every way: no stream, no protocol and no descriptor stays."""
 
     async def test() -> None:
+        gc.collect()  # what earlier tests left is not ours to count
         async with listening() as one:
             before = len(os.listdir("/proc/self/fd"))
             for number in range(CONNECTIONS):

@@ -5,21 +5,14 @@ Needs only pytest, websockets and the wheel; imports nothing from the source tre
 
 import http.client
 import json
-import socket
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from websockets.sync.client import connect
 
 import flinfast
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_package_is_complete() -> None:
@@ -46,25 +39,23 @@ def test_new_project_serves(tmp_path: Path) -> None:
         "ws { on message(data) { ws_send(ws.connection_id, { got: data.n + 1 }) } }\n"
     )
     subprocess.run([*flin, "check", "demo"], cwd=tmp_path, check=True)
-    port = _free_port()
-    server = subprocess.Popen([*flin, "serve", "demo", "--port", str(port)], cwd=tmp_path)
+    command = [*flin, "serve", "demo", "--port", "0"]
+    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert server.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        listens = (re.search(r"App +http://127\.0\.0\.1:(\d+)", line) for line in server.stdout)
+        found = next(filter(None, listens), None)
+        assert found is not None, "it ended at once"
+        port = int(found[1])
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         client.request("GET", "/api/echo")
         assert json.loads(client.getresponse().read()) == {"ok": True}
         client.close()
         with connect(f"ws://127.0.0.1:{port}/api/echo") as ws:
             ws.send('{"n": 41}')
-            assert json.loads(ws.recv(10)) == {"got": 42}
+            assert json.loads(ws.recv(60)) == {"got": 42}
     finally:
         server.terminate()
-        assert server.wait(20) == 0
+        with server.stdout as rest:
+            rest.read()
+        assert server.wait(60) == 0
