@@ -405,6 +405,11 @@ class App:
 
     # --- life ----------------------------------------
 
+    @property
+    def can_store(self) -> bool:
+        """Whether what handlers write can still become durable."""
+        return not self.services.store.has_failed
+
     def reload(self) -> None:
         """Read the project again and go on with it; connections and sessions stay.
 
@@ -560,6 +565,8 @@ class App:
         self._timer = self._scheduler.call_later(SWEEP_S, self._sweep)
 
     def _look_after_sessions(self) -> None:
+        if fault := self.services.store.look_after():
+            self.services.log("error", fault, {}, "")
         try:
             self.services.sessions.sweep()
             self._write_touched()

@@ -64,6 +64,8 @@ class Probes:
             return self._text(self.metrics())
         if name == "ready" and self._site.is_draining:
             return self._json(503, {"status": "draining"})
+        if name == "ready" and not self._site.app.can_store:
+            return self._json(503, {"status": "database failed"})
         return self._json(200, {"status": "ok"})
 
     def _shows_metrics(self, request: Request) -> bool:

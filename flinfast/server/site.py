@@ -74,6 +74,10 @@ class Application(Protocol):
 
     when_closed: Callable[[WsContext], None] | None
 
+    @property
+    def can_store(self) -> bool:
+        """Whether what handlers write can still become durable."""
+
     def match(self, path: str) -> Any | None:
         """The route of a percent-encoded path; raises BadPath."""
 

@@ -51,6 +51,19 @@ class BaseStore(QuickStore):
         """
         raise NotImplementedError
 
+    def look_after(self) -> str:
+        """Notice, once a second, what makes that nothing can be acknowledged any more.
+
+        Returns:
+            What is wrong, once; "" as a rule.
+        """
+        return ""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether nothing is acknowledged any more until the next start."""
+        return self.group.failed is not None
+
     @property
     def pending(self) -> bool:
         """Whether something written is not durable yet."""

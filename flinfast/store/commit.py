@@ -312,6 +312,9 @@ class GroupCommit(QuickTurn):
 
     def _synced(self, target: int, result: object) -> None:
         self._syncing = False
+        if isinstance(result, DurabilityError):
+            self._fail(result)
+            return
         if isinstance(result, BaseException):
             self._fail(DurabilityError(f"syncing the database's log to disk failed: {result}"))
             return
@@ -332,7 +335,7 @@ class GroupCommit(QuickTurn):
         self._release()
 
     def fail(self, error: DurabilityError) -> None:
-        """A checkpoint could not sync: the same as a failed sync of the log."""
+        """A checkpoint could not sync, or the files are gone: the same as a failed sync."""
         self._fail(error)
 
     def flush(self) -> None:
@@ -352,6 +355,8 @@ class GroupCommit(QuickTurn):
             target = self._committed
             try:
                 self._sync()
+            except DurabilityError as error:
+                self._fail(error)
             except OSError as error:
                 self._fail(DurabilityError(f"syncing the database's log to disk failed: {error}"))
             else:

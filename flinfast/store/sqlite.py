@@ -55,13 +55,17 @@ PROGRESS_STEPS: Final = 50_000
 SCAN_PATIENCE: Final = 5
 
 
-def translate(error: apsw.Error, path: str) -> StoreError:
-    """Our error for one of SQLite's: what is wrong, with which file, what to do."""
+def translate(error: apsw.Error, path: str, reason: int = 0) -> StoreError:
+    """Our error for one of SQLite's: what is wrong, with which file, what to do.
+
+    `reason` is what the system said (`errno`), 0 when it is not known.
+    """
     if _extended(error) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
         return DurabilityError(f"syncing {path} to disk failed: {error}")
     for kind, text in _MESSAGES:
         if isinstance(error, kind):
-            return StoreError(f"{text.format(path=path)} ({error})")
+            said = f"{os.strerror(reason)}; {error}" if reason and kind in _OF_SYSTEM else error
+            return StoreError(f"{text.format(path=path)} ({said})")
     return StoreError(f"the database {path} refused a statement: {error}")
 
 
@@ -80,10 +84,13 @@ _MESSAGES: Final[tuple[tuple[type[apsw.Error], str], ...]] = (
     (apsw.CantOpenError, "the database {path} cannot be opened: check that its folder is writable"),
     (apsw.NotADBError, "{path} is not a SQLite database: restore a backup or move it away"),
     (apsw.CorruptError, "the database {path} is damaged: stop and restore a backup"),
-    (apsw.IOError, "reading or writing the database {path} failed"),
+    (apsw.IOError, "reading or writing the database {path} failed: check its disk and mount"),
     (apsw.NoMemError, "not enough memory for the database {path}"),
     (apsw.TooBigError, "a value is too big for the database {path}"),
 )
+
+
+_OF_SYSTEM: Final = (apsw.IOError, apsw.CantOpenError)
 
 
 class Database(QuickDatabase):
@@ -207,7 +214,7 @@ class Database(QuickDatabase):
 
     def _failure(self, error: apsw.Error) -> StoreError:
         self.aborted = self._connection.get_autocommit()
-        ours = translate(error, str(self.path))
+        ours = translate(error, str(self.path), self._connection.system_errno)
         if isinstance(ours, DurabilityError):
             self.sync_error = ours
         return ours
@@ -461,9 +468,15 @@ class Database(QuickDatabase):
         with self._translated():
             return self._connection.wal_checkpoint(mode=mode)
 
-    def close(self) -> None:
-        """Close the connection; the last one of all processes removes the log."""
+    def close(self, *, keeps_log: bool = False) -> None:
+        """Close the connection; the last one of all processes removes the log.
+
+        Args:
+            keeps_log: It neither copies nor removes it.
+        """
         with self._translated():
+            if keeps_log:
+                self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._connection.close(force=True)
 
 

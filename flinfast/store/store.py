@@ -18,6 +18,7 @@ from flinfast.errors import DurabilityError, StoreError
 from flinfast.store.base import BaseStore
 from flinfast.store.commit import CallSoon, GroupCommit, RunInThread
 from flinfast.store.condition import FUNCTIONS
+from flinfast.store.in_place import FilesInPlace
 from flinfast.store.migrate import open_schema
 from flinfast.store.schema import EntitySpec
 from flinfast.store.sqlite import FILE_NAME, Database, LogSync, sync_folder
@@ -96,10 +97,12 @@ class Store(BaseStore):
             for name, function in FUNCTIONS.items():
                 self.database.define(name, function)
             self._log_sync = _open_log(self._path, open_log_sync, sync_parent=is_new)
+            self._files = _files_of(self._path)
         except BaseException:
             self.database.close()
             raise
         self._checkpointer: Database | None = None
+        self._is_rescued = False
         self.group = GroupCommit(
             self.database,
             durability=durability,
@@ -131,17 +134,42 @@ class Store(BaseStore):
             self._closed = True
             with self._sync_lock:
                 self._log_sync.close()
+            # Closing copies the log into the database and removes what has the log's name: only
+            # while those are ours.
+            keeps_log = bool(self._files.fault()) and not self._files.is_only_log_gone
             with self._checkpoint_lock:
                 if self._checkpointer is not None:
-                    self._checkpointer.close()
-            self.database.close()
+                    self._checkpointer.close(keeps_log=keeps_log)
+            self.database.close(keeps_log=keeps_log)
+
+    def look_after(self) -> str:
+        """Notice what happened to the files, which somebody may have removed or replaced.
+
+        Returns:
+            What is wrong, once; "" as a rule.
+        """
+        if self._closed:
+            return ""
+        fault = self._files.fault()
+        if not fault:
+            return ""
+        if not self._is_rescued and self._files.is_only_log_gone:
+            with contextlib.suppress(StoreError):  # in the middle of a transaction: next time
+                self.database.checkpoint(restart=False)
+                self._is_rescued = True
+        is_new = self.group.failed is None
+        self.group.fail(DurabilityError(fault))
+        return fault if is_new else ""
 
     # --- on threads ----------------------------------------
 
     def _sync(self) -> None:
         with self._sync_lock:
-            if not self._closed:
-                self._log_sync()
+            if self._closed:
+                return
+            self._log_sync()
+            if fault := self._files.fault():
+                raise DurabilityError(fault)
 
     def _maybe_checkpoint(self) -> None:
         pages = self.database.wal_pages
@@ -156,6 +184,8 @@ class Store(BaseStore):
         with self._checkpoint_lock:
             if self._closed:
                 return
+            if fault := self._files.fault():  # another database would be opened
+                raise DurabilityError(fault)
             if self._checkpointer is None:
                 self._checkpointer = Database(self._path, vfs=self._vfs, busy_ms=BUSY_MS)
             self._checkpointer.checkpoint(restart=False)
@@ -185,6 +215,15 @@ def _make_folder(folder: Path, path: Path) -> bool:
             "check its owner and permissions"
         ) from error
     return is_new
+
+
+def _files_of(path: Path) -> FilesInPlace:
+    try:
+        return FilesInPlace(path)
+    except OSError as error:
+        raise StoreError(
+            f"the database {path} was taken away while it was opened: {error.strerror}"
+        ) from error
 
 
 def _open_log(

@@ -49,6 +49,7 @@ class FakeApp:
         self.closed = False
         self.reloads = 0
         self.epoch = 1
+        self.can_store = True
         self.endpoint = Endpoint(path="/ws-open")
         self.when_closed: Callable[[Any], None] | None = None
         self.upgrade_headers: list[tuple[str, str]] = []
