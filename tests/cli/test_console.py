@@ -298,6 +298,14 @@ def test_a_constant_is_not_assigned_again(project: Path) -> None:
 # --- a terminal ----------------------------------------
 
 
+# The first process of a session takes the terminal that it has as standard input.
+AT_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "flinfast", "console", *sys.argv[1:]])
+"""
+
+
 class Terminal:
     """A console at a pseudo-terminal."""
 
@@ -312,10 +320,16 @@ class Terminal:
             "COLUMNS": "200",
             "INPUTRC": "/dev/null",
         }
-        command = [sys.executable, "-m", "flinfast", "console", str(project), *arguments]
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execve(sys.executable, command, environment)
+        self.fd, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", AT_TERMINAL, str(project), *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=environment,
+            start_new_session=True,
+        )
+        os.close(terminal)
 
     def wait(self, text: str) -> str:
         """Read until a text comes; what came with it."""
@@ -347,7 +361,13 @@ class Terminal:
                     break
             except OSError:  # the other side is closed
                 break
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.process.wait(DEADLINE_S)
+
+    def close(self) -> None:
+        """Hang up; the process ends if it has not."""
+        os.close(self.fd)
+        self.process.kill()
+        self.process.wait()
 
 
 @pytest.fixture
@@ -357,7 +377,7 @@ def terminal(project: Path, tmp_path: Path) -> Iterator[Terminal]:
         found.wait("flin> ")
         yield found
     finally:
-        os.close(found.fd)
+        found.close()
 
 
 def test_conversation_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:

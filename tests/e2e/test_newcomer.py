@@ -138,6 +138,11 @@ def keep_socket(page: webdriver.Chrome, url: str) -> ClientConnection:
     return connect(url.replace("http", "ws") + "/api/chat", additional_headers={"Cookie": cookies})
 
 
+def load_per_core() -> float:
+    """Mean of the last minute, 1 where there is less to do."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def test_first_minute(
     terminal: Terminal,
     make_page: MakePage,
@@ -145,7 +150,7 @@ def test_first_minute(
     record_property: Callable[[str, object], None],
 ) -> None:
     """Install, create, serve, chat, change, break, mend, crash, go on: three commands."""
-    load = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    load = load_per_core()
     began = time.monotonic()
 
     assert "Successfully installed flinfast" in run(terminal, "pip install flinfast")
@@ -191,6 +196,7 @@ def test_first_minute(
     wait_until(lambda: terminal.is_waiting, STEP_S, "an end")
     assert "Traceback" not in terminal.text
     assert "/_flin/" not in terminal.text
+    load = max(load, load_per_core())
     record_property("seconds", round(took_s, 1))
     took = f"{len(terminal.typed)} commands, {took_s:.1f} s, load per core {load:.1f}"
     sys.stdout.write(took + "\n")

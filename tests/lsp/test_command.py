@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 
+from tests.lsp.editor import DEADLINE_S, ROOT
+
+# In a process of its own: what a failed import leaves behind is nothing for other tests.
+PROGRAM = """
+import sys
 from flinfast.cli.commands import main
+sys.modules[sys.argv[1]] = None
+sys.exit(main(["lsp"]))
+"""
 
 
 @pytest.mark.parametrize("missing", ["pygls", "lsprotocol"])
-def test_without_pygls_the_command_says_what_to_install(
-    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_pygls_the_command_says_what_to_install(missing: str) -> None:
     """Exit 1 with the extra to install, no traceback."""
-    for name in list(sys.modules):
-        if name.partition(".")[0] in ("pygls", "lsprotocol") or name.startswith("flinfast.lsp"):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, missing, None)
-    assert main(["lsp"]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "pip install 'flinfast[lsp]'" in captured.err
-    assert "Traceback" not in captured.err
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, missing],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "pip install 'flinfast[lsp]'" in done.stderr
+    assert "Traceback" not in done.stderr

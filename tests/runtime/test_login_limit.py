@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,13 @@ def enter(client: object, name: object, password: str = "wrong") -> int:
 
 
 @pytest.fixture(autouse=True)
-def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes that take milliseconds."""
+def _cheap(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hashes that take milliseconds; none of them is kept for other tests."""
     monkeypatch.setattr(security, "ARGON2_MEMORY_KIB", 64)
     monkeypatch.setattr(security, "ARGON2_PASSES", 1)
     monkeypatch.setattr(security, "ARGON2_LANES", 1)
+    security._hash_of_nobody.cache_clear()
+    yield
     security._hash_of_nobody.cache_clear()
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -111,8 +112,9 @@ def test_a_lock_is_tried_for_often_and_not_for_ever(
         if len(pauses) == 200:
             holder.execute("COMMIT")
 
-    monkeypatch.setattr(sqlite.time, "sleep", pause)
-    monkeypatch.setattr(sqlite.time, "monotonic", lambda: now_s)
+    # In its place: the module itself is shared with every thread of this process.
+    clock = SimpleNamespace(sleep=pause, monotonic=lambda: now_s)
+    monkeypatch.setattr(sqlite, "time", clock)
     holder.execute("BEGIN IMMEDIATE")
     waiter.execute("BEGIN IMMEDIATE")
     assert len(pauses) == 200
