@@ -126,6 +126,11 @@ class Operators(Protocol):
     def method(self, name: str, count: int) -> Callable[..., Value]:
         """`call_method` for one name and `count` plain arguments: (context, value, *arguments)."""
 
+    def formula(
+        self, arguments: int, body: tuple[Any, ...]
+    ) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
+        """What puts the formula of its body (`lang.lower_formula`) into a function of Python."""
+
     def iterate(self, value: Value) -> Any:
         """Items of a list (a snapshot), query, text or range; keys of a map for one variable."""
 

@@ -221,6 +221,8 @@ def _method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
     if id(node) in self.file.queries:
         return lower_query.method(self, node, callee)
     kind = self.kinds.of(callee.target)
+    if kind in (LIST, ANY) and lower_each.is_walk(self, node):
+        return call_method(self, lambda: self.expr(callee.target), callee.name, node.arguments)
     if kind in (TEXT, ANY) and has_text_form(self, kind, callee.name, node.arguments):
         nodes = [argument.value for argument in node.arguments]
         target, *args = self.operands([callee.target, *nodes])

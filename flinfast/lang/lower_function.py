@@ -9,6 +9,7 @@ from typing import Final
 
 from flinfast.lang import ast, lower_block, lower_read
 from flinfast.lang.lower_base import CONTEXT, MESSAGE, RETURN, Frame, Lowering, Read, Rule
+from flinfast.lang.lower_formula import with_formula
 from flinfast.lang.lower_method import is_of_text, is_size
 from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
@@ -300,11 +301,14 @@ def lambda_(self: Lowering, node: ast.Lambda) -> py.expr:
     boxes = sorted({v.python for v in scope.captured if v.is_boxed})
     if result is not None and not statements:
         made: py.expr = py.Lambda(arguments, result, **self.place)
+        if not boxes:
+            return with_formula(self, node, made)
         return _with_boxes(self, boxes, made)
     if result is not None:
         statements.append(py.Return(result, **self.place))
     definition = self.define_with("<lambda>", arguments, statements)
-    return _defined(self, boxes, definition)
+    made = _defined(self, boxes, definition)
+    return made if boxes else with_formula(self, node, made, is_made=True)
 
 
 def _with_boxes(self: Lowering, boxes: list[str], made: py.expr) -> py.expr:

@@ -27,6 +27,7 @@ py_next: Final = next
 py_enumerate: Final = enumerate
 py_range: Final = range
 py_index_error: Final = IndexError
+py_exception: Final = Exception
 bound: Final = partial  # a FLIN function as a value: its context is the first argument
 no_value: Final = NO_VALUE
 

@@ -14,7 +14,7 @@ What only the runtime knows is in RULES; it is set before the first call.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from typing_extensions import disjoint_base
 
@@ -73,6 +73,35 @@ class Rules:
     text_max: int
 
 RULES: Rules
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+@disjoint_base
+class Formula:
+    """What the body of a small function computes, so that a walk need not call it.
+
+    Given a function of Python, it stands where the documentation of that would, and the walks use
+    it where all values are plain: ints of 64 bits, numbers, bools, texts, none, members of maps.
+    For all others they call the function.
+
+    A body is a step and its operands, which are bodies: "at" the number of an argument or kept
+    value, "constant", "cell" (the name of a variable of a function around), "get" or "get?" a
+    member, "len" (a member of that name, or the size), "index", "keep" (a number, its value, the
+    body that uses it), "?", "&&", "||", "??", "!", "negate", "+", "-", "*", "/", "%", "<", "<=",
+    ">", ">=", "==", "!=".
+
+    Args:
+        arguments: What the function takes, 1 or 2.
+        body: At most 24 nodes, 4 kept values (numbers 2 to 5).
+
+    Raises:
+        ValueError: Beyond these limits.
+        KeyError: For an unknown step.
+    """
+
+    def __new__(cls, arguments: int, body: tuple[Any, ...]) -> Self: ...
+    def __call__(self, function: _Function) -> _Function:
+        """Put it into a function, and give that; TypeError for what is none of Python's."""
 
 # --- values
 

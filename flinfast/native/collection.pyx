@@ -34,18 +34,75 @@ cdef extern from "Python.h":
     double PyFloat_AS_DOUBLE(object value)
     double PyLong_AsDouble(object value) except? -1
     long long PyLong_AsLongLongAndOverflow(object value, int *overflow) except? -1
+    object PyFloat_FromDouble(double)
+    object PyLong_FromLongLong(long long)
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    int PyUnicode_Compare(object left, object right) noexcept  # cannot fail for two texts
     str PyUnicode_Join(object separator, object texts)
     void Py_LeaveRecursiveCall()
 
 cdef extern from *:
     """
     #define flin_add_overflows(a, b, sum) __builtin_saddll_overflow((a), (b), (sum))
+    #define flin_sub_overflows(a, b, rest) __builtin_ssubll_overflow((a), (b), (rest))
+    #define flin_mul_overflows(a, b, product) __builtin_smulll_overflow((a), (b), (product))
+    #define flin_quotient(a, b) ((a) / (b))
+    #define flin_remainder(a, b) ((a) % (b))
+    #define flin_divided(a, b) ((a) / (b))
+    /* The formula of a function stands where its documentation would; borrowed. */
+    #define flin_formula(function) (((PyFunctionObject *)(function))->func_doc)
+    #define flin_closure(function) (((PyFunctionObject *)(function))->func_closure)
+    #define flin_cell(cells, place) PyCell_GET(PyTuple_GET_ITEM((cells), (place)))
+    static void flin_set_formula(PyObject *function, PyObject *formula)
+    {
+        Py_INCREF(formula);
+        Py_XSETREF(((PyFunctionObject *)function)->func_doc, formula);
+    }
+    /* An int of 64 bits; 0 for a larger one, and nothing is written. */
+    static inline int flin_whole(PyObject *number, long long *whole)
+    {
+        int overflow = 0;
+        long long found;
+    #if PY_VERSION_HEX < 0x030C0000
+        Py_ssize_t size = Py_SIZE(number); /* of 30 bits each, with the sign of the number */
+        if (size >= -1 && size <= 1) {
+            *whole = size * (long long)((PyLongObject *)number)->ob_digit[0];
+            return 1;
+        }
+    #else
+        if (PyUnstable_Long_IsCompact((PyLongObject *)number)) {
+            *whole = PyUnstable_Long_CompactValue((PyLongObject *)number);
+            return 1;
+        }
+    #endif
+        found = PyLong_AsLongLongAndOverflow(number, &overflow);
+        if (overflow) return 0;
+        *whole = found;
+        return 1;
+    }
+    /* The value of a text key, borrowed; NULL without one. */
+    static inline PyObject *flin_entry(PyObject *map, PyObject *key)
+    {
+        PyObject *value = PyDict_GetItemWithError(map, key);
+        if (value == NULL && PyErr_Occurred()) PyErr_Clear();
+        return value;
+    }
     /* Python gives any number but 0 when the calls are too deep. */
     static int flin_enter_call(const char *where) { return Py_EnterRecursiveCall(where) ? -1 : 0; }
     """
     int flin_enter_call(const char *where) except -1
     bint flin_add_overflows(long long a, long long b, long long *sum) noexcept
+    bint flin_sub_overflows(long long a, long long b, long long *rest) noexcept
+    bint flin_mul_overflows(long long a, long long b, long long *product) noexcept
+    long long flin_quotient(long long a, long long b) noexcept
+    long long flin_remainder(long long a, long long b) noexcept
+    double flin_divided(double a, double b) noexcept
+    bint flin_whole(PyObject *number, long long *whole) noexcept
+    PyObject *flin_formula(object function) noexcept
+    PyObject *flin_closure(object function) noexcept
+    PyObject *flin_cell(PyObject *cells, int place) noexcept
+    void flin_set_formula(object function, object formula)
+    PyObject *flin_entry(object map, object key) noexcept
 
 
 cdef class Rules:
@@ -59,6 +116,7 @@ RULES = Rules()
 cdef Rules rules = RULES
 
 include "collection_value.pxi"
+include "collection_formula.pxi"
 include "collection_call.pxi"
 include "collection_fold.pxi"
 include "collection_list.pxi"

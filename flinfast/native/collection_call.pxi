@@ -10,6 +10,15 @@ cdef enum:  # how a function is called, decided once per walk
     REFUSED = -2  # it is no function
 
 
+cdef struct Walk:
+    # How to get a value for each item; all is borrowed from the function, which the caller holds.
+    int way
+    Node *formula     # NULL without one
+    PyObject *cells   # its closure
+    Plain values[6]   # GIVEN + LOCALS_MAX
+    Plain value
+
+
 cdef int asked(object function, int needed, int offered) noexcept:
     """`runtime.function.argument_count` of a function whose parameters are evident, else -1."""
     cdef PyCodeObject *code
@@ -36,32 +45,87 @@ cdef int asked(object function, int needed, int offered) noexcept:
     return count if count > fewest else fewest
 
 
-cdef int way_for(str name, int position, object function, int needed) except -1:
+cdef int start(Walk *walk, str name, int position, object function, int needed) except -1:
+    """Find out how to call a function with `needed` values, or two when it asks for them."""
     cdef int count = asked(function, needed, 2)
-    if count >= 0:
-        return count
-    if not rules.is_function(function):
-        return REFUSED
-    count = rules.argument_count(name, position, function, needed, 2)
-    return count if rules.is_plain(function) else CHECKED
+    walk.formula = NULL
+    walk.way = count
+    if count > 0:
+        if type(<object>flin_formula(function)) is Formula:
+            find_formula(walk, function, <Formula>flin_formula(function))
+    elif count < 0:
+        if not rules.is_function(function):
+            walk.way = REFUSED
+        else:
+            walk.way = rules.argument_count(name, position, function, needed, 2)
+            if not rules.is_plain(function):
+                walk.way = CHECKED
+    return 0
 
 
-cdef int way_of(str name, int position, object function) except -1:
-    """How to call `function` with an item, and its index when it asks for it."""
-    return way_for(name, position, function, 1)
+cdef int find_formula(Walk *walk, object function, Formula formula) except -1:
+    if formula.arguments != walk.way:
+        return 0
+    if formula.has_cells:
+        if formula.code != PyFunction_GET_CODE(function) and not formula.find_cells(function):
+            return 0
+        walk.cells = flin_closure(function)
+    walk.formula = formula.nodes
+    return 0
 
 
-cdef int key_way(str name, object key) except -1:
+cdef int start_items(Walk *walk, str name, object function) except -1:
+    """For a function of an item, and its index when it asks for it."""
+    return start(walk, name, 2, function, 1)
+
+
+cdef int start_keys(Walk *walk, str name, object key) except -1:
     """The same for a key function, for which the name of a member will do."""
+    walk.formula = NULL
     if type(key) is str:
-        return MEMBER
-    if key is None:
-        return ITEM
-    return way_of(name, 2, key)
+        walk.way = MEMBER
+    elif key is None:
+        walk.way = ITEM
+    else:
+        start(walk, name, 2, key, 1)
+    return 0
 
 
-cdef inline object given(int way, str name, object function, object item, Py_ssize_t index):
+cdef inline Plain *computed(Walk *walk, PyObject *item, Py_ssize_t index) noexcept:
+    """What the formula gives for an item; NULL when the function has to be called.
+
+    It is overwritten by the next value.
+    """
+    walk.values[0].kind = OBJECT
+    walk.values[0].held = item
+    walk.values[1].kind = WHOLE
+    walk.values[1].whole = index
+    return compute(walk.formula, 0, walk.values, walk.cells, &walk.value)
+
+
+cdef inline object given(Walk *walk, str name, object function, object item, Py_ssize_t index):
     """What a function gives for an item."""
+    cdef Plain *value
+    if walk.formula != NULL:
+        value = computed(walk, <PyObject *>item, index)
+        if value != NULL:
+            return boxed(value)
+    return called(walk.way, name, function, item, index)
+
+
+cdef inline int holds(
+    Walk *walk, str name, object function, object item, Py_ssize_t index
+) except -1:
+    """Whether what a function gives for an item is true."""
+    cdef Plain *value
+    if walk.formula != NULL:
+        value = computed(walk, <PyObject *>item, index)
+        if value != NULL:
+            return truth_of(value)
+    return truth(called(walk.way, name, function, item, index))
+
+
+cdef inline object called(int way, str name, object function, object item, Py_ssize_t index):
     cdef PyObject *arguments[3]
     cdef object place
     if way == ONE:
@@ -89,26 +153,34 @@ cdef inline object member(object item, object name):
     return None if item is None else rules.member(item, name)
 
 
-cdef int pair_way(str name, int position, object function) except -1:
-    """How to call `function` with two values, such as the step of a reduction."""
-    return way_for(name, position, function, 2)
+cdef int start_pairs(Walk *walk, str name, int position, object function) except -1:
+    """For a function of two values, such as the step of a reduction."""
+    return start(walk, name, position, function, 2)
 
 
-cdef inline object joined(int way, str name, object function, object first, object second):
+cdef inline object joined(Walk *walk, str name, object function, object first, object second):
     """What a function gives for two values."""
     cdef PyObject *arguments[3]
-    if way == TWO:
+    cdef Plain *value
+    if walk.formula != NULL:
+        walk.values[0].kind = walk.values[1].kind = OBJECT
+        walk.values[0].held = <PyObject *>first
+        walk.values[1].held = <PyObject *>second
+        value = compute(walk.formula, 0, walk.values, walk.cells, &walk.value)
+        if value != NULL:
+            return boxed(value)
+    if walk.way == TWO:
         arguments[1] = <PyObject *>first
         arguments[2] = <PyObject *>second
         return PyObject_Vectorcall(
             function, arguments + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
-    if way == ONE:
+    if walk.way == ONE:
         return PyObject_CallOneArg(function, first)
-    if way == NONE:
+    if walk.way == NONE:
         return PyObject_CallNoArgs(function)
     return rules.call_checked(name, function, (first, second), {})
 
 
-cdef inline list walked(int way, list items):
+cdef inline list walked(Walk *walk, list items):
     """What to walk: a copy when something is called that may change the list."""
-    return items if way == ITEM else items[:]
+    return items if walk.way == ITEM else items[:]

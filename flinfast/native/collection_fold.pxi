@@ -1,84 +1,125 @@
 # Part of collection.pyx: walks that end in one value. Functions may change the list that is walked:
 # where one is called, the walk is over a copy.
 
+cdef enum:
+    NOWHERE = -1
+    UNSURE = -3
 
-cdef Py_ssize_t position(str name, int way, object function, list items, bint wanted) except -2:
-    """Index of the first item for which the function's truth is `wanted`, or -1."""
+
+cdef Py_ssize_t computed_position(Walk *walk, list items, bint wanted) noexcept:
+    """`position` while the formula has values: UNSURE when the function has to be called."""
     cdef Py_ssize_t place = 0
-    for item in items:
-        if truth(given(way, name, function, item, place)) == wanted:
+    cdef Plain *value
+    if walk.formula == NULL:
+        return UNSURE
+    while place < PyList_GET_SIZE(items):
+        value = computed(walk, PyList_GET_ITEM(items, place), place)
+        if value == NULL:
+            return UNSURE
+        if truth_of(value) == wanted:
             return place
         place += 1
-    return -1
+    return NOWHERE
+
+
+cdef Py_ssize_t position(
+    Walk *walk, str name, object function, list items, bint wanted
+) except -2:
+    """Index of the first item for which the function's truth is `wanted`, or NOWHERE."""
+    cdef Py_ssize_t place = computed_position(walk, items, wanted)
+    if place != UNSURE:
+        return place
+    place = 0
+    for item in items[:]:
+        if holds(walk, name, function, item, place) == wanted:
+            return place
+        place += 1
+    return NOWHERE
 
 
 def find(list items not None, function):
-    cdef int way = way_of("find", 2, function)
+    cdef Walk walk
     cdef Py_ssize_t place
-    if way == REFUSED:
+    start_items(&walk, "find", function)
+    if walk.way == REFUSED:
         return NotImplemented
-    items = items[:]
-    place = position("find", way, function, items, True)
+    place = computed_position(&walk, items, True)
+    if place == UNSURE:
+        items = items[:]  # the item that was looked at, whatever becomes of the list
+        place = position(&walk, "find", function, items, True)
     return None if place < 0 else items[place]
 
 
 def find_index(list items not None, function):
-    cdef int way = way_of("find_index", 2, function)
-    if way == REFUSED:
+    cdef Walk walk
+    start_items(&walk, "find_index", function)
+    if walk.way == REFUSED:
         return NotImplemented
-    return position("find_index", way, function, items[:], True)
+    return position(&walk, "find_index", function, items, True)
 
 
 def some(list items not None, function):
-    cdef int way = way_of("some", 2, function)
-    if way == REFUSED:
+    cdef Walk walk
+    start_items(&walk, "some", function)
+    if walk.way == REFUSED:
         return NotImplemented
-    return position("some", way, function, items[:], True) >= 0
+    return position(&walk, "some", function, items, True) >= 0
 
 
 def every(list items not None, function):
-    cdef int way = way_of("every", 2, function)
-    if way == REFUSED:
+    cdef Walk walk
+    start_items(&walk, "every", function)
+    if walk.way == REFUSED:
         return NotImplemented
-    return position("every", way, function, items[:], False) < 0
+    return position(&walk, "every", function, items, False) < 0
 
 
 def count(list items not None, function=None):
     cdef Py_ssize_t place = 0, counted = 0
-    cdef int way
+    cdef Walk walk
+    cdef Plain *value
     if function is None:
         return PyList_GET_SIZE(items)
-    way = way_of("count", 2, function)
-    if way == REFUSED:
+    start_items(&walk, "count", function)
+    if walk.way == REFUSED:
         return NotImplemented
-    for item in items[:]:
-        counted += truth(given(way, "count", function, item, place))
+    if walk.formula != NULL:
+        while place < PyList_GET_SIZE(items):
+            value = computed(&walk, PyList_GET_ITEM(items, place), place)
+            if value == NULL:
+                break
+            counted += truth_of(value)
+            place += 1
+    for item in items[place:]:
+        counted += holds(&walk, "count", function, item, place)
         place += 1
     return counted
 
 
 def each(list items not None, function):
-    cdef int way = way_of("each", 2, function)
+    cdef Walk walk
     cdef Py_ssize_t place = 0
-    if way == REFUSED:
+    start_items(&walk, "each", function)
+    if walk.way == REFUSED:
         return NotImplemented
     for item in items[:]:
-        given(way, "each", function, item, place)
+        given(&walk, "each", function, item, place)
         place += 1
     return items
 
 
 def reduce(list items not None, function, initial):
-    cdef int position = 2, way
+    cdef int position = 2
+    cdef Walk walk
     if type(function) is not FunctionType:
         if not rules.is_function(function) and rules.is_function(initial):
             function, initial, position = initial, function, 3
-    way = pair_way("reduce", position, function)
-    if way == REFUSED:
+    start_pairs(&walk, "reduce", position, function)
+    if walk.way == REFUSED:
         return NotImplemented
     result = initial
     for item in items[:]:
-        result = joined(way, "reduce", function, result, item)
+        result = joined(&walk, "reduce", function, result, item)
     return result
 
 
@@ -122,16 +163,30 @@ cdef class _Total:
             self.check(name, value)
         return 0
 
+    cdef int add_computed(self, str name, Plain *value) except -1:
+        """Add what a formula gave; none adds nothing."""
+        cdef long long sum
+        if value.kind == WHOLE and self.large is None:
+            if self.is_number:
+                self.number += <double>value.whole
+            elif flin_add_overflows(self.whole, value.whole, &sum):
+                self.large = self.whole + PyLong_FromLongLong(value.whole)
+            else:
+                self.whole = sum
+        elif value.kind == FRACTION and self.is_number:
+            self.number += value.fraction
+        elif value.kind != OBJECT or value.held != <PyObject *>None:
+            self.add(name, boxed(value))
+        return 0
+
     cdef Py_ssize_t add_plain(self, list items) except -1:
         """Add the ints and numbers that a list starts with; how many there are."""
         cdef Py_ssize_t place = 0, count = PyList_GET_SIZE(items)
         cdef PyObject *item
         cdef long long part, sum
-        cdef int overflow = 0
         while place < count and type(<object>PyList_GET_ITEM(items, place)) is int:
             item = PyList_GET_ITEM(items, place)
-            part = PyLong_AsLongLongAndOverflow(<object>item, &overflow)
-            if overflow or flin_add_overflows(self.whole, part, &sum):
+            if not flin_whole(item, &part) or flin_add_overflows(self.whole, part, &sum):
                 return place
             self.whole = sum
             place += 1
@@ -169,17 +224,28 @@ cdef double whole_number(object value) except? -1:
 
 
 def sum(list items not None, key=None):
-    cdef int way = key_way("sum", key)
+    cdef Walk walk
     cdef Py_ssize_t place = 0
     cdef _Total total
-    if way == REFUSED:
+    cdef Plain *part
+    start_keys(&walk, "sum", key)
+    if walk.way == REFUSED:
         return NotImplemented
     total = _Total.__new__(_Total)
-    if way == ITEM:
+    if walk.way == ITEM:
         place = total.add_plain(items)
-        items = items[place:]
-    for item in walked(way, items):
-        value = given(way, "sum", key, item, place)
+        if place == PyList_GET_SIZE(items):
+            return total.value()
+    elif walk.formula != NULL:
+        while place < PyList_GET_SIZE(items):
+            part = computed(&walk, PyList_GET_ITEM(items, place), place)
+            if part == NULL:
+                break
+            settle(part)
+            total.add_computed("sum", part)
+            place += 1
+    for item in items[place:]:
+        value = given(&walk, "sum", key, item, place)
         if value is not None:
             total.add("sum", value)
         place += 1
@@ -187,13 +253,14 @@ def sum(list items not None, key=None):
 
 
 def avg(list items not None, key=None):
-    cdef int way = key_way("avg", key)
+    cdef Walk walk
     cdef Py_ssize_t place = 0, counted = 0
     cdef double total = 0.0
-    if way == REFUSED:
+    start_keys(&walk, "avg", key)
+    if walk.way == REFUSED:
         return NotImplemented
-    for item in walked(way, items):
-        value = given(way, "avg", key, item, place)
+    for item in walked(&walk, items):
+        value = given(&walk, "avg", key, item, place)
         place += 1
         if type(value) is float:
             total += PyFloat_AS_DOUBLE(value)
@@ -216,14 +283,15 @@ def max(list items not None, key=None):
 
 
 cdef object extreme(str name, list items, object key, bint smallest):
-    cdef int way = key_way(name, key)
+    cdef Walk walk
     cdef Py_ssize_t place = 0
     cdef bint is_less
     best = None
-    if way == REFUSED:
+    start_keys(&walk, name, key)
+    if walk.way == REFUSED:
         return NotImplemented
-    for item in walked(way, items):
-        value = given(way, name, key, item, place)
+    for item in walked(&walk, items):
+        value = given(&walk, name, key, item, place)
         place += 1
         if value is None:
             continue

@@ -2,43 +2,64 @@
 
 
 def map(list items not None, function):
-    cdef int way = way_of("map", 2, function)
+    cdef Walk walk
     cdef Py_ssize_t place = 0
-    cdef list made = []
-    if way == REFUSED:
+    cdef list made
+    cdef Plain *value
+    start_items(&walk, "map", function)
+    if walk.way == REFUSED:
         return NotImplemented
-    for item in items[:]:
-        made.append(given(way, "map", function, item, place))
+    made = []
+    if walk.formula != NULL:
+        while place < PyList_GET_SIZE(items):
+            value = computed(&walk, PyList_GET_ITEM(items, place), place)
+            if value == NULL:
+                break
+            made.append(boxed(value))
+            place += 1
+    for item in items[place:]:
+        made.append(given(&walk, "map", function, item, place))
         place += 1
     return made
 
 
 def filter(list items not None, function):
-    cdef int way = way_of("filter", 2, function)
+    cdef Walk walk
     cdef Py_ssize_t place = 0
-    cdef list kept = []
-    if way == REFUSED:
+    cdef list kept
+    cdef Plain *value
+    start_items(&walk, "filter", function)
+    if walk.way == REFUSED:
         return NotImplemented
-    for item in items[:]:
-        if truth(given(way, "filter", function, item, place)):
+    kept = []
+    if walk.formula != NULL:
+        while place < PyList_GET_SIZE(items):
+            value = computed(&walk, PyList_GET_ITEM(items, place), place)
+            if value == NULL:
+                break
+            if truth_of(value):
+                kept.append(<object>PyList_GET_ITEM(items, place))
+            place += 1
+    for item in items[place:]:
+        if holds(&walk, "filter", function, item, place):
             kept.append(item)
         place += 1
     return kept
 
 
 def zip_with(list items not None, others, function):
-    cdef int way
+    cdef Walk walk
     cdef list made = [], left, right
     cdef Py_ssize_t place, count
     if type(others) is not list:
         return NotImplemented
-    way = pair_way("zip_with", 3, function)
-    if way == REFUSED:
+    start_pairs(&walk, "zip_with", 3, function)
+    if walk.way == REFUSED:
         return NotImplemented
     count = shorter(items, <list>others)
     left, right = items[:count], (<list>others)[:count]
     for place in range(count):
-        made.append(joined(way, "zip_with", function, left[place], right[place]))
+        made.append(joined(&walk, "zip_with", function, left[place], right[place]))
     return made
 
 
@@ -64,13 +85,14 @@ cdef Py_ssize_t spread(list flat, object inner) except -1:
 
 
 def flat_map(list items not None, function):
-    cdef int way = way_of("flat_map", 2, function)
+    cdef Walk walk
     cdef Py_ssize_t place = 0, steps = 0
     cdef list flat = []
-    if way == REFUSED:
+    start_items(&walk, "flat_map", function)
+    if walk.way == REFUSED:
         return NotImplemented
     for item in items[:]:
-        steps += spread(flat, given(way, "flat_map", function, item, place))
+        steps += spread(flat, given(&walk, "flat_map", function, item, place))
         check_size(steps)
         place += 1
     return flat
@@ -115,7 +137,7 @@ cdef type order_of(list keys):
 
 
 def sort(list items not None, key=None, direction="asc"):
-    cdef int way
+    cdef Walk walk
     cdef bint descending = direction == "desc"
     cdef Py_ssize_t place = 0
     cdef list keys, ordered
@@ -127,15 +149,15 @@ def sort(list items not None, key=None, direction="asc"):
             return rules.sort_keyed(items, items, descending)
         ordered.sort(reverse=descending)
         return ordered
-    way = key_way("sort", key)
-    if way == REFUSED:
+    start_keys(&walk, "sort", key)
+    if walk.way == REFUSED:
         return NotImplemented
-    if way == TWO:
+    if walk.way == TWO:
         by_comparison(ordered, key)
         return ordered[::-1] if descending else ordered
     keys = []
     for item in items[:]:
-        keys.append(given(way, "sort", key, item, place))
+        keys.append(given(&walk, "sort", key, item, place))
         place += 1
     return by_keys(ordered, keys, descending)
 
@@ -144,7 +166,7 @@ cdef int by_comparison(list ordered, object compare) except -1:
     """Sort a list of our own by a function of two items that gives a number."""
 
     def checked(left, right):
-        result = joined(TWO, "sort", compare, left, right)
+        result = compare(left, right)
         if not is_number(result):
             raise rules.number_fault(result)
         return 0 if result != result else result
@@ -184,15 +206,16 @@ cdef inline str text_of(object value):
 
 
 def group_by(list items not None, key):
-    cdef int way = REFUSED if key is None else key_way("group_by", key)
+    cdef Walk walk
     cdef Py_ssize_t place = 0
     cdef dict groups = {}
     cdef PyObject *group
     cdef str name
-    if way == REFUSED:
+    start_keys(&walk, "group_by", key)
+    if walk.way == REFUSED or walk.way == ITEM:
         return NotImplemented
     for item in items[:]:
-        name = text_of(given(way, "group_by", key, item, place))
+        name = text_of(given(&walk, "group_by", key, item, place))
         group = PyDict_GetItemWithError(groups, name)
         if group == NULL:
             groups[name] = [item]

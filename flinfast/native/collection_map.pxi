@@ -78,10 +78,11 @@ def merge(dict entries not None, *others):
 
 
 def map_values(dict entries not None, function):
-    cdef int way = pair_way("map_values", 2, function)
+    cdef Walk walk
     cdef dict made = {}
-    if way == REFUSED:
+    start_pairs(&walk, "map_values", 2, function)
+    if walk.way == REFUSED:
         return NotImplemented
     for key, value in list(entries.items()):
-        made[key] = joined(way, "map_values", function, value, key)
+        made[key] = joined(&walk, "map_values", function, value, key)
     return made

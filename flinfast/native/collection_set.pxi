@@ -58,15 +58,16 @@ cdef tuple tagged(object item):
 
 
 def unique(list items not None, key=None):
-    cdef int way = key_way("unique", key)
+    cdef Walk walk
     cdef Py_ssize_t place = 0
     cdef list kept = []
     cdef _Seen seen
-    if way == REFUSED:
+    start_keys(&walk, "unique", key)
+    if walk.way == REFUSED:
         return NotImplemented
     seen = _Seen()
-    for item in walked(way, items):
-        if seen.add(given(way, "unique", key, item, place)):
+    for item in walked(&walk, items):
+        if seen.add(given(&walk, "unique", key, item, place)):
             kept.append(item)
         place += 1
     return kept

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from flinfast.native import collection
 from flinfast.native import operators as native
 from flinfast.runtime import access, arithmetic, compare, encode
 from flinfast.runtime.builtins import BoundBuiltins
@@ -73,6 +74,7 @@ class OperatorSet:
     call = staticmethod(access.call)
     items = staticmethod(native.items)
     pairs = staticmethod(access.pairs)
+    formula = collection.Formula
     iterate = staticmethod(native.iterate)
     iterate_pairs = staticmethod(access.iterate_pairs)
     range = staticmethod(access.range_)

@@ -111,3 +111,38 @@ def test_a_lambda_may_change_the_list_that_is_walked() -> None:
     assert run("n = xs.count(x => xs.push(x)); [n, xs.len]", [1, 2], None) == [2, 4]
     assert run("n = xs.find(x => xs.pop() == 1); [n, xs.len]", [1, 2], None) == [2, 0]
     assert run("n = xs.sum(x => xs.push(1).len); [n, xs.len]", [1, 2], None) == [7, 4]
+
+
+@pytest.mark.parametrize("value", ["x.a", "(x.a)", "[x.a][0]"])
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("sum", "FL504 `sum`: expected a list of number, got text in it"),
+        ("avg", "FL504 `avg`: expected a list of number, got text in it"),
+        ("min", "FL501 cannot compare text with int"),
+        ("max", "FL501 cannot compare int with text"),
+    ],
+)
+def test_the_fault_of_the_first_item_that_has_one_is_told(
+    name: str, fault: str, value: str
+) -> None:
+    """Whether the value is refused, or the lambda has none: as a loop would tell it."""
+    refused_first = [{"a": 1}, {"a": "b"}, None]
+    failed_first = [{"a": 1}, None, {"a": "b"}]
+    for items, expected in (
+        (refused_first, fault),
+        (failed_first, "FL502 cannot read `.a` of none"),
+    ):
+        for given in (items, FakeQuery(items)):
+            with pytest.raises(RuntimeFault) as caught:
+                run(f"xs.{name}(x => {value})", given, None)
+            assert f"{caught.value.code} {caught.value}" == expected
+
+
+def test_a_fold_leaves_variables_of_that_name_alone() -> None:
+    """Of the function around, and of another fold in it."""
+    body = "x = 9; total = xs.sum(x => [x][0]) + xs.max(x => [x][0]); [x, total]"
+    assert run(body, [1, 2], None) == [9, 5]
+    assert run("ys && xs.sum(x => [x][0]) > 2 || xs.len", [1, 2], True) is True
+    assert run("xs.map(x => x.sum(y => [y][0]))", [[1, 2], [3]], None) == [3, 3]
+    assert run("xs.flat_map(x => [x, xs.sum(x => [x][0])])", [1, 2], None) == [1, 3, 2, 3]
