@@ -74,16 +74,16 @@ static void digest_block(uint32_t state[5], const uint8_t *block) {
     digest_words(state, words);
 }
 
-static bool is_base64(uint8_t byte) {
-    uint8_t letter = byte | 0x20;
-    return (letter >= 'a' && letter <= 'z') || (byte >= '/' && byte <= '9') || byte == '+';
+/** 1 for a character of the alphabet, else 0; without a branch, so that many are judged at once. */
+static uint8_t is_base64(uint8_t byte) {
+    uint8_t letter = (uint8_t)((byte | 0x20) - 'a'), digit = (uint8_t)(byte - '/');
+    return (uint8_t)((letter < 26) | (digit < 11) | (byte == '+'));
 }
 
 bool flin_handshake_key_is_valid(const uint8_t *key) {
-    for (unsigned i = 0; i < FLIN_HANDSHAKE_KEY_SIZE - 2; i++) {
-        if (!is_base64(key[i])) return false;
-    }
-    return key[22] == '=' && key[23] == '=';
+    uint8_t is_valid = (key[22] == '=') & (key[23] == '=');
+    for (unsigned i = 0; i < FLIN_HANDSHAKE_KEY_SIZE - 2; i++) is_valid &= is_base64(key[i]);
+    return is_valid != 0;
 }
 
 void flin_handshake_accept(const uint8_t *key, uint8_t *accept) {
@@ -115,4 +115,12 @@ size_t flin_handshake_find_key(const uint8_t *data, size_t size, size_t *end) {
     at = (size_t)(field - data) + sizeof FIELD - 1;
     if (at + FLIN_HANDSHAKE_KEY_SIZE + 2 > *end) return 0;
     return memcmp(data + at + FLIN_HANDSHAKE_KEY_SIZE, "\r\n", 2) == 0 ? at : 0;
+}
+
+bool flin_handshake_repeats(const uint8_t *data, size_t size, const uint8_t *rest, size_t rest_size,
+                            size_t at) {
+    size_t behind = at + FLIN_HANDSHAKE_KEY_SIZE;
+    return size >= rest_size + FLIN_HANDSHAKE_KEY_SIZE && memcmp(data, rest, at) == 0 &&
+           memcmp(data + behind, rest + at, rest_size - at) == 0 &&
+           flin_handshake_key_is_valid(data + at);
 }

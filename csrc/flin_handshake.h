@@ -30,4 +30,13 @@ void flin_handshake_accept(const uint8_t *key, uint8_t *accept);
  */
 size_t flin_handshake_find_key(const uint8_t *data, size_t size, size_t *end);
 
+/**
+ * Whether bytes begin with a head that differs in its key only, which is valid.
+ *
+ * @param rest  A head in which flin_handshake_find_key() found a key, without that key.
+ * @param at    Where it stood, 1 to `rest_size`.
+ */
+bool flin_handshake_repeats(const uint8_t *data, size_t size, const uint8_t *rest, size_t rest_size,
+                            size_t at);
+
 #endif

@@ -1,6 +1,7 @@
 #include "flin_reactor.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,12 +21,27 @@
 /* A peer that acknowledges nothing for this long is gone, milliseconds (TCP_USER_TIMEOUT). */
 #define FLIN_USER_TIMEOUT_MS 20000
 
+/**
+ * What the events of a descriptor are for. It changes hands (an accepted socket becomes a WebSocket)
+ * without a word to epoll, whose events carry descriptor and generation only.
+ */
+typedef struct {
+    uint64_t id;         /* of a connection or channel */
+    uint32_t generation; /* of the registration: events of an earlier one are nobody's */
+    uint8_t interest;    /* FLIN_INTEREST_* bits that epoll was told */
+} flin_place;
+
 struct flin_reactor {
     int epoll_fd;
     unsigned event_count; /* of the last wait */
     unsigned event_next;  /* first one not handled */
+    uint32_t place_count;
+    flin_place *places; /* by descriptor; grown by doubling, so bounded by the process's limit */
     struct epoll_event events[FLIN_EVENTS_MAX];
 };
+
+/* Places of the first table, 16 bytes each. */
+#define FLIN_PLACES_MIN 64u
 
 uint64_t flin_clock_ns(void) {
     struct timespec now;
@@ -42,6 +58,8 @@ int flin_reactor_start(flin_hub *hub) {
         return -1;
     }
     reactor->event_count = reactor->event_next = 0;
+    reactor->place_count = 0;
+    reactor->places = NULL;
     reactor->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (reactor->epoll_fd < 0) {
         flin_memory_free(reactor);
@@ -54,27 +72,64 @@ int flin_reactor_start(flin_hub *hub) {
 void flin_reactor_free(flin_hub *hub) {
     if (hub->reactor == NULL) return;
     close(hub->reactor->epoll_fd);
+    flin_memory_free(hub->reactor->places);
     flin_memory_free(hub->reactor);
     hub->reactor = NULL;
 }
 
-static int control(const flin_hub *hub, int operation, int fd, uint8_t interest, uint64_t id) {
+static int control(const flin_hub *hub, int operation, int fd, uint8_t interest) {
+    const struct flin_reactor *reactor = hub->reactor;
     struct epoll_event event = {0};
     if ((interest & FLIN_INTEREST_READ) != 0) event.events |= EPOLLIN;
     if ((interest & FLIN_INTEREST_WRITE) != 0) event.events |= EPOLLOUT;
-    event.data.u64 = id;
-    return epoll_ctl(hub->reactor->epoll_fd, operation, fd, &event);
+    event.data.u64 = (uint64_t)reactor->places[fd].generation << 32 | (uint32_t)fd;
+    return epoll_ctl(reactor->epoll_fd, operation, fd, &event);
+}
+
+/** Have a place for a descriptor; false with errno. */
+static bool need_place(struct flin_reactor *reactor, int fd) {
+    uint32_t count = reactor->place_count == 0 ? FLIN_PLACES_MIN : reactor->place_count;
+    flin_place *places;
+    if (fd < 0) {
+        errno = EBADF;
+        return false;
+    }
+    if ((uint32_t)fd < reactor->place_count) return true;
+    while (count <= (uint32_t)fd) count *= 2;
+    places = flin_memory_resize(reactor->places, count * sizeof *places);
+    if (places == NULL) {
+        errno = ENOMEM;
+        return false;
+    }
+    memset(places + reactor->place_count, 0, (count - reactor->place_count) * sizeof *places);
+    reactor->places = places;
+    reactor->place_count = count;
+    return true;
 }
 
 int flin_reactor_register(flin_hub *hub, int fd, uint8_t interest, uint64_t id) {
-    return control(hub, EPOLL_CTL_ADD, fd, interest, id);
+    flin_place *place;
+    if (!need_place(hub->reactor, fd)) return -1;
+    place = &hub->reactor->places[fd];
+    place->generation++; /* what was registered under this number is gone */
+    if (control(hub, EPOLL_CTL_ADD, fd, interest) < 0) return -1;
+    place->id = id;
+    place->interest = interest;
+    return 0;
 }
 
 int flin_reactor_change(flin_hub *hub, int fd, uint8_t interest, uint64_t id) {
-    return control(hub, EPOLL_CTL_MOD, fd, interest, id);
+    flin_place *place = &hub->reactor->places[fd];
+    if (place->interest != interest && control(hub, EPOLL_CTL_MOD, fd, interest) < 0) return -1;
+    place->id = id;
+    place->interest = interest;
+    return 0;
 }
 
-void flin_reactor_unregister(flin_hub *hub, int fd) { (void)control(hub, EPOLL_CTL_DEL, fd, 0, 0); }
+void flin_reactor_unregister(flin_hub *hub, int fd) {
+    hub->reactor->places[fd].generation++;
+    (void)control(hub, EPOLL_CTL_DEL, fd, 0);
+}
 
 void flin_socket_tune(int fd) {
     int one = 1, timeout_ms = FLIN_USER_TIMEOUT_MS;
@@ -83,15 +138,16 @@ void flin_socket_tune(int fd) {
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
-/** Open a connection on a non-blocking socket that is about to be, or is, in the epoll set. */
+/** Open a connection on a non-blocking socket, which `place` puts into the epoll set. */
 static flin_conn *open_conn(flin_hub *hub, flin_endpoint *endpoint, void *user,
-                            flin_compression compression, int fd, int operation) {
+                            flin_compression compression, int fd,
+                            int (*place)(flin_hub *, int, uint8_t, uint64_t)) {
     flin_conn *conn = flin_hub_open(hub, endpoint, user, compression);
     if (conn == NULL) {
         errno = ENOMEM;
         return NULL;
     }
-    if (control(hub, operation, fd, conn->interest, flin_conn_id(conn)) < 0) {
+    if (place(hub, fd, conn->interest, flin_conn_id(conn)) < 0) {
         int error = errno;
         flin_hub_unopen(hub, conn);
         errno = error;
@@ -108,14 +164,14 @@ flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
     flin_conn *conn;
     if (flin_reactor_start(hub) < 0 || flags < 0) return NULL;
     if ((flags & O_NONBLOCK) == 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return NULL;
-    conn = open_conn(hub, endpoint, user, compression, fd, EPOLL_CTL_ADD);
+    conn = open_conn(hub, endpoint, user, compression, fd, flin_reactor_register);
     if (conn != NULL) flin_socket_tune(fd);
     return conn;
 }
 
 flin_conn *flin_reactor_adopt(flin_hub *hub, flin_endpoint *endpoint, void *user,
                               flin_compression compression, int fd) {
-    flin_conn *conn = open_conn(hub, endpoint, user, compression, fd, EPOLL_CTL_MOD);
+    flin_conn *conn = open_conn(hub, endpoint, user, compression, fd, flin_reactor_change);
     if (conn != NULL) conn->flags |= FLIN_CONN_ACCEPTED;
     return conn;
 }
@@ -256,14 +312,16 @@ static bool has_events(struct flin_reactor *reactor) {
 }
 
 static void handle_event(flin_hub *hub, const struct epoll_event *event) {
+    const flin_place *place = &hub->reactor->places[(uint32_t)event->data.u64];
+    uint64_t id = place->id;
     flin_conn *conn;
-    if ((event->data.u64 & FLIN_CHANNEL_TAG) != 0) {
-        flin_channel_ready(hub, event->data.u64, (event->events & EPOLLIN) != 0,
-                           (event->events & EPOLLOUT) != 0,
+    if (place->generation != (uint32_t)(event->data.u64 >> 32)) return;
+    if ((id & FLIN_CHANNEL_TAG) != 0) {
+        flin_channel_ready(hub, id, (event->events & EPOLLIN) != 0, (event->events & EPOLLOUT) != 0,
                            (event->events & (EPOLLHUP | EPOLLERR)) != 0);
         return;
     }
-    conn = flin_slab_find(&hub->slab, event->data.u64);
+    conn = flin_slab_find(&hub->slab, id);
     if (conn == NULL || conn->fd < 0 || (conn->flags & FLIN_CONN_FINISHED) != 0) return;
     handle_ready(hub, conn, event->events);
 }

@@ -50,10 +50,15 @@ flin_conn *flin_reactor_open(flin_hub *hub, flin_endpoint *endpoint, void *user,
 flin_conn *flin_reactor_adopt(flin_hub *hub, flin_endpoint *endpoint, void *user,
                               flin_compression compression, int fd);
 
-/** Put a descriptor into the set under an id. @return 0, or -1 with errno. */
+/** Put a descriptor into the set; its events find what has `id`. @return 0, or -1 with errno. */
 int flin_reactor_register(flin_hub *hub, int fd, uint8_t interest, uint64_t id);
 
-/** Change the FLIN_INTEREST_* bits or the id of a descriptor. @return 0, or -1 with errno. */
+/**
+ * Change the FLIN_INTEREST_* bits or the id of a descriptor that is in the set; another id alone
+ * takes no system call.
+ *
+ * @return 0, or -1 with errno: nothing has changed.
+ */
 int flin_reactor_change(flin_hub *hub, int fd, uint8_t interest, uint64_t id);
 
 /** Take a descriptor out of the set. */

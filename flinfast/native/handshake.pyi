@@ -12,14 +12,3 @@ def accept_key(key: bytes) -> bytes:
     Raises:
         ValueError: It is no such key.
     """
-
-def split_head(data: bytes) -> tuple[bytes, bytes, bytes] | None:
-    """Take the key out of an upgrade request's head.
-
-    Args:
-        data: Begins with a request head in which the field is spelled `Sec-WebSocket-Key: `.
-
-    Returns:
-        The head without the key, the key, and what follows the head; None when the head has not
-        ended or holds no valid key.
-    """

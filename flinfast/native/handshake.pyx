@@ -2,7 +2,6 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy
 
 cdef extern from "<stdbool.h>":
     ctypedef bint c_bool "bool"
@@ -13,7 +12,6 @@ cdef extern from "flin_handshake.h":
         FLIN_HANDSHAKE_ACCEPT_SIZE
     c_bool flin_handshake_key_is_valid(const uint8_t *key)
     void flin_handshake_accept(const uint8_t *key, uint8_t *accept)
-    size_t flin_handshake_find_key(const uint8_t *data, size_t size, size_t *end)
 
 
 def accept_key(bytes key not None):
@@ -23,18 +21,3 @@ def accept_key(bytes key not None):
         raise ValueError("expected 16 bytes in base64")
     flin_handshake_accept(text, accept)
     return PyBytes_FromStringAndSize(<const char *>accept, FLIN_HANDSHAKE_ACCEPT_SIZE)
-
-
-def split_head(bytes data not None):
-    cdef const char *text = PyBytes_AS_STRING(data)
-    cdef size_t size = PyBytes_GET_SIZE(data)
-    cdef size_t end = 0
-    cdef size_t at = flin_handshake_find_key(<const uint8_t *>text, size, &end)
-    cdef size_t behind = at + FLIN_HANDSHAKE_KEY_SIZE
-    cdef bytes rest
-    if at == 0 or not flin_handshake_key_is_valid(<const uint8_t *>text + at):
-        return None
-    rest = PyBytes_FromStringAndSize(NULL, end - FLIN_HANDSHAKE_KEY_SIZE)
-    memcpy(PyBytes_AS_STRING(rest), text, at)
-    memcpy(PyBytes_AS_STRING(rest) + at, text + behind, end - behind)
-    return rest, data[at:behind], data[end:]

@@ -129,6 +129,7 @@ class Endpoint:
         stall_s: float = 10.0,
         deflate: bool = False,
         deflate_threshold: int = 1024,
+        session_only: Sequence[str] = (),
     ) -> None:
         """Describe an endpoint.
 
@@ -153,6 +154,9 @@ class Endpoint:
             stall_s: Seconds without write progress after which it is closed 1013.
             deflate: Accept permessage-deflate (RFC 7692), no context takeover.
             deflate_threshold: Payload bytes from which a message is compressed.
+            session_only: Events among "connect" and "close" whose handler does nothing for a
+                connection without a session, as those of known upgrades are: it need not be called
+                for one that nobody has looked at.
         """
     @property
     def path(self) -> str: ...
@@ -164,6 +168,7 @@ class Endpoint:
         on_close: Callable[..., object] | None,
         direct: Sequence[str],
         implicit_room: bool,
+        session_only: Sequence[str] = (),
     ) -> None: ...
     @property
     def connection_count(self) -> int: ...
@@ -324,6 +329,54 @@ class Known:
         """
 
 @final
+class KnownUpgrades:
+    """Upgrades that were decided before: heads to which every key gets the same answer.
+
+    An accepted socket whose first bytes begin with such a head is a WebSocket at once. Its
+    Connection is made (`renew`) when something asks for it: a message, a handler of "connect" or
+    "close" that may not be spared (`Endpoint.session_only`), `on_opened`. Many never are.
+    A program whose epoch is another object makes all of them void.
+
+    Attributes:
+        is_open: Whether they are answered; a server that drains refuses the ordinary way.
+    """
+
+    is_open: bool
+
+    def __init__(
+        self,
+        program: _Program,
+        *,
+        heads_max: int,
+        on_opened: Callable[[Any, str, float], object] | None = None,
+    ) -> None:
+        """None is known yet.
+
+        Args:
+            program: Its epoch is looked at each time.
+            heads_max: Heads that are remembered; the oldest go first.
+            on_opened: Called with each connection, its peer's address and the seconds that making
+                it took, before `on connect` runs.
+        """
+    @property
+    def count(self) -> int:
+        """Connections opened so far."""
+    def add(self, head: bytes, opening: Opening, renew: Callable[[str], Connection]) -> bool:
+        """Remember how a head was answered.
+
+        Args:
+            head: A whole request head in which the field is spelled `Sec-WebSocket-Key: `.
+            opening: The answer; its endpoint is that of every later connection.
+            renew: Makes the connection for an equal request from an address, which is "" for the
+                peer of a Unix socket.
+
+        Returns:
+            Whether it is known now: it holds a valid key, and the response its accept value.
+        """
+    def answers(self, data: bytes) -> bool:
+        """Whether bytes begin with a head that is known."""
+
+@final
 class Stream:
     """An accepted socket that is no WebSocket (yet), as an asyncio transport.
 
@@ -424,6 +477,7 @@ class Hub:
         fd: int,
         on_first: Callable[[bytes, str], Any],
         on_fault: Callable[[str, BaseException], None],
+        known: KnownUpgrades | None = None,
     ) -> None:
         """Accept connections on a listening, non-blocking TCP or Unix socket.
 
@@ -432,9 +486,9 @@ class Hub:
         Args:
             fd: The socket; closed by the caller after unlisten().
             on_first: Called with the first bytes of a socket and its peer's address ("" for a Unix
-                socket). Gives an Opening (the hub opens that WebSocket), or an `asyncio.Protocol`
-                that gets a Stream and those bytes.
+                socket). Gives an `asyncio.Protocol` that gets a Stream and those bytes.
             on_fault: Called with a text and an exception when accepting or a protocol fails.
+            known: Upgrades that are opened without asking `on_first`.
 
         Raises:
             OSError: The descriptor cannot be watched (ENOSYS where there is no epoll).

@@ -1,7 +1,8 @@
 """Connections, rooms and effects of one process, over the C core (csrc/flin_hub.h).
 
 Documented in hub.pyi; split into the .pxi files included below. Invariants:
-  1. conn.user is an owned reference to the Connection, from _adopt() to on_freed().
+  1. conn.user is an owned reference to the Connection, from _adopt() to on_freed(); or to an _Unseen
+     first, which _seen() replaces.
   2. Connection._conn is NULL before the handshake and after the slot was freed, and only then.
   3. Nothing is reaped while a handler runs (_dispatching, or an open log), so no slot goes away
      under one and `on close` nests in nothing.
@@ -89,10 +90,33 @@ cdef inline flin_compression _compression(bint is_agreed, bint sends) noexcept:
         return FLIN_COMPRESSION_NONE
     return FLIN_COMPRESSION_BOTH if sends else FLIN_COMPRESSION_RECEIVE
 
+
+cdef inline int64_t _unix_ms() noexcept:
+    cdef timespec now
+    clock_gettime(CLOCK_REALTIME, &now)
+    return <int64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000
+
+
+cdef str _address_text(dict known, int family, const uint8_t *address):
+    """The text of a peer's address, "" for a Unix socket's; equal ones are one object."""
+    cdef bytes key
+    cdef char[46] text
+    if family != AF_INET and family != AF_INET6:
+        return ""
+    key = PyBytes_FromStringAndSize(<const char *>address, 4 if family == AF_INET else 16)
+    found = known.get(key)
+    if found is None:
+        if len(known) >= ADDRESSES_MAX:
+            known.clear()
+        inet_ntop(family, <const void *>address, text, sizeof(text))
+        found = known[key] = (<const char *>text).decode("ascii")
+    return found
+
 include "hub_message.pxi"
 include "hub_connection.pxi"
 include "hub_turn.pxi"
 include "hub_repeat.pxi"
+include "hub_upgrade.pxi"
 include "hub_stream.pxi"
 include "hub_effect.pxi"
 
@@ -103,14 +127,13 @@ cdef c_bool on_message(void *user, flin_conn *conn, flin_message_event *event) n
     try:
         return (<Hub>user)._receive(conn, event)
     except BaseException as error:  # no memory for the message
-        (<Hub>user)._tell(<Connection>conn.user, "message", error)
+        (<Hub>user)._tell_of(conn, "message", error)
         flin_conn_lost(&(<Hub>user)._core, conn, True)
         return True
 
 
 cdef c_bool on_closed(void *user, flin_conn *conn) noexcept:
-    cdef Connection connection = <Connection>conn.user
-    return (<Hub>user)._dispatch(connection, EVENT_CLOSE, connection._endpoint._on_close, None)
+    return (<Hub>user)._end(conn)
 
 
 cdef void on_detach(void *user, flin_conn *conn, c_bool reset) noexcept:
@@ -125,15 +148,18 @@ cdef void on_detach(void *user, flin_conn *conn, c_bool reset) noexcept:
 
 
 cdef void on_freed(void *user, flin_conn *conn) noexcept:
-    cdef Connection connection = <Connection>conn.user
-    connection._close_reason = connection.close_reason
-    connection._close_code = conn.close_code
-    connection._messages_in = conn.messages_in
-    connection._messages_out = flin_conn_messages_out(&(<Hub>user)._core, conn)
-    connection._conn = NULL
-    connection._transport = None
+    cdef object owned = <object>conn.user
+    cdef Connection connection
+    if type(owned) is not _Unseen:
+        connection = <Connection>conn.user
+        connection._close_reason = connection.close_reason
+        connection._close_code = conn.close_code
+        connection._messages_in = conn.messages_in
+        connection._messages_out = flin_conn_messages_out(&(<Hub>user)._core, conn)
+        connection._conn = NULL
+        connection._transport = None
     conn.user = NULL
-    Py_DECREF(connection)
+    Py_DECREF(owned)
 
 
 cdef void on_channel_dropped(void *channel) noexcept:

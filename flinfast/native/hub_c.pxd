@@ -18,6 +18,16 @@ cdef extern from "flin_frame.h":
         FLIN_FRAME_CLOSE_REASON_MAX
     c_bool flin_frame_close_code_is_valid(uint16_t code) nogil
 
+cdef extern from "flin_handshake.h":
+    enum:
+        FLIN_HANDSHAKE_KEY_SIZE
+        FLIN_HANDSHAKE_ACCEPT_SIZE
+    c_bool flin_handshake_key_is_valid(const uint8_t *key)
+    void flin_handshake_accept(const uint8_t *key, uint8_t *accept)
+    size_t flin_handshake_find_key(const uint8_t *data, size_t size, size_t *end)
+    c_bool flin_handshake_repeats(const uint8_t *data, size_t size, const uint8_t *rest,
+                                  size_t rest_size, size_t at)
+
 cdef extern from "flin_utf8.h":
     c_bool flin_utf8_is_valid(const uint8_t *data, size_t size) nogil
 

@@ -89,13 +89,14 @@ cdef class Endpoint:
     cdef object _on_connect, _on_message, _on_close
     cdef object _runner, _report
     cdef int _direct           # EVENT_* bits
+    cdef int _session_only     # EVENT_* bits
     cdef bint _has_deflate
     cdef size_t _deflate_threshold
 
     def __init__(self, *, path, on_connect=None, on_message=None, on_close=None, direct=(),
                  runner=None, report=None, implicit_room=False, message_bytes_max=1 << 20,
                  queue_bytes_soft=64 << 10, queue_bytes_hard=1 << 20, stall_s=10.0,
-                 deflate=False, deflate_threshold=1024):
+                 deflate=False, deflate_threshold=1024, session_only=()):
         cdef flin_message_limits limits
         limits.message_bytes_max = min(message_bytes_max, 1 << 30)
         limits.empty_fragments_max = FLIN_MESSAGE_EMPTY_FRAGMENTS_MAX
@@ -113,19 +114,26 @@ cdef class Endpoint:
         self._has_deflate = deflate
         self._deflate_threshold = deflate_threshold
         self.swap(on_connect=on_connect, on_message=on_message, on_close=on_close, direct=direct,
-                  implicit_room=implicit_room)
+                  implicit_room=implicit_room, session_only=session_only)
 
     def __dealloc__(self):
         if self._hub is not None:
             self._hub._free_endpoint(&self._core)
 
-    def swap(self, *, on_connect, on_message, on_close, direct, implicit_room):
+    def swap(self, *, on_connect, on_message, on_close, direct, implicit_room, session_only=()):
         cdef int bits = _event_bits(direct)
+        cdef int session_bits = _event_bits(session_only)
         self._on_connect = on_connect
         self._on_message = on_message
         self._on_close = on_close
         self._direct = bits
+        self._session_only = session_bits
         self._core.is_implicit = implicit_room
+
+    cdef bint _spares(self, int event) noexcept:
+        """Whether an event of "connect" and "close" is nothing to an unseen connection."""
+        return (self._session_only & event
+                or (self._on_connect if event == EVENT_CONNECT else self._on_close) is None)
 
     @property
     def connection_count(self):

@@ -251,15 +251,19 @@ cdef class Hub(_Streams):
     def _drain_step(self):
         """Close one batch, and come back for the next after a time that varies by half."""
         cdef uint32_t budget
+        cdef flin_conn *conn
+        cdef bytes text
         self._drain_timer = None
         code, reason, per_second = self._drain
+        text = _close_reason(code, reason)
         pause_ms = DRAIN_PERIOD_MS * (0.5 + random.random())
         budget = <uint32_t>-1 if self._loop is None else int(per_second * pause_ms / 1000) + 1
         while budget > 0 and self._core.all.count > 0:
             conn = flin_slab_at(&self._core.slab,
                                 self._core.all.members[self._core.all.count - 1].slot)
-            self.drop(<Connection>conn.user, code, reason)
+            flin_conn_close(&self._core, conn, code, text, len(text))
             budget -= 1
+        self._schedule()
         if self._core.all.count > 0:
             self._drain_timer = self._loop.call_later(pause_ms / 1000, self._drain_step)
 
@@ -297,9 +301,9 @@ cdef class Hub(_Streams):
         for i in range(found.count):
             conn = flin_slab_at(&self._core.slab, found.members[i].slot)
             if is_settled or conn is not current:
-                ids.append((<Connection>conn.user).connection_id)
+                ids.append(self._seen(conn).connection_id)
         if not is_settled and flin_log_is_member(&self._core, current, found):
-            ids.append((<Connection>current.user).connection_id)
+            ids.append(self._seen(current).connection_id)
         return ids
 
     def stats(self):

@@ -241,9 +241,9 @@ cdef class _Streams(_Turns):
     """The part of the hub that accepts sockets."""
 
     cdef object _on_first, _on_fault
-    cdef dict _addresses       # texts of peers' addresses, so that their connections share them
+    cdef KnownUpgrades _known
 
-    def listen(self, int fd, on_first, on_fault):
+    def listen(self, int fd, on_first, on_fault, KnownUpgrades known=None):
         cdef flin_channel_callbacks callbacks
         callbacks.first = on_channel_first
         callbacks.received = on_channel_received
@@ -253,7 +253,7 @@ cdef class _Streams(_Turns):
         self._tick()
         self._on_first = on_first
         self._on_fault = on_fault
-        self._addresses = {}
+        self._known = known
         if flin_channel_listen(&self._core, fd, &callbacks) < 0:
             raise OSError(errno, os.strerror(errno))
 
@@ -271,35 +271,21 @@ cdef class _Streams(_Turns):
     def accepted_count(self):
         return self._core.channels.fresh_count
 
-    cdef str _address_of(self, const flin_channel *channel):
-        cdef bytes key
-        cdef char text[46]
-        if channel.family != AF_INET and channel.family != AF_INET6:
-            return ""
-        key = PyBytes_FromStringAndSize(<const char *>channel.address,
-                                        4 if channel.family == AF_INET else 16)
-        address = self._addresses.get(key)
-        if address is None:
-            if len(self._addresses) >= ADDRESSES_MAX:
-                self._addresses.clear()
-            inet_ntop(channel.family, <const void *>channel.address, text, sizeof(text))
-            address = self._addresses[key] = (<const char *>text).decode("ascii")
-        return address
-
     cdef int _first(self, uint64_t number, const uint8_t *data, size_t size) except -1:
-        """The first bytes of an accepted socket: a WebSocket at once, or a protocol."""
-        cdef flin_channel *channel = flin_channel_find(&self._core, number)
-        cdef str address = self._address_of(channel)
-        cdef int port = channel.port
-        cdef bytes first = PyBytes_FromStringAndSize(<const char *>data, size)
+        """The first bytes of an accepted socket: a known upgrade, or a protocol's."""
+        cdef flin_channel *channel
+        cdef _KnownUpgrade known = None if self._known is None else self._known._find(data, size)
+        cdef str address
+        cdef int port
+        cdef bytes first
         cdef Stream stream
-        cdef Opening opening
+        if known is not None:
+            return self._open_known(number, known, data, size)
+        channel = flin_channel_find(&self._core, number)
+        address = _address_text(self._addresses, channel.family, channel.address)
+        port = channel.port
+        first = PyBytes_FromStringAndSize(<const char *>data, size)
         answer = self._on_first(first, address)
-        if type(answer) is Opening:
-            opening = <Opening>answer
-            self._core.stats.bytes_in += size
-            self._open_channel(number, opening, None)
-            return 0
         if flin_channel_find(&self._core, number) is NULL:
             return 0  # closed meanwhile, as by close_accepted()
         stream = Stream.__new__(Stream)
@@ -315,6 +301,49 @@ cdef class _Streams(_Turns):
         answer.connection_made(stream)
         stream._receive(<const uint8_t *>PyBytes_AS_STRING(first), size)
         return 0
+
+    cdef int _open_known(self, uint64_t number, _KnownUpgrade known, const uint8_t *data,
+                         size_t size) except -1:
+        """Open the WebSocket that the first bytes of a socket ask for."""
+        cdef Endpoint endpoint = known._endpoint
+        cdef _Unseen unseen = _Unseen.__new__(_Unseen)
+        cdef flin_channel *channel = flin_channel_find(&self._core, number)
+        cdef size_t end = PyBytes_GET_SIZE(known._rest) + FLIN_HANDSHAKE_KEY_SIZE
+        cdef bytes early = None
+        cdef flin_conn *conn
+        self._check_endpoint(endpoint)
+        if end < size:
+            early = PyBytes_FromStringAndSize(<const char *>data + end, size - end)
+        unseen._known = known
+        unseen._opened_ms = _unix_ms()
+        unseen._family = channel.family
+        memcpy(unseen._address, channel.address, sizeof(unseen._address))
+        flin_handshake_accept(data + known._key_at, known._response + known._accept_at)
+        conn = flin_channel_upgrade(
+            &self._core, number, &endpoint._core, <void *>unseen, known._compression)
+        if conn is NULL:
+            raise OSError(errno, os.strerror(errno))
+        Py_INCREF(unseen)
+        self._known.count += 1
+        self._core.stats.bytes_in += end
+        self._answer(conn, endpoint, known._response, known._response_size)
+        if self._known._on_opened is None and endpoint._spares(EVENT_CONNECT):
+            return self._start(conn, None, early)
+        try:
+            address = _address_text(self._addresses, unseen._family, unseen._address)
+            return self._start(conn, self._seen_opened(conn, address), early)
+        except BaseException:
+            flin_conn_lost(&self._core, conn, True)
+            flin_conn_handler_done(&self._core, conn)
+            raise
+
+    cdef Connection _seen_opened(self, flin_conn *conn, str address):
+        """The connection of a slot that has just been opened, of which the server may be told."""
+        cdef uint64_t start_ns = flin_clock_ns()
+        cdef Connection connection = self._seen(conn)
+        if self._known._on_opened is not None:
+            self._known._on_opened(connection, address, (flin_clock_ns() - start_ns) / 1e9)
+        return connection
 
     cdef int _open_channel(self, uint64_t number, Opening opening, Stream stream) except -1:
         cdef flin_conn *conn

@@ -16,11 +16,13 @@ cdef class _Turns:
     cdef Message _spare        # of the last message, for the next
     cdef size_t _deflate_threshold
     cdef tuple _drain          # code, reason, per_second
+    cdef dict _addresses       # texts of peers' addresses, so that their connections share them
     cdef object __weakref__
 
     def __cinit__(self):
         self._epoll_fd = -1
         self._orphans = []
+        self._addresses = {}
         self._deflate_threshold = <size_t>-1
 
     def __init__(self, encode, *, heartbeat_s=15.0, timeout_s=30.0, close_s=5.0,
@@ -195,6 +197,9 @@ cdef class _Turns:
     cdef int _check_new(self, Connection connection, Endpoint endpoint) except -1:
         if connection._number != 0:
             raise RuntimeError("this connection has been opened already")
+        return self._check_endpoint(endpoint)
+
+    cdef int _check_endpoint(self, Endpoint endpoint) except -1:
         self._need_no_handler()
         if endpoint._hub is None:
             endpoint._hub = self
@@ -202,25 +207,58 @@ cdef class _Turns:
             raise RuntimeError("this endpoint belongs to another hub")
         return 0
 
-    cdef int _adopt(self, Connection connection, Endpoint endpoint, flin_conn *conn,
-                    object transport, bytes response, bytes early, str protocol) except -1:
-        cdef timespec now
+    cdef int _bind(self, Connection connection, flin_conn *conn, Endpoint endpoint, str protocol,
+                   int64_t opened_ms) except -1:
+        """Make a connection that of a slot."""
         Py_INCREF(connection)  # first of all: a collector counts on what the core refers to
-        clock_gettime(CLOCK_REALTIME, &now)
+        conn.user = <void *>connection
         connection._conn = conn
         connection._number = flin_conn_id(conn)
         connection._hub = self
         connection._endpoint = endpoint
-        connection._transport = transport
         connection.protocol = protocol
-        connection._opened_ms = <int64_t>now.tv_sec * 1000 + now.tv_nsec // 1000000
+        connection._opened_ms = opened_ms
+        return 0
+
+    cdef Connection _seen(self, flin_conn *conn):
+        """The connection of a slot, made now if nobody has asked for it."""
+        cdef Connection connection
+        cdef _Unseen unseen
+        if type(<object>conn.user) is not _Unseen:
+            return <Connection>conn.user
+        unseen = <_Unseen>conn.user
+        connection = unseen._known._renew(
+            _address_text(self._addresses, unseen._family, unseen._address))
+        if connection._number != 0:
+            raise RuntimeError("this connection has been opened already")
+        self._bind(connection, conn, unseen._known._endpoint, unseen._known._protocol,
+                   unseen._opened_ms)
+        Py_DECREF(unseen)
+        return connection
+
+    cdef int _adopt(self, Connection connection, Endpoint endpoint, flin_conn *conn,
+                    object transport, bytes response, bytes early, str protocol) except -1:
+        self._bind(connection, conn, endpoint, protocol, _unix_ms())
+        connection._transport = transport
+        self._answer(conn, endpoint, <const uint8_t *>PyBytes_AS_STRING(response),
+                     PyBytes_GET_SIZE(response))
+        return self._start(conn, connection, early)
+
+    cdef int _answer(self, flin_conn *conn, Endpoint endpoint, const uint8_t *response,
+                     size_t size) except -1:
+        """Queue the 101, if there is one."""
         if conn.flags & FLIN_CONN_DEFLATE:
             self._deflate_threshold = min(self._deflate_threshold, endpoint._deflate_threshold)
+        if size > 0:
+            flin_output_append_raw(&self._core, conn, response, size)
+        return 0
+
+    cdef int _start(self, flin_conn *conn, Connection connection, bytes early) except -1:
+        """Run `on connect`, unless there is no connection to run it for; parse what came early."""
         self._depth += 1
         try:
-            if response:
-                flin_output_append_raw(&self._core, conn, response, len(response))
-            if self._dispatch(connection, EVENT_CONNECT, endpoint._on_connect, None):
+            if connection is None or self._dispatch(
+                    connection, EVENT_CONNECT, connection._endpoint._on_connect, None):
                 flin_conn_handler_done(&self._core, conn)
             if early:
                 self._feed(conn, early)
@@ -339,6 +377,27 @@ cdef class _Turns:
         self._dispatching -= 1
         return is_finished
 
+    cdef bint _end(self, flin_conn *conn) noexcept:
+        """Run `on close`; whether it has finished."""
+        cdef Connection connection
+        cdef _Unseen unseen
+        if type(<object>conn.user) is _Unseen:
+            unseen = <_Unseen>conn.user
+            if unseen._known._endpoint._spares(EVENT_CLOSE):
+                return True
+        try:
+            connection = self._seen(conn)
+        except BaseException as error:  # no memory for the connection
+            self._tell_of(conn, "close", error)
+            return True
+        return self._dispatch(connection, EVENT_CLOSE, connection._endpoint._on_close, None)
+
+    cdef int _tell_of(self, flin_conn *conn, str event, object error) noexcept:
+        """Report what went wrong with a connection that may be unseen."""
+        if type(<object>conn.user) is _Unseen:
+            return _write_unraisable(<object>conn.user, error)
+        return self._tell(<Connection>conn.user, event, error)
+
     cdef int _tell(self, Connection connection, str event, object error) noexcept:
         """Report what a handler or a transport raised; nothing leaves here either."""
         report = connection._endpoint._report
@@ -369,7 +428,7 @@ cdef class _Turns:
         return None
 
     cdef bint _receive(self, flin_conn *conn, flin_message_event *event) except -1:
-        cdef Connection connection = <Connection>conn.user
+        cdef Connection connection = self._seen(conn)
         cdef Message message = self._spare
         cdef bytes payload = None
         cdef bint is_finished

@@ -64,17 +64,20 @@ class WsService:
             on_close=partial(self._app.closed, None),
             direct=("close",),
             implicit_room=False,
+            session_only=("close",),
         )
 
     def _handlers(self, entry: WsEntry) -> dict[str, Any]:
         direct = [
             event for event in EVENTS if not _needs_runner(entry.effects.get(event, NO_EFFECTS))
         ]
+        code = {"connect": entry.connect, "close": entry.close}
         return {
             "on_connect": partial(self._app.opened, entry.connect),
             "on_message": entry.message,
             "on_close": partial(self._app.closed, entry.close),
             "direct": direct,
+            "session_only": [event for event in ("connect", "close") if not code[event]],
         }
 
     def _run(self, event: str, closure: Callable[..., object], args: tuple[object, ...]) -> bool:

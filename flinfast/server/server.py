@@ -141,7 +141,9 @@ class Server:
         backlog = self._settings.server.backlog
         if context is None and self._settings.server.data_plane != "adapter" and HAS_EPOLL:
             listener.listen(backlog)
-            site.hub.listen(listener.fileno(), site.first_bytes, site.report)
+            site.hub.listen(
+                listener.fileno(), site.first_bytes, site.report, site.repeated_upgrades.known
+            )
             return
         server = await asyncio.get_running_loop().create_server(
             partial(HttpConnection, site), sock=listener, ssl=context, backlog=backlog

@@ -39,7 +39,7 @@ from flinfast.settings import Settings
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-    from flinfast.native.hub import Hub, Opening
+    from flinfast.native.hub import Hub
     from flinfast.runtime.app import Upgrade
     from flinfast.runtime.context import WsContext
     from flinfast.runtime.runner import Straight
@@ -191,10 +191,9 @@ class Site:
 
     # --- requests ----------------------------------------
 
-    def first_bytes(self, data: bytes, address: str) -> Opening | HttpConnection:
-        """What an accepted socket is, by the first bytes it sent (see Hub.listen())."""
-        opening = self.repeated_upgrades.open(data, address)
-        return HttpConnection(self) if opening is None else opening
+    def first_bytes(self, data: bytes, address: str) -> HttpConnection:
+        """What speaks with an accepted socket (see Hub.listen())."""
+        return HttpConnection(self)
 
     def dispatch(self, head: Head, request: Request, respond: Respond) -> None:
         """Answer one request."""
@@ -340,8 +339,8 @@ class Site:
 
     def response_count(self, status_class: int) -> int:
         """Responses so far whose status has this first digit."""
-        known = self.answers.count if status_class == 2 else 0
-        return self._statuses[status_class] + known
+        known = {1: self.repeated_upgrades.known.count, 2: self.answers.count}
+        return self._statuses[status_class] + known.get(status_class, 0)
 
     # --- time and end ----------------------------------------
 
@@ -381,7 +380,7 @@ class Site:
     def begin_drain(self) -> None:
         """Close what is idle; what is busy closes after its response."""
         self.is_draining = True
-        self.answers.is_open = False
+        self.answers.is_open = self.repeated_upgrades.known.is_open = False
         for connection in list(self.connections):
             connection.close_when_done()
 

@@ -267,9 +267,7 @@ class PendingUpgrade:
         )
         if type(transport) is Stream:  # the reactor accepted it
             if upgrade.renew is not None:
-                self._site.repeated_upgrades.remember(
-                    connection.raw_head, self._handshake.accept, upgrade.renew, opening
-                )
+                self._site.repeated_upgrades.remember(connection.raw_head, upgrade.renew, opening)
             _open_stream(self._site, transport, opening)
         else:
             _open_transport(self._site, transport, opening)

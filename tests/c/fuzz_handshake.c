@@ -134,6 +134,26 @@ static bool is_valid(const uint8_t *key) {
     return key[22] == '=' && key[23] == '=';
 }
 
+/** What has a key repeats itself, with another key too, and nothing else does. */
+static void check_repeats(uint8_t *head, size_t size, size_t at, size_t end) {
+    size_t rest_size = end - FLIN_HANDSHAKE_KEY_SIZE, behind = at + FLIN_HANDSHAKE_KEY_SIZE;
+    uint8_t *rest = fuzz_copy(head, end);
+    bool key_is_valid = is_valid(head + at);
+    memmove(rest + at, rest + behind, end - behind);
+    rest = realloc(rest, rest_size); /* the sanitizer sees what is read behind it */
+    FUZZ_CHECK(rest != NULL);
+    FUZZ_CHECK(flin_handshake_repeats(head, size, rest, rest_size, at) == key_is_valid);
+    FUZZ_CHECK(!flin_handshake_repeats(head, end - 1, rest, rest_size, at));
+    for (size_t i = 0; i < end; i += 1 + i / 8) {
+        uint8_t kept = head[i];
+        head[i] = (uint8_t)(kept + 1 + i % 255);
+        FUZZ_CHECK(flin_handshake_repeats(head, size, rest, rest_size, at) ==
+                   (i >= at && i < behind && is_valid(head + at)));
+        head[i] = kept;
+    }
+    free(rest);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static uint8_t spelt[INPUT_MAX * WORD_SIZE_MAX];
     size_t end = 0, wanted_end = 0, at;
@@ -148,6 +168,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_CHECK(flin_handshake_key_is_valid(head + at) == is_valid(head + at));
         check_accept(head + at);
     }
+    if (at > 0) check_repeats(head, size, at, end);
     free(head);
     return 0;
 }

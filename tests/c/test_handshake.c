@@ -59,7 +59,29 @@ static void key_is_found_in_whole_heads_only(void) {
                   0); /* behind the head */
 }
 
+static void head_repeats_with_any_valid_key(void) {
+    static const char HEAD[] =
+        "GET / HTTP/1.1\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nA: b\r\n\r\nearly";
+    static const char REST[] = "GET / HTTP/1.1\r\nSec-WebSocket-Key: \r\nA: b\r\n\r\n";
+    const uint8_t *rest = (const uint8_t *)REST;
+    size_t rest_size = sizeof REST - 1, whole = rest_size + FLIN_HANDSHAKE_KEY_SIZE;
+    for (size_t size = 0; size <= sizeof HEAD - 1; size++) {
+        uint8_t *copy = malloc(size + 1);
+        memcpy(copy, HEAD, size);
+        FLIN_CHECK_EQ(flin_handshake_repeats(copy, size, rest, rest_size, 35), size >= whole);
+        for (size_t i = 0; size >= whole && i < size; i++) {
+            bool is_key = i >= 35 && i < 35 + 22;
+            copy[i] = is_key ? 'q' : '*';
+            FLIN_CHECK_EQ(flin_handshake_repeats(copy, size, rest, rest_size, 35),
+                          is_key || i >= whole);
+            copy[i] = (uint8_t)HEAD[i];
+        }
+        free(copy);
+    }
+}
+
 int main(void) {
+    FLIN_RUN(head_repeats_with_any_valid_key);
     FLIN_RUN(accept_is_that_of_the_rfc);
     FLIN_RUN(every_wrong_character_is_found);
     FLIN_RUN(key_is_found_in_whole_heads_only);

@@ -278,6 +278,59 @@ static void a_long_wake_goes_on_with_the_next_in_line(void) {
     for (unsigned i = 0; i < 6; i++) close(far[i]);
 }
 
+static void an_event_of_an_earlier_owner_of_the_descriptor_is_nobodys(void) {
+    int far[2], newer_far, number;
+    test_peer *peers[2], *newer;
+    test_hub_start(&test);
+    test.on_message = burn;
+    for (unsigned i = 0; i < 2; i++) {
+        peers[i] = open_pair(&far[i], 0);
+        write_text(far[i], "x");
+    }
+    FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), 1);
+    FLIN_CHECK(flin_reactor_has_more(&test.hub)); /* the event of the second one */
+    number = peers[1]->conn->fd;
+    flin_conn_lost(&test.hub, peers[1]->conn, false);
+    flin_hub_reap(&test.hub);
+    close(far[1]);
+    newer = open_pair(&newer_far, 0);
+    FLIN_CHECK_EQ(newer->conn->fd, number);
+    write_text(newer_far, "y");
+    FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), 1);
+    FLIN_CHECK_EQ(newer->log.size, 0); /* not read for that event */
+    FLIN_CHECK_EQ(flin_reactor_poll(&test.hub), 1);
+    CHECK_LOG(newer, "y|");
+    test.on_message = NULL;
+    turn();
+    test_hub_end(&test);
+    close(far[0]);
+    close(newer_far);
+}
+
+static void descriptors_have_any_number(void) {
+    static const int NUMBERS[] = {63, 64, 65, 500, 129};
+    enum { COUNT = sizeof NUMBERS / sizeof NUMBERS[0] };
+    int far[COUNT];
+    test_peer *peers[COUNT];
+    test_hub_start(&test);
+    for (unsigned i = 0; i < COUNT; i++) {
+        int fds[2];
+        FLIN_CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+        FLIN_CHECK_EQ(dup2(fds[0], NUMBERS[i]), NUMBERS[i]);
+        close(fds[0]);
+        far[i] = fds[1];
+        peers[i] = &test.peers[i];
+        peers[i]->conn = flin_reactor_open(&test.hub, &test.endpoint, peers[i], false, NUMBERS[i]);
+        FLIN_CHECK(peers[i]->conn != NULL);
+        flin_conn_handler_done(&test.hub, peers[i]->conn);
+    }
+    for (unsigned i = 0; i < COUNT; i++) write_text(far[i], "x");
+    turn();
+    for (unsigned i = 0; i < COUNT; i++) CHECK_LOG(peers[i], "x|");
+    test_hub_end(&test);
+    for (unsigned i = 0; i < COUNT; i++) close(far[i]);
+}
+
 /* Publishers of the tests below; the last one that spoke has the next one speak meanwhile. */
 static int gather_far[FLIN_GATHER_MEMBERS_MIN];
 static unsigned gather_spoken, gather_limit;
@@ -406,6 +459,8 @@ int main(void) {
     FLIN_RUN(a_duplicate_descriptor_leaves_no_registration);
     FLIN_RUN(what_cannot_be_registered_stays_the_callers);
     FLIN_RUN(a_long_wake_goes_on_with_the_next_in_line);
+    FLIN_RUN(an_event_of_an_earlier_owner_of_the_descriptor_is_nobodys);
+    FLIN_RUN(descriptors_have_any_number);
     FLIN_RUN(what_comes_before_a_large_room_is_written_to_goes_along);
     FLIN_RUN(a_small_room_is_written_to_at_once);
     FLIN_RUN(gathering_ends_although_messages_do_not);

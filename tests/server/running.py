@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flinfast.native.hub import Connection, Endpoint, Hub, Opening, Stream
+from flinfast.native.hub import Connection, Endpoint, Hub, KnownUpgrades, Opening, Stream
 from flinfast.runtime.request import Request
 from flinfast.runtime.response import Response
 from flinfast.runtime.router import BadPath
@@ -45,6 +45,7 @@ class FakeApp:
         self.scheduler = scheduler
         self.requests: list[Request] = []
         self.upgrades: list[Request] = []
+        self.renewed: list[PlainConnection] = []  # of upgrades that nobody was asked about
         self.pending: list[Callable[[Response], None]] = []
         self.closed = False
         self.reloads = 0
@@ -82,6 +83,10 @@ class FakeApp:
         respond(Response(200, JSON, b"1"))
         respond(Response(200, JSON, b"2"))
 
+    def _renew(self, address: str) -> PlainConnection:
+        self.renewed.append(PlainConnection(address))
+        return self.renewed[-1]
+
     def match(self, path: str) -> str | None:
         if "/../" in path or path.endswith("/..") or "%zz" in path:
             raise BadPath
@@ -111,7 +116,7 @@ class FakeApp:
                     PlainConnection(request.peer),
                     self.upgrade_headers,
                     "flin.json.v1",
-                    PlainConnection,
+                    self._renew,
                 )
             )
         elif match == "/ws-later":
@@ -173,7 +178,7 @@ class FakeHub:
     def __init__(self) -> None:
         self.real = Hub(lambda value: repr(value).encode())  # accepts, and carries HTTP
         self.opened: list[Opened] = []
-        self.repeated: list[Opening] = []
+        self.known: KnownUpgrades
         self.fed = bytearray()
         self.events: list[str] = []
 
@@ -186,14 +191,9 @@ class FakeHub:
         self.real = Hub(lambda value: repr(value).encode())  # with the old one its epoll set goes
         self.events.append("detach")
 
-    def listen(self, fd: int, on_first: Any, on_fault: Any) -> None:
-        def first(data: bytes, address: str) -> Any:
-            answer = on_first(data, address)
-            if isinstance(answer, Opening):
-                self.repeated.append(answer)
-            return answer
-
-        self.real.listen(fd, first, on_fault)
+    def listen(self, fd: int, on_first: Any, on_fault: Any, known: KnownUpgrades) -> None:
+        self.known = known
+        self.real.listen(fd, on_first, on_fault, known)
 
     def unlisten(self, fd: int) -> None:
         self.real.unlisten(fd)
