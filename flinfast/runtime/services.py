@@ -106,6 +106,9 @@ class Waiter(Protocol):
     def sleep(self, seconds: float) -> None:
         """Suspend for that long."""
 
+    def go_on(self) -> None:
+        """The running handler goes on to its end, whoever is gone: it ends its connection itself."""
+
 
 class Services(Struct):
     """Everything a program's builtins are bound to.

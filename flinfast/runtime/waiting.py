@@ -208,6 +208,12 @@ class WaitingPool:
 
         self.wait_callback(start)
 
+    def go_on(self) -> None:
+        """The running handler goes on to its end, whoever is gone: it ends its connection itself."""
+        task = self._task()
+        if task is not None:
+            task.is_wanted = None
+
     def wait_callback(self, start: Callable[[Callable[[T | BaseException], None]], None]) -> T:
         """Call `start(done)` and sleep until `done(result or exception)` is called in the loop.
 

@@ -48,7 +48,6 @@ class FilesInPlace:
             )
         return ""
 
-    @property
     def is_only_log_gone(self) -> bool:
         """Whether the database is in place and nobody has begun another log."""
         database, log, index = (_stat(path) for path, _ in self._files)

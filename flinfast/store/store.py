@@ -136,7 +136,7 @@ class Store(BaseStore):
                 self._log_sync.close()
             # Closing copies the log into the database and removes what has the log's name: only
             # while those are ours.
-            keeps_log = bool(self._files.fault()) and not self._files.is_only_log_gone
+            keeps_log = bool(self._files.fault()) and not self._files.is_only_log_gone()
             with self._checkpoint_lock:
                 if self._checkpointer is not None:
                     self._checkpointer.close(keeps_log=keeps_log)
@@ -153,7 +153,7 @@ class Store(BaseStore):
         fault = self._files.fault()
         if not fault:
             return ""
-        if not self._is_rescued and self._files.is_only_log_gone:
+        if not self._is_rescued and self._files.is_only_log_gone():
             with contextlib.suppress(StoreError):  # in the middle of a transaction: next time
                 self.database.checkpoint(restart=False)
                 self._is_rescued = True

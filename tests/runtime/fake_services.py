@@ -80,6 +80,9 @@ class BlockingWaiter:
         self.works = 0
         self.slept_s: list[float] = []
 
+    def go_on(self) -> None:
+        pass
+
     def wait(self, work: Callable[[], Any]) -> Any:
         self.works += 1
         return work()

@@ -23,7 +23,7 @@ def test_files_that_are_written_are_in_place(files: FilesInPlace, tmp_path: Path
     (tmp_path / "flin.db-wal").write_text("longer than before")
     (tmp_path / "other").write_text("new")
     assert files.fault() == ""
-    assert not files.is_only_log_gone
+    assert not files.is_only_log_gone()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,10 +33,10 @@ def test_each_file_is_missed_by_its_name(files: FilesInPlace, tmp_path: Path, na
     os.rename(path, aside)
     assert f"{path} " in files.fault()
     assert "is gone (No such file or directory)" in files.fault()
-    assert files.is_only_log_gone == (name == "flin.db-wal")
+    assert files.is_only_log_gone() == (name == "flin.db-wal")
     path.write_text(name)
     assert "was replaced" in files.fault()
-    assert not files.is_only_log_gone
+    assert not files.is_only_log_gone()
     os.rename(aside, path)
     assert files.fault() == ""
 
@@ -47,12 +47,12 @@ def test_a_log_that_is_not_gone_alone_is_nobodys(
 ) -> None:
     """Its content belongs to the database and index that were opened."""
     (tmp_path / "flin.db-wal").unlink()
-    assert files.is_only_log_gone
+    assert files.is_only_log_gone()
     aside = tmp_path / "aside"
     os.rename(tmp_path / name, aside)
-    assert not files.is_only_log_gone
+    assert not files.is_only_log_gone()
     (tmp_path / name).write_text(name)
-    assert not files.is_only_log_gone
+    assert not files.is_only_log_gone()
 
 
 def test_a_file_that_is_missing_from_the_start(tmp_path: Path) -> None:

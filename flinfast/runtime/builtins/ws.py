@@ -106,6 +106,7 @@ def ws_leave(services: Services) -> Callable[..., bool]:
 def ws_close(services: Services) -> Callable[..., None]:
     """Close the current connection with a reason; `ws_close(code, reason)` also gives the code."""
     close = services.hub.close
+    go_on = services.waiter.go_on
 
     def ws_close(context: Any, reason: Value = None, text: Value = None) -> None:
         connection = _connection("ws_close", context)
@@ -119,6 +120,7 @@ def ws_close(services: Services) -> Callable[..., None]:
         if shown is not None and type(shown) is not str:
             raise argument_fault("ws_close", position, "text", shown)
         close(connection, code, _fitting_reason(shown or ""))
+        go_on()
 
     return ws_close
 

@@ -1,0 +1,181 @@
+"""What a handler does after its own `ws_close` is done: it is one transaction, wherever it waits."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flinfast.runtime.builtins import security
+from flinfast.server import loop as loop_module
+from tests import wire
+from tests.server.program import Program
+from tests.server.running import TIMEOUT_S, Client
+
+FILES = {
+    "entities/mark.flin": "entity Mark { text: text }",
+    "app/marks.flin": "route GET { Mark.all.map(m => m.text) }",
+    "app/hash.flin": "route POST { { stored: hash_password(body.password) } }",
+    "app/watch.flin": 'ws { on connect { ws_join("all") ws_send(ws.connection_id, "ready") } }',
+    "app/chat.flin": """
+ws {
+    on connect {
+        ws_join("own")
+        if query.at == "connect" {
+            ws_close(4001, "bye")
+            finish("connect", query.then)
+        }
+        else { ws_send(ws.connection_id, "ready") }
+    }
+    on message(data) {
+        if query.closes != "no" { ws_close(4001, "bye") }
+        finish("message", data)
+    }
+    on close {
+        save Mark { text: "closed {ws.close_code}" }
+        broadcast("all", "closed")
+    }
+}
+fn finish(event, how) {
+    save Mark { text: event ++ " before " ++ how }
+    if how == "hash" { hash_password("ours") }
+    if how == "sleep" { sleep(5) }
+    if how == "http" { http_get("http://127.0.0.1:1/") }
+    save Mark { text: event ++ " after " ++ how }
+    broadcast("all", "after " ++ how)
+    broadcast("own", "nobody is there")
+}
+""",
+}
+HOW = ["save", "sleep", "http", "hash"]
+
+
+class Hashing:
+    """Stands in for Argon2: holds at the gate."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.gate = threading.Event()
+
+    def hash(self, password: bytes) -> str:
+        self.seen.append(password.decode())
+        assert self.gate.wait(TIMEOUT_S)
+        return "hash"
+
+
+@pytest.fixture
+def hashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashing]:
+    """One thread hashes, so that others wait in line."""
+    found = Hashing()
+    monkeypatch.setattr(loop_module, "COMPUTE_THREADS_MAX", 1)
+    monkeypatch.setattr(security, "_hasher", lambda: found)
+    yield found
+    found.gate.set()
+
+
+def upgrade(client: Client, target: str) -> None:
+    client.send(
+        f"GET {target} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+
+
+def text(client: Client) -> str:
+    """The next message: short, unmasked."""
+    head = client.read_exactly(2)
+    assert head[0] == 0x81
+    return client.read_exactly(head[1]).decode()
+
+
+def marks(program: Program) -> Any:
+    with program.connect() as client:
+        return json.loads(client.get("/marks").body)
+
+
+def busy(program: Program, client: Client, hashing: Hashing) -> None:
+    """Occupy the thread that hashes."""
+    body = json.dumps({"password": "first"})
+    lines = ("POST /hash HTTP/1.1", "Host: test", "Content-Type: application/json")
+    client.send("\r\n".join((*lines, f"Content-Length: {len(body)}", "", body)).encode())
+    program.wait_for(lambda: hashing.seen == ["first"])
+
+
+@pytest.mark.parametrize("event", ["connect", "message"])
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("data_plane", ["reactor", "adapter"])
+def test_the_rest_of_a_handler_that_closed(
+    tmp_path: Path, hashing: Hashing, data_plane: str, how: str, event: str
+) -> None:
+    """It is run and committed, its broadcasts reach others, and `on close` comes after it."""
+    with (
+        Program(tmp_path, FILES, server_data_plane=data_plane) as program,
+        program.connect() as first,
+        program.connect() as watcher,
+        program.connect() as client,
+    ):
+        busy(program, first, hashing)
+        upgrade(watcher, "/watch")
+        assert text(watcher) == "ready"
+        if event == "connect":
+            upgrade(client, f"/chat?at=connect&then={how}")
+        else:
+            upgrade(client, "/chat")
+            assert text(client) == "ready"
+            client.send(wire.frame(wire.TEXT, how.encode()))
+        assert client.read_exactly(7) == b"\x88\x05\x0f\xa1bye"
+        client.send(wire.close(4001))
+        assert client.is_closed()
+        if how == "hash":
+            program.wait_for(lambda: program.app._pool.waiting_count == 2)
+            assert marks(program) == [f"{event} before hash"]
+        hashing.gate.set()
+        assert [text(watcher), text(watcher)] == [f"after {how}", "closed"]
+        assert marks(program) == [f"{event} before {how}", f"{event} after {how}", "closed 4001"]
+        assert hashing.seen == ["first", "ours"][: 1 + (how == "hash")]
+        assert '"level":"error"' not in program.log_text()
+
+
+@pytest.mark.parametrize("how", ["sleep", "http"])
+@pytest.mark.parametrize("data_plane", ["reactor", "adapter"])
+def test_the_rest_of_a_handler_whose_client_left(tmp_path: Path, data_plane: str, how: str) -> None:
+    """It is run and committed as well; only a hash that still waits in line is not made."""
+    with (
+        Program(tmp_path, FILES, server_data_plane=data_plane) as program,
+        program.connect() as watcher,
+        program.connect() as client,
+    ):
+        upgrade(watcher, "/watch")
+        assert text(watcher) == "ready"
+        upgrade(client, "/chat?closes=no")
+        assert text(client) == "ready"
+        client.send(wire.frame(wire.TEXT, how.encode()) + wire.close(1000))
+        client.link.close()
+        assert [text(watcher), text(watcher)] == [f"after {how}", "closed"]
+        assert marks(program)[:2] == [f"message before {how}", f"message after {how}"]
+        assert '"level":"error"' not in program.log_text()
+
+
+def test_messages_behind_the_one_that_closes_are_not_handled(
+    tmp_path: Path, hashing: Hashing
+) -> None:
+    """They came to a connection that its handler had closed."""
+    with (
+        Program(tmp_path, FILES) as program,
+        program.connect() as first,
+        program.connect() as client,
+    ):
+        busy(program, first, hashing)
+        upgrade(client, "/chat")
+        assert text(client) == "ready"
+        for how in ("hash", "save", "save"):
+            client.send(wire.frame(wire.TEXT, how.encode()))
+        program.wait_for(partial(lambda pool: pool.waiting_count == 2, program.app._pool))
+        hashing.gate.set()
+        program.wait_for(lambda: len(marks(program)) == 3)
+        assert marks(program) == ["message before hash", "message after hash", "closed 4001"]
