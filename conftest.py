@@ -5,10 +5,11 @@ import signal
 from contextlib import suppress
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# How long an example takes is the machine's affair: on a busy one 200 ms are nothing.
-settings.register_profile("flinfast", deadline=None)
+# How long an example takes is the machine's affair: on a busy one 200 ms are nothing, nor is the
+# second after which making examples counts as slow.
+settings.register_profile("flinfast", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("flinfast")
 
 # Enough for the largest crowd, where the machine allows it.

@@ -265,7 +265,7 @@ def test_save_file_of_something_else_is_a_fault(bound: BoundBuiltins) -> None:
     assert code_of(bound["save_file"], {"name": "x"}, "uploads") == "FL504"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(texts)
 def test_no_path_reaches_outside(bound: BoundBuiltins, root: Path, path: str) -> None:
     """Whatever the path, what lies beside the project is neither read nor changed."""
