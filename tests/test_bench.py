@@ -42,6 +42,7 @@ needs_linux = pytest.mark.skipif(
     reason="needs Linux, taskset and a C compiler",
 )
 ECHO = SCENARIOS["echo-64B-100x1"]
+RUN_S = 400  # for what takes half a minute on a machine that does nothing else
 
 # One of each kind, so small that every server is through in a second.
 SMALL = {
@@ -60,11 +61,12 @@ def answer(rate: float) -> dict[str, object]:
 
 
 @needs_linux
+@pytest.mark.timeout(RUN_S + 20)
 def test_load_generator_notices_every_injected_fault() -> None:
     """Lost, doubled, reordered, wrong or extra messages and responses are never throughput."""
     compile_c("wsload")
     done = subprocess.run(
-        [sys.executable, "bench/wsload/selftest.py"], cwd=ROOT, capture_output=True, timeout=110
+        [sys.executable, "bench/wsload/selftest.py"], cwd=ROOT, capture_output=True, timeout=RUN_S
     )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
     assert done.stdout.decode().strip().endswith("0 failed")
@@ -93,6 +95,7 @@ def test_server_answers_rightly_in_every_kind(name: str) -> None:
 
 
 @needs_linux
+@pytest.mark.timeout(RUN_S + 20)
 def test_a_run_writes_a_table_with_ratios_to_the_ceiling(tmp_path: Path) -> None:
     """`python -m bench` starts servers, loads them and writes Markdown and JSON."""
     command = [sys.executable, "-m", "bench", "--servers", "limit,limit-coalesce,flinfast"]
@@ -102,7 +105,7 @@ def test_a_run_writes_a_table_with_ratios_to_the_ceiling(tmp_path: Path) -> None
         [*command, *options, "--seconds", "0.3", "--json", str(out), "--markdown", str(page)],
         cwd=ROOT,
         capture_output=True,
-        timeout=110,
+        timeout=RUN_S,
     )
     assert done.returncode == 0, done.stderr.decode()
     about, rows = from_json(json.loads(out.read_text()))

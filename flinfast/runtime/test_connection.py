@@ -21,7 +21,7 @@ from flinfast.runtime.encode import decode_json, encode_json
 if TYPE_CHECKING:
     from flinfast.runtime.app import App, Upgrade
 
-RECEIVE_MS: Final = 2000  # how long `receive` waits unless it is told
+RECEIVE_MS: Final = 10_000  # how long `receive` waits unless it is told, on a busy machine too
 SILENT_MS: Final = 100  # how long `is_silent` listens
 WAIT_MS_MAX: Final = 3_600_000
 READ_BYTES: Final = 64 << 10
