@@ -17,16 +17,25 @@ Source: Weber, Seidl, "On the degree of ambiguity of finite automata" (1991); We
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct, field
 
-# The parser of the standard library: whatever it reads, we read the same.
-from re import _constants as codes  # type: ignore[attr-defined]  # isort: skip
-from re import _parser as parser  # type: ignore[attr-defined]  # isort: skip
+from flinfast.lang.charset import ALL
+from flinfast.lang.regular import (
+    Again,
+    Chars,
+    Either,
+    Group,
+    Item,
+    Look,
+    Place,
+    Repeat,
+    Sequence,
+    parse,
+)
 
 T = TypeVar("T")
 
@@ -36,19 +45,6 @@ LENGTH_LEAST: Final = 64  # an expression that cannot take so many characters is
 COPIES_MAX: Final = 64  # of a part that is repeated so often that are states of their own
 STATES_MAX: Final = 300  # with copies; an expression with more is looked at without them
 PAIRS_MAX: Final = 60_000  # of states that are looked at; an expression with more is refused
-
-# Sets of characters are bits: one for each ASCII character, one for each kind of others.
-_ASCII: Final = 128
-_KINDS: Final[tuple[Callable[[str], bool], ...]] = (
-    str.isdecimal,
-    lambda char: char.isalnum() and not char.isdecimal(),
-    str.isspace,
-    lambda char: not (char.isalnum() or char.isspace()),
-)
-_ALL: Final = (1 << (_ASCII + len(_KINDS))) - 1
-_ASCII_ALL: Final = (1 << _ASCII) - 1
-_OTHERS: Final = _ALL & ~_ASCII_ALL
-_RANGE_CHARS_MAX: Final = 512  # of a range beyond ASCII that are looked at; more have every kind
 
 
 class Cost(Struct, frozen=True):
@@ -97,11 +93,10 @@ def cost_of(pattern: str, *, is_search: bool = True) -> Cost:
         re.error: It is not valid.
         OverflowError, RecursionError: It is too large.
     """
-    tree = parser.parse(pattern)
-    _drop_end(tree)
+    tree = _without_end(parse(pattern))
     for copies in (COPIES_MAX, 1):
-        automaton = _Automaton(tree.state.flags, copies)
-        if is_search and not _is_anchored(tree, tree.state.flags):
+        automaton = _Automaton(copies)
+        if is_search and not _is_anchored(tree):
             automaton.add_prefix()
         if automaton.build(tree):
             return automaton.cost()
@@ -111,8 +106,7 @@ def cost_of(pattern: str, *, is_search: bool = True) -> Cost:
 class _Automaton:
     """States, edges and loops of one expression."""
 
-    def __init__(self, flags: int, copies_max: int) -> None:
-        self._flags = flags
+    def __init__(self, copies_max: int) -> None:
         self._copies_max = copies_max
         self._sets: list[int] = []  # by state: what it reads
         self._edges: list[dict[int, int]] = []  # by state: next states, and in how many ways
@@ -121,9 +115,9 @@ class _Automaton:
 
     def add_prefix(self) -> None:
         """Let it begin anywhere: a loop over every character stands in front."""
-        self._prefix = self._optional(self._endless(self._state(_ALL)))
+        self._prefix = self._optional(self._endless(self._state(ALL)))
 
-    def build(self, tree: Any) -> bool:
+    def build(self, tree: Sequence) -> bool:
         """Add the whole expression; False when it has too many states."""
         try:
             self._whole = self._sequence(self._prefix, self._part(tree))
@@ -169,32 +163,29 @@ class _Automaton:
     def _optional(self, part: _Part) -> _Part:
         return _Part(part.first, part.last, 1)
 
-    def _part(self, tree: Iterable[Any]) -> _Part:
+    def _part(self, tree: Sequence) -> _Part:
         whole = _Part(empty=1)
-        for code, value in tree:
-            whole = self._sequence(whole, self._item(code, value))
+        for item in tree:
+            whole = self._sequence(whole, self._item(item))
         return whole
 
-    def _item(self, code: Any, value: Any) -> _Part:
-        if code in _CHARACTERS:
-            return self._state(_chars(code, value, self._flags))
-        if code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
-            return self._repeat(*value)
-        if code is codes.SUBPATTERN:
-            return self._part(value[3])
-        if code is codes.ATOMIC_GROUP:
-            return self._part(value)
-        if code is codes.BRANCH:
-            return self._either([self._part(branch) for branch in value[1]])
-        if code is codes.GROUPREF_EXISTS:
-            _, yes, no = value
-            return self._either([self._part(yes), self._part(no or ())])
-        if code in (codes.ASSERT, codes.ASSERT_NOT):
-            inside = self._part(value[1])  # read, and then the text goes on where it was
-            return _Part(inside.first, {}, 1)
-        if code is codes.GROUPREF:  # as long as what a group has found
-            return self._optional(self._endless(self._state(_ALL)))
-        return _Part(empty=1)  # places: `^`, `$`, `\b`
+    def _item(self, item: Item) -> _Part:
+        match item:
+            case Chars(bits):
+                return self._state(bits)
+            case Repeat(least, most, part):
+                return self._repeat(least, most, part)
+            case Group(part):
+                return self._part(part)
+            case Either(branches):
+                return self._either([self._part(branch) for branch in branches])
+            case Look(part):
+                inside = self._part(part)  # read, and then the text goes on where it was
+                return _Part(inside.first, {}, 1)
+            case Again():  # as long as what a group has found
+                return self._optional(self._endless(self._state(ALL)))
+            case Place():
+                return _Part(empty=1)
 
     def _either(self, parts: list[_Part]) -> _Part:
         whole = _Part()
@@ -206,8 +197,8 @@ class _Automaton:
             )
         return whole
 
-    def _repeat(self, least: int, most: int, tree: Any) -> _Part:
-        has_limit = most is not codes.MAXREPEAT
+    def _repeat(self, least: int, most: float, tree: Sequence) -> _Part:
+        has_limit = most < math.inf
         extra = most - least if has_limit else 0
         inner_bits = _bits(tree) * most if has_limit else math.inf
         whole = _Part(empty=1)
@@ -348,25 +339,21 @@ def _cost(count: int, bits: float) -> Cost:
     return Cost(length_max=length) if length >= LENGTH_LEAST else Cost(is_endless=True)
 
 
-def _bits(tree: Iterable[Any]) -> float:
+def _bits(tree: Sequence) -> float:
     """In how many ways a part can be run through at most, as a power of 2."""
     total = 0.0
-    for code, value in tree:
-        if code in (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT):
-            least, most, inside = value
-            if most is codes.MAXREPEAT:
-                return math.inf
-            total += math.log2(most - least + 1) + most * _bits(inside)
-        elif code is codes.BRANCH:
-            total += math.log2(len(value[1])) + max(map(_bits, value[1]))
-        elif code is codes.SUBPATTERN:
-            total += _bits(value[3])
-        elif code is codes.ATOMIC_GROUP:
-            total += _bits(value)
-        elif code in (codes.ASSERT, codes.ASSERT_NOT):
-            total += _bits(value[1])
-        elif code is codes.GROUPREF_EXISTS:
-            total += 1 + max(_bits(value[1]), _bits(value[2] or ()))
+    for item in tree:
+        match item:
+            case Repeat(least, most, part):
+                if most == math.inf:
+                    return math.inf
+                total += math.log2(most - least + 1) + most * _bits(part)
+            case Either(branches):
+                total += math.log2(len(branches)) + max(map(_bits, branches))
+            case Group(part) | Look(part):
+                total += _bits(part)
+            case _:
+                pass
     return total
 
 
@@ -379,32 +366,28 @@ def _sum(one: dict[int, int], two: dict[int, int], ways: int) -> dict[int, int]:
     return total
 
 
-def _drop_end(tree: Any) -> None:
+def _without_end(tree: Sequence) -> Sequence:
     """Take off what cannot fail any more: with what stands before it, a text has matched."""
-    while len(tree):
-        code, value = tree[-1]
-        if code not in (codes.MAX_REPEAT, codes.MIN_REPEAT):
-            return
-        least, _, inside = value
-        if least:
-            tree[-1] = (code, (least, least, inside))
-            return
-        del tree[-1]
+    while tree and isinstance(last := tree[-1], Repeat):
+        tree = tree[:-1]
+        if last.least:
+            return (*tree, Repeat(last.least, last.least, last.part))
+    return tree
 
 
-def _is_anchored(tree: Any, flags: int) -> bool:
+def _is_anchored(tree: Sequence) -> bool:
     """Whether it can match at the start of the text only."""
-    for code, value in tree:
-        if code is codes.AT:
-            is_start = value is codes.AT_BEGINNING_STRING
-            if is_start or (value is codes.AT_BEGINNING and not flags & re.MULTILINE):
-                return True
-        elif code is codes.SUBPATTERN:
-            return _is_anchored(value[3], flags)
-        elif code is codes.BRANCH:
-            return all(_is_anchored(branch, flags) for branch in value[1])
-        else:
-            return False
+    for item in tree:
+        match item:
+            case Place(is_start):
+                if is_start:
+                    return True
+            case Group(part):
+                return _is_anchored(part)
+            case Either(branches):
+                return all(map(_is_anchored, branches))
+            case _:
+                return False
     return False
 
 
@@ -445,94 +428,3 @@ def _components(starts: Iterable[T], after: Callable[[T], Iterable[T]]) -> list[
                     waiting.difference_update(stack[at:])
                     del stack[at:]
     return found
-
-
-# --- sets of characters ----------------------------------------
-
-_CHARACTERS: Final = frozenset({codes.LITERAL, codes.NOT_LITERAL, codes.ANY, codes.IN})
-
-
-def _chars(code: Any, value: Any, flags: int) -> int:
-    if code is codes.ANY:
-        return _ALL if flags & re.DOTALL else _ALL & ~(1 << ord("\n"))
-    if code is codes.LITERAL:
-        return _either_case(_of_range(value, value), flags)
-    if code is codes.NOT_LITERAL:
-        return _without(_either_case(_of_range(value, value), flags), 0)
-    chars = whole_kinds = 0
-    is_negated = False
-    for kind, item in value:
-        if kind is codes.NEGATE:
-            is_negated = True
-        elif kind is codes.CATEGORY:
-            found = _of_category(item, flags)
-            chars |= found
-            whole_kinds |= found & _OTHERS
-        else:
-            chars |= _of_range(*((item, item) if kind is codes.LITERAL else item))
-    chars = _either_case(chars, flags)
-    return _without(chars, whole_kinds) if is_negated else chars
-
-
-def _without(chars: int, whole_kinds: int) -> int:
-    """Every other character; a kind of which only some are named stays."""
-    return (_ASCII_ALL & ~chars) | (_OTHERS & ~whole_kinds)
-
-
-def _of_range(start: int, end: int) -> int:
-    chars = 0
-    for number in range(start, min(end, _ASCII - 1) + 1):
-        chars |= 1 << number
-    first = max(start, _ASCII)
-    if end - first >= _RANGE_CHARS_MAX:
-        return chars | _OTHERS
-    for number in range(first, end + 1):
-        chars |= _of_char(chr(number))
-    return chars
-
-
-def _of_char(char: str) -> int:
-    if ord(char) < _ASCII:
-        return 1 << ord(char)
-    return sum(1 << (_ASCII + bit) for bit, test in enumerate(_KINDS) if test(char))
-
-
-def _of_category(category: Any, flags: int) -> int:
-    test, is_negated = _CATEGORIES[category]
-    chars = sum(1 << number for number in range(_ASCII) if test(chr(number)))
-    samples = ("\u0661", "\u00e9", "\u00a0", "\u20ac")  # one of each of _KINDS
-    if not flags & re.ASCII:
-        chars |= sum(1 << (_ASCII + bit) for bit, char in enumerate(samples) if test(char))
-    return _ALL & ~chars if is_negated else chars
-
-
-def _is_word(char: str) -> bool:
-    return char.isalnum() or char == "_"
-
-
-_CATEGORIES: Final[dict[Any, tuple[Callable[[str], bool], bool]]] = {
-    codes.CATEGORY_DIGIT: (str.isdecimal, False),
-    codes.CATEGORY_NOT_DIGIT: (str.isdecimal, True),
-    codes.CATEGORY_SPACE: (str.isspace, False),
-    codes.CATEGORY_NOT_SPACE: (str.isspace, True),
-    codes.CATEGORY_WORD: (_is_word, False),
-    codes.CATEGORY_NOT_WORD: (_is_word, True),
-}
-
-
-def _either_case(chars: int, flags: int) -> int:
-    if not flags & re.IGNORECASE:
-        return chars
-    both = chars
-    for number in range(_ASCII):
-        if chars >> number & 1:
-            for char in (chr(number).lower(), chr(number).upper()):
-                both |= _of_char(char)
-    # `k` and `s` have siblings beyond ASCII, and letters there some within.
-    if both & _OTHERS or not flags & re.ASCII:
-        letters = sum(1 << ord(char) for char in "kKsSiI")
-        if both & letters:
-            both |= 1 << (_ASCII + 1)
-        if chars & (1 << (_ASCII + 1)):
-            both |= letters
-    return both

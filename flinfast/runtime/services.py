@@ -107,7 +107,7 @@ class Waiter(Protocol):
         """Suspend for that long."""
 
     def go_on(self) -> None:
-        """The running handler goes on to its end, whoever is gone: it ends its connection itself."""
+        """The running handler closes its connection itself: it goes on, whoever is gone."""
 
 
 class Services(Struct):

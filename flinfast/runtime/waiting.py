@@ -209,7 +209,7 @@ class WaitingPool:
         self.wait_callback(start)
 
     def go_on(self) -> None:
-        """The running handler goes on to its end, whoever is gone: it ends its connection itself."""
+        """The running handler closes its connection itself: it goes on, whoever is gone."""
         task = self._task()
         if task is not None:
             task.is_wanted = None

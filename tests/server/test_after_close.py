@@ -1,4 +1,4 @@
-"""What a handler does after its own `ws_close` is done: it is one transaction, wherever it waits."""
+"""What a handler does after its own `ws_close` is done, wherever it waits: one transaction."""
 
 from __future__ import annotations
 
