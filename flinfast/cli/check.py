@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from flinfast.cli.owner import project_of
 from flinfast.cli.report import EXIT_FAULTS, show_diagnostics, show_error
 from flinfast.cli.usage import example
 from flinfast.errors import CompileError, ConfigError
@@ -28,11 +29,13 @@ class _Outcome:
         files: Number of source files.
         diagnostics: Faults and warnings of the source.
         fault: What is wrong with the project or its settings, if anything.
+        elsewhere: Number of diagnostics in files of the project that were not asked for.
     """
 
     files: int = 0
     diagnostics: Sequence[Diagnostic] = field(default_factory=list)
     fault: ConfigError | None = None
+    elsewhere: int = 0
 
     @property
     def has_errors(self) -> bool:
@@ -55,10 +58,11 @@ class _Outcome:
 @click.option("--json", "as_json", is_flag=True, help="Print diagnostics as JSON.")
 @click.option("--watch", "-w", is_flag=True, help="Check again whenever a source file changes.")
 def command(path: Path, as_json: bool, watch: bool) -> int:
-    """Report every fault of the project at PATH without running it.
+    """Report every fault of the project, or of one file or folder of it, at PATH.
 
-    Exits 1 when there are errors; warnings alone do not fail the check. JSON is one document, with
-    --watch one document a line; lines and columns count from 1, columns count characters.
+    Nothing is run. Exits 1 when there are errors; warnings alone do not fail the check. JSON is one
+    document, with --watch one document a line; lines and columns count from 1, columns count
+    characters.
     """
     if watch:
         return _watch(path, as_json=as_json)
@@ -74,12 +78,17 @@ def _check(path: Path) -> _Outcome:
 
     outcome = _Outcome()
     try:
-        project = load_project(path, with_tests=True)
-        outcome.files = len(project.files)
+        root, only = project_of(path)
+        project = load_project(root, with_tests=True)
+        outcome.files = sum(file.source.path.startswith(only) for file in project.files)
         try:
             outcome.diagnostics = compile_files(project).program.diagnostics
         except CompileError as error:
             outcome.diagnostics = error.diagnostics
+        if only:
+            found = outcome.diagnostics
+            outcome.diagnostics = [d for d in found if d.source.path.startswith(only)]
+            outcome.elsewhere = len(found) - len(outcome.diagnostics)
         settings.load(project.root, environ=os.environ)
     except ConfigError as fault:
         outcome.fault = fault
@@ -97,6 +106,9 @@ def _show(outcome: _Outcome, *, as_json: bool, one_line: bool = False) -> None:
     elif outcome.fault is None:
         noun = "file" if outcome.files == 1 else "files"
         click.echo(f"checked {outcome.files} {noun}: no faults")
+    if outcome.elsewhere:
+        noun = "diagnostic" if outcome.elsewhere == 1 else "diagnostics"
+        click.echo(f"{outcome.elsewhere} {noun} in other files of the project", err=True)
 
 
 def _fault_map(fault: ConfigError) -> dict[str, Any]:

@@ -33,6 +33,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "Print a script that makes a shell complete commands."),
 }
 
+# What other tools, and FLIN's own, call them.
+_ALIASES = {
+    **dict.fromkeys(("start", "run", "up"), "serve"),
+    **dict.fromkeys(("init", "create"), "new"),
+    **dict.fromkeys(("format", "lint"), "fmt"),
+    **dict.fromkeys(("build", "compile"), "check"),
+    **dict.fromkeys(("repl", "shell"), "console"),
+    **dict.fromkeys(("migrate", "backup", "seed"), "db"),
+    "watch": "dev",
+    "help": "docs",
+}
 HELP = "FLIN for Python people: HTTP routes and WebSocket endpoints in one file."
 
 
@@ -65,7 +76,7 @@ class LazyGroup(click.Group):
         if name and not name.startswith("-") and name not in COMMANDS:
             from flinfast.lang.diagnostic import suggest
 
-            near = suggest(name, COMMANDS)
+            near = _ALIASES.get(name) or suggest(name, COMMANDS)
             hint = f" Did you mean `{near}`?" if near else ""
             raise click.UsageError(f"No such command `{name}`.{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -9,6 +9,7 @@ import click
 from msgspec.structs import asdict
 
 from flinfast.cli.listing import route_lines, rows_of
+from flinfast.cli.owner import project_of
 from flinfast.cli.usage import example
 
 
@@ -23,7 +24,9 @@ def command(path: Path, as_json: bool) -> None:
     from flinfast.runtime.loading import compile_files
     from flinfast.runtime.project import load_project
 
-    rows = rows_of(compile_files(load_project(path)))
+    root, only = project_of(path)
+    rows = rows_of(compile_files(load_project(root)))
+    rows = [row for row in rows if row.place.startswith(only)]
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

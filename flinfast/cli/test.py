@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 from msgspec.structs import replace
 
+from flinfast.cli.owner import project_of
 from flinfast.cli.report import EXIT_FAULTS, has_color, show_diagnostics
 from flinfast.cli.usage import example
-from flinfast.errors import ConfigError
 
 if TYPE_CHECKING:
     from flinfast.errors import RuntimeFault
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 CLOSING_S: Final = 5.0  # how long connections of a test may take to end
 LOG_LINES_MAX: Final = 20  # log lines shown with a failed test
-_SOURCE_FOLDERS: Final = frozenset({"app", "entities", "lib", "guards", "tests"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def command(path: Path, text: str, as_json: bool) -> int:
     from flinfast.runtime.project import load_project
     from flinfast.server import config as settings
 
-    root, only = _project_of(path)
+    root, only = project_of(path)
     project = load_project(root, with_tests=True)
     config = settings.load(project.root, environ=os.environ)
     compiled = compile_files(project)
@@ -117,30 +116,6 @@ def command(path: Path, text: str, as_json: bool) -> int:
             _show_failure(outcome)
         click.echo(f"\n{passed} passed, {len(failed)} failed")
     return EXIT_FAULTS if failed else 0
-
-
-def _project_of(path: Path) -> tuple[Path, str]:
-    """The project to load and the one file of it whose tests are meant, "" for all.
-
-    Raises:
-        ConfigError: There is no such file.
-    """
-    if path.is_dir() and not (path / "app").is_dir() and path.name != "app":
-        # A folder such as `chat/tests` stands for the files below it.
-        root, only = _project_of(path / "any.flin")
-        if only:
-            return root, only.removesuffix("any.flin")
-        return path, ""
-    if path.is_dir() or path.suffix != ".flin":
-        return path, ""
-    path = path.absolute()
-    for folder in path.parents:
-        parts = path.relative_to(folder).parts
-        if len(parts) > 1 and parts[0] in _SOURCE_FOLDERS and (folder / "app").is_dir():
-            if not path.exists() and path.name != "any.flin":
-                raise ConfigError(f"{path} does not exist")
-            return folder, path.relative_to(folder).as_posix()
-    return path, ""
 
 
 def _chosen(compiled: Compiled, only: str, text: str) -> list[tuple[str, TestInfo]]:

@@ -69,6 +69,9 @@ def command(
     fields = [_field(text) for text in headers]
     url = target
     if not target.startswith(("ws://", "wss://")):
+        if "://" in target:
+            message = f"expected a path such as /api/chat, or a ws:// URL, got {target}"
+            raise click.UsageError(message)
         config, folder = config_of(project)
         server = config.settings.server
         scheme = "wss" if server.ssl_certfile else "ws"
@@ -101,6 +104,9 @@ def open_socket(url: str, fields: list[tuple[str, str]]) -> tuple[socket.socket,
         link = socket.create_connection((host, port), CONNECT_S)
         if is_tls:
             link = ssl.create_default_context().wrap_socket(link, server_hostname=host)
+    except ConnectionRefusedError as error:
+        message = f"cannot connect to {host}:{port}: nothing answers there, `flinfast dev` serves"
+        raise RefusedError(message) from error
     except OSError as error:
         raise RefusedError(f"cannot connect to {host}:{port}: {error}") from error
     key = base64.b64encode(secrets.token_bytes(16))

@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 EVENTS: Final = ("connect", "message", "close")
+_LIKE_EVENTS: Final = {"disconnect": "close", "open": "connect", "receive": "message"}
 
 TYPE_ALIASES: Final = {
     "string": "text",
@@ -435,7 +436,7 @@ def ws_handler(
     """`on event(parameter) { body }`."""
     name, place = event
     if name not in EVENTS:
-        near = suggest(name, EVENTS)
+        near = _LIKE_EVENTS.get(name) or suggest(name, EVENTS)
         help = f"did you mean `{near}`?" if near else "known events: connect, message, close"
         report("FL110", f"unknown event `{name}`", place, "", help)
     if name == "connect" and parameter is not None:

@@ -11,6 +11,7 @@ from typing import Final
 from flinfast.errors import CompileError
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
+from flinfast.lang.check_methods import check_methods
 from flinfast.lang.check_queries import check_queries
 from flinfast.lang.check_types import check_types
 from flinfast.lang.declare import Declarations
@@ -204,6 +205,7 @@ def analyse(
     check_needs(files, report)
     readers = infer(files)
     check_types(readers.values(), report)
+    check_methods(readers.values(), report)
     if report.has_errors:
         return None
     check_queries(readers.values(), report)

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from sly import Lexer
 
+from flinfast.lang.advice import describe_character, describe_number, shortened
 from flinfast.lang.diagnostic import DIAGNOSTICS_MAX, Diagnostic, Note
 from flinfast.lang.source import Source, Span
 from flinfast.lang.token import Token, make_token
@@ -45,15 +46,7 @@ _STEPS: Final = frozenset({"PLUS_PLUS", "MINUS_MINUS"})  # `x++` may end a state
 _LOOK_BACK: Final = 64  # tokens of a `type` that may come before a label
 _TYPE_ENDS: Final = frozenset({"QUESTION", "GT"})
 _JUMPS: Final = frozenset({"BREAK", "CONTINUE"})
-_QUOTED_MAX: Final = 24  # characters of source text quoted in a message
-_ADVICE: Final = {
-    "#": "a comment starts with `//`",
-    "\u201c": 'a text stands between `"` and `"`',
-    "\u201d": 'a text stands between `"` and `"`',
-    "\u2018": "a text stands between straight quotes",
-    "\u2019": "a text stands between straight quotes",
-    "\xa0": "replace it by a space",
-}
+REWINDS_MAX: Final = 50  # per file: each reads a part of a line again
 
 
 class _State(NamedTuple):
@@ -99,6 +92,7 @@ class _Reader:
         self.labels: set[str] = set()  # names of loops so far
         self.modes: list[tuple[str, int, int]] = []  # open texts: quote, offset, outer brace depth
         self.depth = 0  # open braces since the innermost interpolation began
+        self.rewinds = 0  # how often a part of a line was read again
 
     def run(self) -> list[Any]:
         """All tokens of the source, none of one too large; faults are left in `diagnostics`."""
@@ -168,7 +162,9 @@ class _Reader:
         """The value of a number as written; 0 when it is malformed."""
         text = token.value
         if not _NUMBER.fullmatch(text):
-            self.fault("FL005", f"`{_short(text)}` is not a number", token, *_number_advice(text))
+            self.fault(
+                "FL005", f"`{shortened(text)}` is not a number", token, *describe_number(text)
+            )
             return 0
         if len(text) > DIGITS_MAX:
             self.fault("FL006", "number is too long", token, f"has more than {DIGITS_MAX} digits")
@@ -222,7 +218,7 @@ class _Reader:
         run = _SAME_CHARACTERS.match(self.text, token.index)
         token.end = self.index = run.end() if run else token.end
         if token.index or token.value != "\ufeff":  # a byte order mark is not part of the program
-            message, help = _describe_bad(token.value)
+            message, help = describe_character(token.value)
             self.fault("FL001", message, token, "", help)
 
     def enter(self, token: Any) -> None:
@@ -236,7 +232,9 @@ class _Reader:
         _, _, self.depth = self.modes.pop()
         self.begin(InterpolationLexer if self.modes and self.modes[-1][0] == '"' else FlinLexer)
 
-    def unwind(self, offset: int, count: int, *, in_code: bool) -> Any:
+    def unwind(
+        self, offset: int, count: int, *, in_code: bool, before: str = "the end of the line"
+    ) -> Any:
         """Close `count` unclosed texts, report the outermost; gives the token that closes them."""
         quote, start, _ = self.modes[-count]
         if quote == "`":
@@ -247,7 +245,7 @@ class _Reader:
                 "FL011",
                 "interpolation is not closed",
                 Span(start, offset),
-                "expected `}` before the end of the line",
+                f"expected `}}` before {before}",
                 "write `\\{` for a brace that is only text",
             )
         else:
@@ -267,7 +265,24 @@ class _Reader:
         count = 1
         while count < len(self.modes) and self.modes[-count - 1][0] == '"':
             count += 1
+        if count > 1 and not in_code and self.rewinds < REWINDS_MAX:
+            return self.rewind()
         return self.unwind(t.index, count, in_code=in_code)
+
+    def rewind(self) -> Any:
+        """Read the quote of the innermost text again, as the end of the text around it.
+
+        `"Hi {name" }` lacks a `}`: nobody meant the text ` }` inside of the interpolation.
+        """
+        self.rewinds += 1
+        index = self.modes.pop()[1]
+        while self.read[-1].index > index:
+            self.read.pop()
+        self.read.pop()
+        self.diagnostics = [found for found in self.diagnostics if found.span.start < index]
+        token = self.unwind(index, 1, in_code=True, before="the closing quote")
+        token.end = self.index = index + 1
+        return token
 
     def unescape(self, escape: str, start: int) -> str:
         """The character an escape stands for."""
@@ -286,7 +301,7 @@ class _Reader:
             return _ESCAPES[escape[1:]]
         self.report(
             "FL004",
-            f"unknown escape `{_short(escape)}`",
+            f"unknown escape `{shortened(escape)}`",
             Span(start, start + len(escape)),
             "",
             "known escapes: `\\n \\t \\r \\0 \\\\ \\\" \\' \\{ \\} \\u{...}`; write `\\\\` for a "
@@ -536,7 +551,7 @@ class TextLexer(_Reader, Lexer):
 
     @_(r"[\x00-\x1f]")
     def BAD(self, t: Any) -> Any:
-        message, _ = _describe_bad(t.value)
+        message, _ = describe_character(t.value)
         self.fault("FL001", message, t, "", f"write it as `\\u{{{ord(t.value):x}}}`")
 
 
@@ -567,28 +582,5 @@ class TemplateLexer(_Reader, Lexer):
 
     @_(r"[\x00-\x1f]")
     def BAD(self, t: Any) -> Any:
-        message, _ = _describe_bad(t.value)
+        message, _ = describe_character(t.value)
         self.fault("FL001", message, t, "", f"write it as `\\u{{{ord(t.value):x}}}`")
-
-
-def _describe_bad(character: str) -> tuple[str, str]:
-    """Message and help for a character no rule takes."""
-    help = _ADVICE.get(character, "")
-    if character.isprintable() and not character.isspace():
-        return f"unexpected character `{character}`", help
-    name = unicodedata.name(character, "control character").lower()
-    return f"unexpected character U+{ord(character):04X} ({name})", help
-
-
-def _number_advice(text: str) -> tuple[str, str]:
-    """Label and help for a malformed number."""
-    if text[:2] in ("0x", "0X"):
-        return "expected hexadecimal digits after `0x`", ""
-    if "_" in text:
-        return "`_` stands between two digits", ""
-    return "a number ends where a word begins", "put a space or an operator between the two"
-
-
-def _short(text: str) -> str:
-    """Source text as quoted in a message."""
-    return text if len(text) <= _QUOTED_MAX else text[: _QUOTED_MAX - 3] + "..."

@@ -10,7 +10,7 @@ Expressions and patterns are in `lang.expression`. Grammar only: line structure 
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from msgspec.structs import replace
 
@@ -26,6 +26,7 @@ from flinfast.lang.source import Source, Span
 from flinfast.lang.tables import CachedParser
 from flinfast.lang.token import make_token
 
+_OF_SYNTAX: Final = frozenset({"FL101", "FL105", "FL116"})  # a missing operand
 _Reading: TypeAlias = tuple[ast.Program, list[Diagnostic], list[Any]]
 
 
@@ -75,10 +76,26 @@ def _reading(source: Source, lexer: Any, tokens: list[Any], partners: list[int])
     items = build.check_order(FlinParser(source, tokens, lexer.report).run(), lexer.report)
     program = ast.Program(Span(0, len(source.text)), check_depth(items, lexer.report))
     diagnostics = sorted(lexer.diagnostics, key=lambda found: found.span.start)
-    for number, found in enumerate(diagnostics):
+    return program, _without_echoes(diagnostics, source.text), tokens
+
+
+def _without_echoes(diagnostics: list[Diagnostic], text: str) -> list[Diagnostic]:
+    """The faults without those that only say again what is wrong with their neighbours."""
+    kept: list[Diagnostic] = []
+    for found in diagnostics:
+        start = found.span.start
         if found.code == "FL117":  # what looks like a fault in page markup is none
-            return program, diagnostics[: number + 1], tokens
-    return program, diagnostics, tokens
+            return [*(before for before in kept if text[before.span.end : start].strip()), found]
+        last = kept[-1] if kept else None
+        if last is not None and not text[last.span.end : start].strip():
+            # The character that cannot be read may be an operand, which then is missing.
+            if last.code == "FL001" and found.code in _OF_SYNTAX:
+                continue
+            if found.code == "FL001" and last.code in _OF_SYNTAX:
+                kept.pop()
+        if last is None or last.code != "FL011" or found.span.end > last.span.end:
+            kept.append(found)
+    return kept
 
 
 class FlinParser(Recovery, CachedParser):

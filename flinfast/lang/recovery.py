@@ -13,6 +13,7 @@ from typing import Any, Final
 from flinfast.lang import ast
 from flinfast.lang.diagnostic import DIAGNOSTICS_MAX
 from flinfast.lang.driver import END, Driver
+from flinfast.lang.hint import hint
 from flinfast.lang.source import Source, Span
 from flinfast.lang.symbol import children
 from flinfast.lang.token import make_token
@@ -143,13 +144,15 @@ class Recovery(Driver):
         else:
             end = tokens[-1].end if tokens else 0
             token = make_token(END, "", end, end)
+        place = index
         if token.type in CLOSERS and token.index == token.end:
             return  # a closer that was missing, and is reported
         if token.type == "SEP" and not token.value and index + 1 < len(tokens):
             following = tokens[index + 1]
             if "\n" not in self.source.text[token.index : following.index]:
+                index += 1
                 token = following  # a statement ends here only because this cannot continue it
-        previous = tokens[index - 1] if index else None
+        previous = tokens[place - 1] if place else None
         bitwise = self._bitwise(token, previous)
         if bitwise is not None:
             token, fault = bitwise
@@ -159,6 +162,8 @@ class Recovery(Driver):
         else:
             fault = self._words(token, previous, self._expected())
         code, message, label, help = fault
+        if not help or code == "FL112":
+            help = hint(code, tokens, index, self.source.text) or help
         self.report(code, message, Span(token.index, token.end), label, help)
 
     def _expected(self) -> frozenset[str]:

@@ -21,6 +21,7 @@ from flinfast.lang.symbol import (
     Variable,
 )
 from flinfast.lang.types import ANY, QUERY_RESULTS, entity_of, record
+from flinfast.lang.vocabulary import FOREIGN_METHODS
 
 if TYPE_CHECKING:
     from flinfast.lang.resolve import Resolver
@@ -267,7 +268,7 @@ def check_query_member(self: Resolver, node: ast.Member, entity: str) -> None:
         return
     known = [*QUERY_RESULTS, *(n for n in self.table.builtins if self.is_builtin_method(n))]
     symbol = self.table.entities.get(entity)
-    help = ""
+    help = FOREIGN_METHODS.get(name, "")
     if symbol is not None and name in symbol.field_names:
         help = f"`{name}` is a field: take a record first, with `.find(id)` or `.first`"
     self.unknown(

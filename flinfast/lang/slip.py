@@ -29,6 +29,8 @@ _BEFORE_VALUE: Final = frozenset({"ASSIGN", "LPAREN", "RETURN", "COLON", "SAVE"}
 _OPERATORS: Final = types("AND OR NOT BANG EQ NE LT LE GT GE PLUS MINUS TIMES DIVIDE MOD COALESCE")
 _AFTER_PATTERN: Final = frozenset({"ASSIGN", "ARROW", "FAT_ARROW", "BAR"})
 _STATEMENT_STARTS: Final = LINE_STARTERS - {"LBRACE"}
+_NOT_OPERANDS: Final = types("ASSIGN DOT COMMA COLON RBRACE LPAREN") | {""}
+_ELSE_IF: Final = frozenset({"elif", "elseif", "elsif"})
 _SEPARATORS: Final = frozenset({"COMMA", "SEMICOLON"})
 # What may end a field's type, modifier or default, and the words that do not.
 _FIELD_ENDS: Final = types("NAME TYPE_NAME NONE RBRACKET RPAREN GT QUESTION TEXT NUMBER TRUE FALSE")
@@ -51,6 +53,7 @@ _SUSPECTS: Final = (
     re.compile(
         r"\{(?:(?<=[=(,:].)|(?<=[=(,:]\s.)|(?<=\breturn\s.))\s*+\w++\s*+=(?![=>])", re.DOTALL
     ),
+    re.compile(r"el(?:(?<=\Wel)|(?<=^el))(?:if|seif|sif)\b"),
     re.compile(r"ws(?:[ \t]*+/|[ \t]++[\"'])"),
 )
 
@@ -114,7 +117,7 @@ class _Slips:
             if kind in RAW_CLOSER_OF:
                 innermost = index
             look = _LOOKS.get(kind)
-            if look is not None:
+            if look is not None and index not in self._dropped:
                 look(self, index)
 
     def mended(self) -> list[Any]:
@@ -239,7 +242,49 @@ class _Slips:
         brace = last_index + 1
         self._add(brace, ("NAME", word), ("IN", "in"), ("LBRACKET", "["), ("RBRACKET", "]"))
 
+    # --- branches
+
+    def _else_if(self, index: int) -> None:
+        """`} elif c {`."""
+        word = self._tokens[index].value
+        if self._kind(index - 1) != "RBRACE" or self._kind(index + 1) in _NOT_OPERANDS:
+            return
+        self._fault(index, index, f"`{word}` is not FLIN", "", "write `else if`")
+        token = self._tokens[index]
+        token.type, token.value = "ELSE", "else"
+        self._add(index + 1, ("IF", "if"))
+
+    def _else(self, index: int) -> None:
+        """`else -> 2` in a `match`."""
+        if self._kind(index + 1) not in ("ARROW", "FAT_ARROW"):
+            return
+        sign = self._quote(index + 1, index + 1)
+        message = "what fits everything is written `_`"
+        self._fault(index, index, message, "", f"write `_ {sign} ...`")
+        self._tokens[index].type, self._tokens[index].value = "NAME", "_"
+
     # --- functions
+
+    def _parameters(self, index: int) -> None:
+        """`([a, b]) => ...`, `fn f({ a, b }) { ... }`: the first parameter that is a pattern."""
+        close = self._partners[index]
+        is_lambda = self._kind(close + 1) == "FAT_ARROW" and self._is_value(index)
+        if not is_lambda and self._kind(index - 1 - (self._kind(index - 1) in _NAMES)) != "FN":
+            return
+        place = index + 1
+        while place < close:
+            kind = self._kind(place)
+            if kind == "LT":
+                return  # what stands in `list<text, [int]>` is a type
+            end = self._partners[place] if kind in RAW_CLOSER_OF else place
+            if kind in ("LBRACKET", "LBRACE") and self._kind(place - 1) in ("LPAREN", "COMMA"):
+                pattern = self._quote(place, end)
+                help = f"call it `item`, and take it apart in the body: `{pattern} = item`"
+                self._fault(place, end, "a parameter is a name", "", help, "FL114")
+                self._dropped.update(range(place, end + 1))
+                self._add(place, ("NAME", "item"))
+                return
+            place = end + 1
 
     def _arrow(self, index: int) -> None:
         """`(a, b) -> ...` and `x -> ...` where a value stands."""
@@ -251,6 +296,16 @@ class _Slips:
         elif self._kind(first) != "NAME":
             return
         if not self._is_value(first):
+            return
+        tokens = self._tokens
+        if (
+            tokens[index - 1].end == tokens[index].index
+            and self._word(index + 1)
+            and (tokens[index].end == tokens[index + 1].index and first == index - 1)
+        ):
+            help = f"write `{self._word(first)}.{self._word(index + 1)}`"
+            self._fault(index, index, "a member is read with `.`", "", help)
+            tokens[index].type, tokens[index].value = "DOT", "."
             return
         head = self._quote(first, index - 1)
         help = f"write `{head} => ...`"
@@ -293,7 +348,9 @@ class _Slips:
             self._prefix(index)
             return
         word, outer = self._tokens[index].value, self._outer[index]
-        if outer < 0:
+        if word in _ELSE_IF:
+            self._else_if(index)
+        elif outer < 0:
             if word == "ws" and self._starts_line(index):
                 self._ws(index)
         elif outer in self._ws_bodies:
@@ -390,6 +447,9 @@ class _Slips:
         if before in _OPERATORS:
             self._operand(index, close)
             return
+        if self._kind(first) in _NAMES and self._kind(first + 1) == "COMMA":
+            self._shorthand(index, close)
+            return
         if self._kind(first + 1) != "ASSIGN" or self._kind(first) not in _KEYS:
             return
         if self._kind(first) in _NAMES and (
@@ -407,6 +467,24 @@ class _Slips:
         self._fault(signs[0], signs[0], message, "", help)
         for sign in signs:
             self._tokens[sign].type, self._tokens[sign].value = "COLON", ":"
+
+    def _shorthand(self, index: int, close: int) -> None:
+        """`return { name, age: 5 }`, where a map starts."""
+        if not self._opens_map(index) or self._is_in_pattern(index):
+            return
+        place, starts, names = index + 1, True, []
+        while place < close:
+            kind = self._kind(place)
+            is_alone = self._kind(place + 1) == "COMMA" or place + 1 == close
+            if starts and kind in _NAMES and is_alone:
+                names.append(place)
+            starts = kind == "COMMA"
+            place = (self._partners[place] if kind in RAW_CLOSER_OF else place) + 1
+        name = self._quote(names[0], names[0])
+        message = "an entry of a map has a key and a value"
+        self._fault(names[0], names[0], message, "", f"write `{name}: {name}`")
+        for place in names:
+            self._add(place + 1, ("COLON", ":"), ("NAME", self._word(place)))
 
     def _opens_map(self, index: int) -> bool:
         """Whether a value starts with this `{`, or with the name of an entity before it."""
@@ -472,6 +550,11 @@ class _Slips:
         self._fault(index, index, message, "found `{`", "", "FL116")
         self._add(index, ("NONE", "none"))
 
+    def _paren(self, index: int) -> None:
+        """A call or parameters."""
+        self._parameters(index)
+        self._call(index)
+
     def _call(self, index: int) -> None:
         """`Post.where(title = "x")`."""
         if self._word(index - 1) != "where" or self._kind(index - 2) not in ("DOT", "OPTIONAL_DOT"):
@@ -499,5 +582,6 @@ _LOOKS: Final[dict[str, Callable[[_Slips, int], None]]] = {
     "NAME": _Slips._name,
     "TYPE_NAME": _Slips._name,
     "LBRACE": _Slips._brace,
-    "LPAREN": _Slips._call,
+    "LPAREN": _Slips._paren,
+    "ELSE": _Slips._else,
 }

@@ -46,8 +46,15 @@ HARD_KEYWORDS: Final = {
 _FUNCTION: Final = "a function is written `fn name(parameters) { ... }`"
 _NO_WAITING: Final = "leave it out: a call that has to wait does so by itself"
 _NO_IMPORTS: Final = "nothing is imported: functions of `lib/` and entities are known everywhere"
-_TYPED: Final = "a variable with a type is written `name: type = value`"
+TYPED: Final = "a variable with a type is written `name: type = value`"
 _FAILURE: Final = "answer with `error(status, message)`, or return early"
+_JSON: Final = "write `parse_json(text)` and `to_json(value)`"
+_LOOP: Final = "write `for item in list { ... }`"
+_LATER: Final = "nothing runs by itself: a handler that waits calls `sleep(1.second)`"
+_ASKED: Final = "what was sent is in `body`, `query`, `params`, `headers` and `session`"
+_ANSWER: Final = "the last value of a handler is its answer; others are `response { status: 201 }`"
+_FETCH: Final = "write `http_get(url)`, `http_post(url, { json: value })`"
+_SHARE: Final = "write `ws_send(id, value)` or `broadcast(room, value)`"
 _RECORD: Final = "entities are written `entity Name { field: type }`"
 FOREIGN: Final = {
     "True": "write `true`",
@@ -58,7 +65,7 @@ FOREIGN: Final = {
     **dict.fromkeys(("def", "func", "fun", "lambda", "proc"), _FUNCTION),
     **dict.fromkeys(("async", "await"), _NO_WAITING),
     **dict.fromkeys(("import", "from", "export", "require", "include", "use"), _NO_IMPORTS),
-    **dict.fromkeys(("int", "bool", "string", "float", "number", "text"), _TYPED),
+    **dict.fromkeys(("int", "bool", "string", "float", "number", "text"), TYPED),
     **dict.fromkeys(("throw", "raise", "panic"), _FAILURE),
     **dict.fromkeys(("class", "struct", "model", "interface", "table"), _RECORD),
     "new": "a record is made with `Name { field: value }`",
@@ -69,13 +76,68 @@ FOREIGN: Final = {
     "elsif": "write `else if`",
     "unless": "write `if !condition { ... }`",
     "until": "write `while !condition { ... }`",
-    "foreach": "write `for item in list { ... }`",
+    "foreach": _LOOP,
+    "do": "write `while condition { ... }`, or a lambda: `x => ...`",
+    "when": "write `if condition { ... }`",
+    "pass": "a block may be empty: `{ }`",
+    "echo": "the last value of a handler is its answer; `print(value)` writes to the log",
+    "static": "what handlers share is declared `shared name = value`",
+    "global": "what handlers share is declared `shared name = value`",
+    "with": "leave it out: what a handler opens is closed by itself",
+    "typeof": "write `type_of(value)`, or `value is text`",
+    "instanceof": "write `value is Name`",
+    "isset": "write `value != none`",
+    "package": _NO_IMPORTS,
+    "range": _LOOP,
+    "JSON": _JSON,
+    "json": _JSON,
+    "Date": "write `now()`, or `parse_time(text)`",
+    "datetime": "write `now()`, or `parse_time(text)`",
+    "Object": "maps have `m.keys()`, `m.values()` and `m.entries()`",
+    "Array": "a list is written `[1, 2]`; `x is list` tests for one",
+    "Promise": _NO_WAITING,
+    "process": "write `env(name)` for a variable of the environment",
+    "os": "write `env(name)` for a variable of the environment",
+    **dict.fromkeys(("str", "String"), "write `to_text(value)`"),
+    **dict.fromkeys(
+        ("parseInt", "Number", "parseFloat"), "write `to_int(text)`, `to_number(text)`"
+    ),
+    **dict.fromkeys(("setTimeout", "setInterval"), _LATER),
+    **dict.fromkeys(("req", "app", "ctx"), _ASKED),
+    **dict.fromkeys(("res", "jsonify", "render"), _ANSWER),
+    **dict.fromkeys(("fetch", "axios", "requests"), _FETCH),
+    **dict.fromkeys(("io", "socket", "emit"), _SHARE),
     "switch": "write `match value { pattern -> result }`",
     "case": "write `match value { pattern -> result }`",
     "finally": "a failing handler undoes what it did by itself",
     "console": "`log_info(value)` writes to the log",
     "guards": "write a line `guard name` for each",
     "on": "`on connect`, `on message` and `on close` stand inside `ws { ... }`",
+}
+_FIRST: Final = "write `.where(condition).first`, or `.find(id)`"
+# Methods of other languages -> what to write instead.
+FOREIGN_METHODS: Final = {
+    **dict.fromkeys(("toUpperCase", "upcase", "strtoupper"), "did you mean `upper`?"),
+    **dict.fromkeys(("toLowerCase", "downcase", "strtolower"), "did you mean `lower`?"),
+    **dict.fromkeys(("toString", "to_string", "to_s"), "did you mean `to_text`?"),
+    **dict.fromkeys(("toISOString", "isoformat"), "`to_text` gives ISO 8601 text"),
+    **dict.fromkeys(("getTime", "valueOf"), "did you mean `timestamp`?"),
+    **dict.fromkeys(("hasOwnProperty", "has_own_property"), "did you mean `has_key`?"),
+    **dict.fromkeys(("strip", "lstrip", "rstrip"), "did you mean `trim`?"),
+    "startswith": "did you mean `starts_with`?",
+    "endswith": "did you mean `ends_with`?",
+    "isdigit": "did you mean `is_numeric`?",
+    "items": "did you mean `entries`?",
+    "then": _NO_WAITING,
+    **dict.fromkeys(("test", "match"), "a text is checked by `@pattern` in rules of `validate`"),
+    **dict.fromkeys(("emit", "send", "broadcast_to", "publish"), _SHARE),
+    **dict.fromkeys(("save", "insert", "commit"), "write `save record`"),
+    **dict.fromkeys(("delete", "remove", "destroy"), "write `delete record`"),
+    "update": "assign the fields of a record, then `save record`",
+    **dict.fromkeys(("order_by", "orderBy", "sort_by"), 'write `.order(field, "desc")`'),
+    **dict.fromkeys(("findOne", "find_one", "findFirst", "find_by", "findBy"), _FIRST),
+    **dict.fromkeys(("findMany", "filter_by", "select", "query"), "write `.where(condition)`"),
+    **dict.fromkeys(("objects", "findAll", "find_all"), "did you mean `all`?"),
 }
 RESERVED: Final = frozenset({"try", "catch"})  # no meaning yet, and no names either
 

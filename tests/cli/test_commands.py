@@ -145,6 +145,8 @@ def test_version_imports_next_to_nothing() -> None:
     ("arguments", "message"),
     [
         (["chekc"], "Did you mean `check`?"),
+        (["start"], "Did you mean `serve`?"),
+        (["ws", "http://localhost/live"], "expected a path such as /api/chat, or a ws:// URL"),
         (["serve", "--prot", "1"], "No such option"),
         (["serve", "--port", "many"], "is not a valid integer"),
         (["new"], "Missing argument"),
@@ -246,6 +248,22 @@ def test_check_reports_every_fault(project: Callable[..., Path], command: Comman
     assert done.stderr.endswith("2 errors, 0 warnings\n")
 
 
+def test_check_of_one_file_knows_its_project(
+    project: Callable[..., Path], command: Commands
+) -> None:
+    """Entities and functions of other files are known, and their faults are only counted."""
+    root = project({**BAD, "entities/note.flin": "entity Note { text: text }\n"})
+    (root / "app/c.flin").write_text("route GET { Note.all }\n")
+    good = command("check", root / "app/c.flin")
+    assert (good.returncode, good.stdout) == (0, "checked 1 file: no faults\n")
+    assert good.stderr == "2 diagnostics in other files of the project\n"
+    bad = command("check", root / "app/a.flin")
+    assert bad.returncode == 1
+    assert "did you mean `auth`?" in bad.stderr
+    assert bad.stderr.endswith("1 error, 0 warnings\n1 diagnostic in other files of the project\n")
+    assert command("check", root / "app/none.flin").returncode == 1
+
+
 def test_check_as_json(project: Callable[..., Path], command: Commands) -> None:
     """For editors: every diagnostic with its place."""
     done = command("check", project(BAD), "--json")
@@ -280,6 +298,8 @@ def test_routes(project: Callable[..., Path], command: Commands) -> None:
         "place": "app/api/chat.flin:3",
         "guards": "auth",
     }
+    only = command("routes", root / "app/index.flin").stdout.split()
+    assert only == ["GET", "/", "app/index.flin:1"]
 
 
 # --- new ----------------------------------------

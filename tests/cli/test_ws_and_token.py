@@ -116,6 +116,7 @@ def test_server_that_is_not_there(server: Server) -> None:
     done = flinfast(server, "ws", "/echo")
     assert done.returncode == 1
     assert "cannot connect to 127.0.0.1" in done.stderr
+    assert "`flinfast dev`" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -28,6 +28,7 @@ MEANT = [
     ("for (const x of list) { y = x }", "for x in list { y = x }"),
     ("for (x in f(list)) { y = x }", "for x in f(list) { y = x }"),
     ("for (const [k, v] of m) { y = k }", "for [k, v] in m { y = k }"),
+    ("x = a->b", "x = a.b"),
     ("x = (a, b) -> a + b", "x = (a, b) => a + b"),
     ("f(1, (a) -> { b = a })", "f(1, (a) => { b = a })"),
     ("f(x -> x)", "f(x => x)"),
@@ -49,6 +50,15 @@ MEANT = [
     ("A.where(a = 1 && b = 2)", "A.where(a == 1 && b == 2)"),
     ('x = f"a {b}"', 'x = "a {b}"'),
     ("x = r'a'", "x = 'a'"),
+    ("if a { b = 1 } elif c { b = 2 }", "if a { b = 1 } else if c { b = 2 }"),
+    ("match x { 1 -> 2 else -> 3 }", "match x { 1 -> 2 _ -> 3 }"),
+    ("x = { a, b: 2, c }", "x = { a: a, b: 2, c: c }"),
+    ("f({ a, b })", "f({ a: a, b: b })"),
+    ("return { a, ...b }", "return { a: a, ...b }"),
+    ("x = A { a, b }", "x = A { a: a, b: b }"),
+    ("f(([a, b]) => a)", "f((item) => a)"),
+    ("x = (i, { a, b: [c] }) => a", "x = (i, item) => a"),
+    ("fn f({ a, b }, c) { a }", "fn f(item, c) { a }"),
 ]
 
 KEPT = [
@@ -68,6 +78,12 @@ KEPT = [
     "if a and { b: 1 } { c = 1 }",
     "entity A { required: bool, unique: text\n index: int = min, b: text = c is text }",
     "x = f\n\"a\"",
+    "{ a, b: c } = d",
+    "while let { a, b } = c { d = a }",
+    "match x { { a, b } => a, Some([c]) => c }",
+    "elif = 1\nelif(elif)",
+    "x = (a, b = [1]) => a",
+    "f([a, b], { c: d })",
     "on = 1\nmessage(on)",
 ]  # fmt: skip
 
@@ -77,7 +93,7 @@ def test_slip_is_one_diagnostic_and_read_as_meant(written: str, meant: str) -> N
     """The tree is the one of what was meant, besides its places."""
     tree, diagnostics = parse(Source("x.flin", written))
     assert len(diagnostics) == 1, [(d.code, d.message) for d in diagnostics]
-    assert diagnostics[0].code in ("FL107", "FL116", "FL119")
+    assert diagnostics[0].code in ("FL107", "FL114", "FL116", "FL119")
     assert same_tree(tree, program(meant))
 
 
@@ -127,6 +143,10 @@ def test_programs_of_the_project_have_no_slips() -> None:
         "x = { a = ",
         "entity A { b: text required, c: int min(1) } ",
         "ws { message(a) ",
+        "if a { } elif ",
+        "else -> ",
+        "f({ a, ",
+        "(([a], {b}) => ",
     ],
 )
 def test_slips_without_end_take_linear_time(piece: str) -> None:
