@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from tests import wire
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import RECEIVE_S, Server
 
 # Handshakes under way at once: below the backlog of the listener.
 _BATCH = 200
@@ -55,7 +55,7 @@ class Crowd:
 
     def _request(self, cookie: str) -> socket.socket:
         one = socket.socket()
-        one.settimeout(20)
+        one.settimeout(RECEIVE_S)
         one.bind((_SOURCES[one.fileno() % len(_SOURCES)], 0))
         one.connect(("127.0.0.1", self.server.port))
         one.sendall(
@@ -101,7 +101,7 @@ class Crowd:
     def send(self, fd: int, data: bytes) -> None:
         """Send all of `data`, waiting for the socket."""
         one = self.sockets[fd]
-        one.settimeout(20)
+        one.settimeout(RECEIVE_S)
         one.sendall(data)
         one.setblocking(False)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import RECEIVE_S, Server
 
 MakeServer = Callable[..., Server]
 HEAD = "Host: 127.0.0.1\r\n"
@@ -53,7 +53,7 @@ FILES = {
 
 
 def answer_of(port: int, request: str) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", port), RECEIVE_S) as connection:
         connection.sendall(request.encode("latin-1"))
         data = b""
         while b"\r\n\r\n" not in data:
@@ -97,7 +97,7 @@ def test_bytes_glued_to_the_upgrade_are_not_lost(make_server: MakeServer) -> Non
     server = make_server(files=FILES)
     frame = b"\x81\x85\0\0\0\0hello"
     request = f"GET /api/socket HTTP/1.1\r\n{UPGRADE}{KEY}{VERSION}\r\n".encode()
-    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), RECEIVE_S) as connection:
         connection.sendall(request + frame)
         data = b""
         while not data.endswith(b"\x81\x05hello"):

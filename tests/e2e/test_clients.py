@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.e2e.conftest import ROOT, Server
+from tests.e2e.conftest import RECEIVE_S, ROOT, Server
 
 MakeServer = Callable[..., Server]
 NODE_FOLDER = Path(__file__).resolve().parent / "node"
@@ -24,9 +24,9 @@ async def _aiohttp_chat(port: int) -> list[object]:
         async with session.post(f"{base}/api/login", json={"name": "ada"}) as answer:
             assert answer.status == 200
         async with session.ws_connect(f"{base}/api/chat") as ws:
-            first = await ws.receive_str(timeout=10)
+            first = await ws.receive_str(timeout=RECEIVE_S)
             await ws.send_json({"text": "hej \N{SNOWMAN}", "room": "tea"})
-            second = await ws.receive_json(timeout=10)
+            second = await ws.receive_json(timeout=RECEIVE_S)
             await ws.ping()
             await ws.close()
             return [first, second["text"], ws.close_code]

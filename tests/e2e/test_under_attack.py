@@ -155,7 +155,7 @@ def test_garbage_after_the_upgrade_leaves_nothing(start: Start, plane: str) -> N
             client.link.shutdown(socket.SHUT_WR)
             client.read_to_end()
         client.link.close()
-    wait_until(lambda: descriptors(server) <= before, 20, "descriptors come back")
+    wait_until(lambda: descriptors(server) <= before, WAIT_S, "descriptors come back")
     assert get(server) == b'"home"'
 
 
@@ -177,7 +177,7 @@ def test_uploads_that_break_off_leave_no_file(start: Start) -> None:
             reset(link)
         else:
             link.close()
-    wait_until(lambda: descriptors(server) <= before, 20, "descriptors come back")
+    wait_until(lambda: descriptors(server) <= before, WAIT_S, "descriptors come back")
     assert not (server.root / "uploads").exists()
 
 
@@ -219,7 +219,7 @@ def test_a_server_without_descriptors_recovers(start: Start, plane: str) -> None
         for link in links:
             link.close()
         # Not before: libuv drops whom it has no descriptor for.
-        wait_until(lambda: descriptors(server) < DESCRIPTORS // 2, 20, "descriptors come back")
+        wait_until(lambda: descriptors(server) < DESCRIPTORS // 2, WAIT_S, "descriptors come back")
         assert get(server) == b'"home"'
         late = b"POST /upload HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\nConnection: close\r\n"
         kind = b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
@@ -273,7 +273,7 @@ def _sleeping(server: Server) -> list[socket.socket]:
 def _fetching(server: Server) -> list[socket.socket]:
     silent = socket.create_server(("127.0.0.1", 0))
     links = [ask(server, f"/fetch?port={silent.getsockname()[1]}") for _ in range(3)]
-    silent.settimeout(20)
+    silent.settimeout(WAIT_S)
     reached = silent.accept()[0]  # the handler waits for an answer now
     return [*links, reached, silent]
 

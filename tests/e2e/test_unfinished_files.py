@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.e2e.conftest import Client, Server, wait_until
+from tests.e2e.conftest import RECEIVE_S, Client, Server, wait_until
 
 MakeServer = Callable[..., Server]
 FILES = {
@@ -64,7 +64,7 @@ class Begun:
         return self.join()
 
     def join(self) -> tuple[int, object]:
-        self._thread.join(20)
+        self._thread.join(2 * RECEIVE_S)
         assert self.answer is not None
         return self.answer
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests import wire
 from tests.e2e.attacks import ATTACKS, HANDSHAKES, Attack, request
-from tests.e2e.conftest import Server, wait_until
+from tests.e2e.conftest import RECEIVE_S, Server, wait_until
 
 MakeServer = Callable[..., Server]
 FILES = {
@@ -42,7 +42,7 @@ class Raw:
     """A socket with an upgrade done by hand and frames read by hand."""
 
     def __init__(self, server: Server, path: str = "/api/echo") -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), 10)
+        self.socket = socket.create_connection(("127.0.0.1", server.port), RECEIVE_S)
         self.buffer = b""
         self.socket.sendall(request(line=f"GET {path} HTTP/1.1"))
         head = self.read_until(b"\r\n\r\n")
@@ -126,7 +126,7 @@ def test_attack_has_its_outcome(server: Server, attack: Attack) -> None:
 @pytest.mark.parametrize("handshake", HANDSHAKES, ids=lambda h: h.name)
 def test_handshake_has_its_outcome(server: Server, handshake: object) -> None:
     """The status is the specified one; a refusal never says 101."""
-    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), RECEIVE_S) as connection:
         connection.sendall(handshake.data)  # type: ignore[attr-defined]
         data = b""
         while b"\r\n" not in data:
@@ -222,7 +222,7 @@ def test_resets_give_descriptors_back(server: Server) -> None:
 def test_half_an_upgrade_is_given_up(make_server: MakeServer) -> None:
     """A peer that never finishes its request gets 408 or the end, not a place for ever."""
     one = make_server(files=FILES, environment={"FLIN_SERVER_HEAD_TIMEOUT": "1"})
-    with socket.create_connection(("127.0.0.1", one.port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", one.port), RECEIVE_S) as connection:
         connection.sendall(request()[:-2])
         data = b""
         while chunk := connection.recv(65536):
@@ -250,5 +250,5 @@ def test_shutdown_does_not_wait_for_a_peer_that_never_reads(make_server: MakeSer
         raw.send(wire.frame(wire.BINARY, b"x" * 60000))
         if len(raw.buffer):
             break
-    assert one.stop(timeout_s=10) == 0
+    assert one.stop() == 0
     raw.close()
