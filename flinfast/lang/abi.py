@@ -131,6 +131,15 @@ class Operators(Protocol):
     ) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
         """What puts the formula of its body (`lang.lower_formula`) into a function of Python."""
 
+    def holds(
+        self, value: Value, kind: type, depth: int, turns: range | None, is_nested: bool
+    ) -> bool:
+        """Whether it is a list of values of a class or none, at depth 2 of such lists.
+
+        False as well when finding out would take long beside so many turns of a loop.
+        """
+        ...
+
     def iterate(self, value: Value) -> Any:
         """Items of a list (a snapshot), query, text or range; keys of a map for one variable."""
 

@@ -154,6 +154,9 @@ class Lowering:
         seen_if_true: Those that have been evaluated if the last condition is true.
         naturals: Variables -> whether they evidently hold ints from 0 only, as far as asked.
         bits: Variables -> bits of the ints that they evidently hold, as far as asked.
+        trial: While code is written that is tried, see `lower_version`: variables whose kinds are
+            taken for granted, and the kinds that they have otherwise.
+        is_tried: Whether what is being written relies on Python to refuse none.
     """
 
     def __init__(
@@ -185,6 +188,8 @@ class Lowering:
         self.seen_if_true: dict[Read, str] = {}
         self.naturals: dict[Variable, bool] = {}
         self.bits: dict[Variable, int | None] = {}
+        self.trial: dict[Variable, str] | None = None
+        self.is_tried = False
         self._expressions = expressions
         self._statements = statements
         self._count = 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast as py
+from functools import partial
 
-from flinfast.lang import ast
+from flinfast.lang import ast, lower_version
 from flinfast.lang.abi import Builtin, Value
 from flinfast.lang.check_types import shown
 from flinfast.lang.lower_base import DISCARD, Lowering, Target
@@ -22,10 +23,11 @@ def block(self: Lowering, node: ast.Block, target: Target) -> list[py.stmt]:
 
 def statements(self: Lowering, node: ast.Block, target: Target) -> None:
     """Write the statements of a block into the present one."""
+    write = self.statement if self.trial is None else partial(lower_version.statement, self)
     for statement in node.statements[:-1]:
-        self.statement(statement, DISCARD)
+        write(statement, DISCARD)
     if node.statements:
-        self.statement(node.statements[-1], target)
+        write(node.statements[-1], target)
     else:
         no_value(self, target)
 

@@ -8,7 +8,7 @@ from functools import partial
 from types import NoneType
 from typing import Final
 
-from flinfast.lang import ast, lower_method, lower_read
+from flinfast.lang import ast, lower_method, lower_read, lower_version
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_base import CONTEXT, Lowering, Rule, Target
 from flinfast.lang.lower_operator import condition
@@ -170,6 +170,9 @@ def index(self: Lowering, node: ast.Index) -> py.expr:
 
 
 def _item(self: Lowering, node: ast.Index) -> py.expr:
+    if lower_version.is_known_item(self, node):
+        self.is_tried = True
+        return self.item(*self.operands([node.target, node.key]))
     if lower_read.is_twice(self, node):
         assert isinstance(node.target, ast.Index)
         parts = [node.target.target, node.target.key, node.key]

@@ -67,7 +67,7 @@ def _condition(self: Lowering, node: ast.Expr) -> py.expr:
 def truth(self: Lowering, value: py.expr, kind: str) -> py.expr:
     """The truth of a lowered value."""
     # An empty list or map is true, and NaN is not: Python's truth only fits these kinds.
-    if kind in (BOOL, TEXT, INT):
+    if kind in (BOOL, TEXT, INT, "int?", "text?"):
         return value
     if entity_of(kind, "record"):
         return self.compare(value, py.IsNot(), self.const(None))
@@ -112,7 +112,8 @@ def unary(self: Lowering, node: ast.Unary) -> py.expr:
     if isinstance(operand, ast.Literal) and type(operand.value) in (int, float):
         return self.const(-operand.value)  # type: ignore[operator]  # a number, see above
     value = self.expr(operand)
-    if self.kinds.of(operand) in _NUMERIC:
+    if self.kinds.sure(operand) in _NUMERIC:
+        self.is_tried = self.is_tried or self.kinds.of(operand) not in _NUMERIC
         return py.UnaryOp(py.USub(), value, **self.place)
     return self.call(self.op("neg"), value)
 
@@ -133,13 +134,23 @@ def binary(self: Lowering, node: ast.Binary) -> py.expr:
     if operator in ("==", "!="):
         return _equality(self, node)
     left, right = self.operands([node.left, node.right])
-    kinds = (self.kinds.of(node.left), self.kinds.of(node.right))
+    kinds = _sure_kinds(self, node)
     if operator in _ORDER:
         return _order(self, operator, left, right, kinds)
     if operator in ("in", "not_in"):
         found = _contains(self, node, left, right, kinds)
         return self.negate(found) if operator == "not_in" else found
     return _arithmetic(self, node, left, right, kinds)
+
+
+def _sure_kinds(self: Lowering, node: ast.Binary) -> tuple[str, str]:
+    """Kinds of the operands; where they may be none, and Python refuses that, of the others."""
+    kinds = (self.kinds.of(node.left), self.kinds.of(node.right))
+    if self.trial is None or node.operator in ("in", "not_in"):
+        return kinds
+    sure = (self.kinds.sure(node.left), self.kinds.sure(node.right))
+    self.is_tried = self.is_tried or sure != kinds
+    return sure
 
 
 def _logical(self: Lowering, node: ast.Binary) -> py.expr:
@@ -175,10 +186,11 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
             operator: py.cmpop = py.Is() if is_equal else py.IsNot()
             return self.compare(value, operator, self.const(side.value))
     left, right = self.operands([left_node, right_node])
-    kinds = {self.kinds.of(left_node), self.kinds.of(right_node)}
+    kinds = set(_sure_kinds(self, node))
     # Python's == is FLIN's when one side is text, or both are numbers; true == 1 must not happen.
     inline = (
         TEXT in kinds
+        or kinds == {"text?"}
         or kinds <= _NUMERIC
         or kinds == {BOOL}
         or _is_plain_number(left_node)
@@ -323,6 +335,7 @@ def _arithmetic(
         bits = bits_of(self, node)
         if bits is not None and bits <= PRODUCT_BITS_MAX:
             return py.BinOp(left, py.Mult(), right, **self.place)
+        return _int_product(self, left, right)
     return arithmetic(self, node.operator, node.left, left, right, kinds)
 
 
@@ -346,6 +359,12 @@ def arithmetic(
     if operator in ("%", "/") and kinds[0] in (INT, ANY) and _is_divisor(right):
         inline = _int_remainder if operator == "%" else _int_quotient
         return inline(self, node, left, right, kinds[0])
+    if operator == "%" and kinds == (INT, INT):
+        return _natural_remainder(self, left, right)
+    if operator == "/" and kinds == (NUMBER, NUMBER) and _is_simple(right):
+        quotient = py.BinOp(left, py.Div(), right, **self.place)
+        if isinstance(right, py.Constant):
+            return quotient if right.value else self.call(name, left, right)
     if operator not in ("+", "-"):
         return self.call(name, left, right)
     return _if_alike(
@@ -356,6 +375,16 @@ def arithmetic(
         lambda left, right: py.BinOp(left, _PYTHON[operator](), right, **self.place),
         lambda left, right: self.call(name, left, right),
     )
+
+
+def _int_product(self: Lowering, left: py.expr, right: py.expr) -> py.expr:
+    """`x * y` of ints: beyond 64 bits the operator says whether it is too large."""
+    name = self.temp()
+    product = self.walrus(name, py.BinOp(left, py.Mult(), right, **self.place))
+    least, most = self.const(-1 << 63), self.const(1 << 63)
+    is_usual = py.Compare(least, [py.Lt(), py.Lt()], [product, most], **self.place)
+    rare = self.call(self.op("mul"), self.load(name), self.const(1))
+    return self.choose(is_usual, self.load(name), rare)
 
 
 def _is_small(value: py.expr, kind: str) -> bool:
@@ -385,6 +414,16 @@ def _int_remainder(
         self.is_exactly(first, "int"), self.compare(again(), py.GtE(), self.const(0))
     )
     return self.likely(INT, is_natural_int, fast, rare)
+
+
+def _natural_remainder(self: Lowering, left: py.expr, right: py.expr) -> py.expr:
+    """`x % y` of ints: Python's operator serves for positive ones."""
+    if not _is_simple(right):
+        return self.call(self.op("mod"), left, right)
+    first, again = self.once(left)
+    natural = py.Compare(first, [py.GtE(), py.Lt()], [self.const(0), right], **self.place)
+    fast = py.BinOp(again(), py.Mod(), right, **self.place)
+    return self.choose(natural, fast, self.call(self.op("mod"), again(), right))
 
 
 def _int_quotient(

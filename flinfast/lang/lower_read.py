@@ -49,7 +49,7 @@ def read_of(self: Lowering, node: ast.Member | ast.Index) -> Read | None:
 
 def known(self: Lowering, read: Read | None) -> py.expr | None:
     """The value of a read that has been evaluated."""
-    if read is None or self.rows:
+    if read is None or self.rows or self.trial is not None:
         return None
     name = self.seen.get(read)
     return None if name is None else self.load(name)
@@ -57,7 +57,7 @@ def known(self: Lowering, read: Read | None) -> py.expr | None:
 
 def remembered(self: Lowering, read: Read | None, value: py.expr) -> py.expr:
     """The lowered value of a read, kept where it is read again somewhere."""
-    if read not in self.repeated or self.rows:
+    if read not in self.repeated or self.rows or self.trial is not None:
         return value
     assert read is not None
     name = value.id if isinstance(value, py.Name) else self.temp()

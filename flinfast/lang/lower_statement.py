@@ -7,10 +7,17 @@ block passes it on, so `if` and `match` at the end of a function return from the
 from __future__ import annotations
 
 import ast as py
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from flinfast.lang import ast, lower_expr, lower_loop, lower_method, lower_pattern
+from flinfast.lang import (
+    ast,
+    lower_expr,
+    lower_loop,
+    lower_method,
+    lower_pattern,
+    lower_version,
+)
 from flinfast.lang.lower_base import DISCARD, RETURN, Loop, Lowering, StatementRule, Target
 from flinfast.lang.lower_block import (
     checked,
@@ -25,7 +32,7 @@ from flinfast.lang.lower_operator import arithmetic, condition
 from flinfast.lang.lower_region import common, ends
 from flinfast.lang.magnitude import is_natural
 from flinfast.lang.symbol import Variable
-from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT, entity_of
+from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT, entity_of, is_parallel
 
 _BREAK, _CONTINUE = 1, 2  # values of a loop's flag
 
@@ -74,7 +81,7 @@ def plain_value(self: Lowering, value: ast.Expr, target: Target) -> None:
 
 def _if(self: Lowering, node: ast.IfExpr, target: Target) -> None:
     self.seen_if_true = {}
-    test = condition(self, node.condition)
+    test = _tried_condition(self, node.condition)
     before = self.seen
     with self.captured() as then:
         self.seen |= self.seen_if_true
@@ -92,6 +99,12 @@ def _if(self: Lowering, node: ast.IfExpr, target: Target) -> None:
             _missing_else(self, node, target)
     self.seen = after if ends(otherwise) else common(after, self.seen)
     self.emit(py.If(test, then or [py.Pass(**self.place)], otherwise, **self.place))
+
+
+def _tried_condition(self: Lowering, node: ast.Expr) -> py.expr:
+    if self.trial is None:
+        return condition(self, node)
+    return lower_version.tried_value(self, lambda: condition(self, node))
 
 
 def _missing_else(self: Lowering, node: ast.IfExpr, target: Target) -> None:
@@ -166,6 +179,9 @@ def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
 
 def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     kinds = (self.kinds.of(place.target), self.kinds.of(place.key))
+    if self.trial is not None and self.kinds.part_of(place.target) not in ("", TEXT):
+        _assign_tried(self, node, place)
+        return
     if node.operator == "=":
         owner, key, value = self.operands([place.target, place.key, node.value])
     else:
@@ -196,6 +212,22 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
         self.emit(py.If(test, [fast], [slow], **self.place))
     else:
         self.emit(slow)
+
+
+def _assign_tried(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
+    """Set an item of a list whose items have a kind: Python's own, or refused."""
+    self.is_tried = True
+    owner, key = self.operands([place.target, place.key])
+    if node.operator == "=":
+        value = self.expr(node.value)
+    else:
+        owner, key = self.kept(owner), self.kept(key)
+        kinds = (self.kinds.sure(place), self.kinds.sure(node.value))
+        before = self.kept(self.item(owner, key))
+        operator = node.operator[0]
+        value = arithmetic(self, operator, place, before, self.expr(node.value), kinds)
+    cell = py.Subscript(owner, key, py.Store(), **self.place)
+    self.emit(py.Assign([cell], value, **self.place))
 
 
 def _set_tests(
@@ -231,13 +263,37 @@ def _compound(
 
 def for_(self: Lowering, node: ast.For, target: Target) -> None:
     """`for x in xs { }`."""
-    iterable = self.expr(node.iterable)
-    if len(node.names) > 1:
+    facts = lower_version.facts_of(self, node) if target.kind == "discard" else None
+    if self.trial is None:
+        iterable = self.expr(node.iterable)
+    else:
+        iterable = lower_version.tried_value(self, lambda: self.expr(node.iterable))
+    if facts is not None and isinstance(node.iterable, ast.RangeExpr):
+        turns = self.kept(iterable)
+        seen = self.const(None) if facts.may_leave else turns
+        _in_two_forms(self, facts, seen, lambda: _for(self, node, turns, target))
+    elif len(node.names) > 1:
         _for_pairs(self, node, iterable, target)
     elif _has_plain_items(self, node.iterable):
         _for(self, node, iterable, target)
     else:
         _for_items(self, node, iterable, target)
+
+
+def _in_two_forms(
+    self: Lowering, facts: lower_version.Facts, turns: py.expr, write: Callable[[], None]
+) -> None:
+    """A loop in the form for items of one kind, and in that for any; see `lower_version`."""
+    with lower_version.first_form(self, facts) as fast:
+        write()
+    tests = lower_version.tests_of(self, facts, turns)
+    if not tests:
+        self.body += fast
+        return
+    with self.captured() as other:
+        write()
+    test = tests[0] if len(tests) == 1 else self.both(*tests)
+    self.emit(py.If(test, fast, other, **self.place))
 
 
 def _has_plain_items(self: Lowering, node: ast.Expr) -> bool:
@@ -344,6 +400,14 @@ def _emit_parts(self: Lowering, names: Sequence[str], value: py.expr) -> None:
 
 def while_(self: Lowering, node: ast.While, target: Target) -> None:
     """`while c { }`, `while let p = e { }`."""
+    facts = lower_version.facts_of(self, node) if target.kind == "discard" else None
+    if facts is None:
+        _while(self, node, target)
+    else:
+        _in_two_forms(self, facts, self.const(None), lambda: _while(self, node, target))
+
+
+def _while(self: Lowering, node: ast.While, target: Target) -> None:
     loop = _enter(self, node, target)
     test: py.expr = self.const(True)
     with self.captured() as body:
@@ -353,7 +417,7 @@ def while_(self: Lowering, node: ast.While, target: Target) -> None:
             lower_pattern.bind_names(self, node.pattern, value)
         else:
             with self.captured() as head:
-                wanted = condition(self, node.condition)
+                wanted = _tried_condition(self, node.condition)
             if head:
                 self.body.extend(head)
                 _stop_unless(self, wanted)
@@ -475,7 +539,7 @@ def _quoted(self: Lowering, node: ast.Expr) -> str:
 
 def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
     """`[a, b] = list`, `{ a, b } = map`."""
-    if _is_parallel(node):
+    if is_parallel(node):
         assert isinstance(node.pattern, ast.ListPattern)
         assert isinstance(node.value, ast.ListLiteral)
         values = [self.kept(v) for v in self.operands([i.value for i in node.value.items])]
@@ -486,17 +550,6 @@ def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
     value = self.kept(self.expr(node.value))
     lower_pattern.take_apart(self, node.pattern, value)
     no_value(self, target)
-
-
-def _is_parallel(node: ast.Destructure) -> bool:
-    """`[a, b] = [b, a]`: no list has to be made."""
-    if not isinstance(node.pattern, ast.ListPattern) or not isinstance(node.value, ast.ListLiteral):
-        return False
-    names, items = node.pattern.items, node.value.items
-    return len(names) == len(items) and not any(
-        item.spread or isinstance(name, ast.RestPattern)
-        for name, item in zip(names, items, strict=True)
-    )
 
 
 RULES: Final[dict[type, StatementRule]] = {

@@ -17,7 +17,7 @@ from flinfast.lang.symbol import (
     Variable,
     VariantSymbol,
 )
-from flinfast.lang.types import ANY
+from flinfast.lang.types import ANY, is_parallel
 
 if TYPE_CHECKING:
     from flinfast.lang.resolve import Resolver
@@ -29,6 +29,19 @@ def destructure(self: Resolver, node: ast.Destructure) -> None:
     """`[a, b] = list`, `{ a, b } = map`: assigns what exists, declares the rest."""
     self.visit(node.value)
     pattern(self, node.pattern, declares=False)
+    if is_parallel(node):
+        _note_origins(self, node)
+
+
+def _note_origins(self: Resolver, node: ast.Destructure) -> None:
+    """Of `[a, b] = [b, a]` it is known where the values come from."""
+    assert isinstance(node.pattern, ast.ListPattern)
+    assert isinstance(node.value, ast.ListLiteral)
+    for name, item in zip(node.pattern.items, node.value.items, strict=True):
+        variable = self.file.symbols.get(id(name))
+        if isinstance(variable, Variable):
+            del variable.sources[-1 - variable.sources[::-1].index(ANY)]
+            variable.sources.append(item.value)
 
 
 def match(self: Resolver, node: ast.Match) -> None:

@@ -28,6 +28,7 @@ py_enumerate: Final = enumerate
 py_range: Final = range
 py_index_error: Final = IndexError
 py_exception: Final = Exception
+py_refused: Final = (IndexError, TypeError)
 bound: Final = partial  # a FLIN function as a value: its context is the first argument
 no_value: Final = NO_VALUE
 

@@ -47,6 +47,7 @@ RANGE: Final = "range"
 FUNCTION: Final = "function"
 CHECKED: Final = frozenset({TEXT, INT, NUMBER, BOOL, LIST, MAP})  # annotations that are enforced
 _NUMERIC: Final = frozenset({INT, NUMBER})
+_SAME: Final[dict[Any, str]] = {}  # stands for the parts that are known already
 _COUNTED: Final = frozenset({TEXT, LIST})
 _PLAIN: Final = frozenset({TEXT, LIST, INT, NUMBER})  # `value.f()` is the builtin `f` on these
 SIZE_NAMES: Final = frozenset({"len", "length", "count", "size"})  # FLIN reference 3.5
@@ -84,6 +85,8 @@ def join(left: str, right: str) -> str:
         return left
     if not left:
         return right
+    if left.rstrip("?") == right.rstrip("?"):
+        return f"{left.rstrip('?')}?"
     if left.startswith("record ") and right == NONE:
         return left
     if right.startswith("record ") and left == NONE:
@@ -96,12 +99,20 @@ class Kinds:
 
     Reads the kinds of variables and functions as they are known at the time, so it serves while
     names are being resolved as well as afterwards. `freeze()` makes answers final and remembered.
+
+    Attributes:
+        file: The file.
+        table: Its project.
+        fields: Fields of maps that have kinds.
+        parts: Kinds of the items of lists, such as "int" or "list int", where they are known: in
+            code that is tried, see `lower_version`. An item is of kind "int?", as it may be none.
     """
 
     def __init__(self, file: FileNames) -> None:
         self.file = file
         self.table: ProjectTable = file.table
         self.fields: dict[FieldKey, OwnedField] = {}
+        self.parts: dict[Variable, str] | None = None
         self._known: dict[int, str] | None = None
 
     def freeze(self) -> None:
@@ -109,9 +120,14 @@ class Kinds:
         self._known = {}
 
     @contextmanager
-    def assuming(self, assumed: Mapping[Variable, str]) -> Iterator[None]:
-        """Answer as if these variables held values of these kinds."""
+    def assuming(
+        self, assumed: Mapping[Variable, str], parts: dict[Variable, str] | None = _SAME
+    ) -> Iterator[None]:
+        """Answer as if these variables held values of these kinds, and lists items of `parts`."""
         known, self._known = self._known, {}
+        outer = self.parts
+        if parts is not _SAME:
+            self.parts = parts
         kinds = [(variable, variable.kind) for variable in assumed]
         for variable, kind in assumed.items():
             variable.kind = kind
@@ -119,6 +135,7 @@ class Kinds:
         for variable, before in kinds:
             variable.kind = before
         self._known = known
+        self.parts = outer
 
     def of(self, node: ast.Expr) -> str:
         """Kind of an expression."""
@@ -212,8 +229,29 @@ class Kinds:
         return result if result == ANY else f"{result} {entity}"
 
     def _index(self, node: ast.Index) -> str:
+        if self.parts is not None and self.of(node.key) in (INT, "int?"):
+            part = self.part_of(node.target)
+            if part:
+                return "list?" if part.startswith("list ") else f"{part}?"
         entity = entity_of(self.of(node.target), "query")
         return record(entity) if entity else ANY
+
+    def part_of(self, node: ast.Expr) -> str:
+        """Kind of the items of a list or text, as far as it is in `parts`; or ""."""
+        if self.parts is None:
+            return ""
+        if isinstance(node, ast.Index):
+            outer = self.part_of(node.target)
+            return outer[5:] if outer.startswith("list ") else ""
+        symbol = self.file.symbols.get(id(node))
+        if not isinstance(symbol, Variable):
+            return ""
+        return TEXT if symbol.kind == TEXT else self.parts.get(symbol, "")
+
+    def sure(self, node: ast.Expr) -> str:
+        """Kind of a number; Python refuses to compute with one that may be none, and is."""
+        kind = self.of(node)
+        return kind[:-1] if kind in ("int?", "number?") else kind
 
     def _call(self, node: ast.Call) -> str:
         callee = node.callee
@@ -256,7 +294,7 @@ class Kinds:
     def _unary(self, node: ast.Unary) -> str:
         if node.operator == "!":
             return BOOL
-        kind = self.of(node.operand)
+        kind = self.sure(node.operand)
         return kind if kind in _NUMERIC or not kind else ANY
 
     def _binary(self, node: ast.Binary) -> str:
@@ -266,6 +304,8 @@ class Kinds:
         if operator == "++":
             return TEXT
         left, right = self.of(node.left), self.of(node.right)
+        if operator in _ARITHMETIC and self.parts is not None:
+            left, right = self.sure(node.left), self.sure(node.right)
         if operator in ("&&", "||"):
             return join(left, right)
         if operator == "??":
@@ -278,6 +318,8 @@ class Kinds:
             return LIST if operator == "+" and left == right == LIST else ANY
         if operator in ("+", "-", "*"):
             return INT if left == right == INT else NUMBER
+        if operator == "/" and NUMBER in (left, right):
+            return NUMBER
         return INT if operator == "%" and left == right == INT else ANY
 
     def _coalesce(self, left: str, right: str) -> str:
@@ -351,6 +393,17 @@ class Kinds:
         return isinstance(symbol, Builtin) and symbol.name in _TEXT_PARTS
 
 
+def is_parallel(node: ast.Destructure) -> bool:
+    """`[a, b] = [b, a]`: each name gets its value, and no list has to be made."""
+    if not isinstance(node.pattern, ast.ListPattern) or not isinstance(node.value, ast.ListLiteral):
+        return False
+    names, items = node.pattern.items, node.value.items
+    return len(names) == len(items) and all(
+        isinstance(name, ast.BindPattern) and name.default is None and not item.spread
+        for name, item in zip(names, items, strict=True)
+    )
+
+
 def is_floored(kinds: Kinds, node: ast.Expr) -> bool:
     """Whether it is the quotient of an evident int and an int literal above 0."""
     return (
@@ -376,6 +429,7 @@ _LITERALS: Final[dict[type, str]] = {
     bool: BOOL,
     type(None): NONE,
 }
+_ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
 _BOOLEAN_OPERATORS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "not_in"})
 
 

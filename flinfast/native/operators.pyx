@@ -21,6 +21,8 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
     PyTypeObject *Py_TYPE(PyObject *)
     PyObject *PyList_GET_ITEM_BORROWED "PyList_GET_ITEM"(PyObject *, Py_ssize_t)
+    Py_ssize_t PyList_GET_SIZE_OF "PyList_GET_SIZE"(PyObject *)
+    PyObject *Py_None_BORROWED "Py_None"
     int PyList_SetItem(object, Py_ssize_t, PyObject *) except -1
     PyObject *NewRef "Py_NewRef"(object)
     PyObject *PyDict_GetItemWithError(object, object) except? NULL
@@ -39,6 +41,8 @@ cdef extern from "Python.h":
     double PyFloat_AS_DOUBLE(object)
     object PyFloat_FromDouble(double)
     bint PyObject_IsTrue(object) except -1
+    object PyUnicode_FromOrdinal(int)
+    Py_UCS4 PyUnicode_READ_CHAR(object, Py_ssize_t)
 
 cdef object _add = None
 cdef object _sub = None
@@ -221,11 +225,10 @@ def to_int(value, /):
     return PyLong_FromLongLong(number)
 
 
-cdef inline Py_ssize_t place_of(object items, object key) except? -2:
-    """The place of an item of a list from 0, by an int that may count from the end; -1 if none."""
+cdef inline Py_ssize_t place_of(object key, Py_ssize_t count) except? -2:
+    """The place from 0 among so many items, by an int that may count from the end; -1 if none."""
     cdef int is_large = 0
     cdef long long place = PyLong_AsLongLongAndOverflow(key, &is_large)
-    cdef Py_ssize_t count = PyList_GET_SIZE(items)
     if is_large or not -count <= place < count:
         return -1
     return <Py_ssize_t>(place + count if place < 0 else place)
@@ -237,13 +240,16 @@ cdef inline object item_of(object value, object key):
     cdef Py_ssize_t place
     cdef PyObject *found
     if kind is &PyList_Type and kind_of_key is &PyLong_Type:
-        place = place_of(value, key)
+        place = place_of(key, PyList_GET_SIZE(value))
         if place < 0:
             return None
         return <object>PyList_GET_ITEM_BORROWED(<PyObject *>value, place)
     if kind is &PyDict_Type and kind_of_key is &PyUnicode_Type:
         found = PyDict_GetItemWithError(value, key)
         return None if found is NULL else <object>found
+    if kind is &PyUnicode_Type and kind_of_key is &PyLong_Type:
+        place = place_of(key, PyUnicode_GET_LENGTH(value))
+        return None if place < 0 else PyUnicode_FromOrdinal(PyUnicode_READ_CHAR(value, place))
     return _index(value, key)
 
 
@@ -282,7 +288,7 @@ def set_index(target, key, value, /):
         PyDict_SetItem(target, key, value)
         return
     if kind is &PyList_Type and kind_of_key is &PyLong_Type:
-        place = place_of(target, key)
+        place = place_of(key, PyList_GET_SIZE(target))
         if place >= 0:
             PyList_SetItem(target, place, NewRef(value))
             return
@@ -305,6 +311,53 @@ cdef PyTypeObject *class_of_all(list items) noexcept:
 def common_class(list items not None, /):
     cdef PyTypeObject *kind = class_of_all(items)
     return None if kind is NULL else <object>kind
+
+
+cdef bint are_all(PyObject *items, PyTypeObject *kind, Py_ssize_t *most) noexcept:
+    """Whether all items are of a class or None; takes their number from `most`."""
+    cdef Py_ssize_t count = PyList_GET_SIZE_OF(items), place
+    cdef PyObject *item
+    if count > most[0]:
+        return False
+    most[0] -= count
+    for place in range(count):
+        item = PyList_GET_ITEM_BORROWED(items, place)
+        if Py_TYPE(item) is not kind and item is not Py_None_BORROWED:
+            return False
+    return True
+
+
+cdef enum:
+    ITEMS_FREE = 64  # looked at in any case
+    ITEMS_PER_TURN = 8  # of a loop: they take less time than the turn itself
+    ITEMS_PER_TURN_OF_LOOPS = 256
+    TURNS_MAX = 1 << 30
+
+
+def holds(value, type kind not None, int depth, turns, bint is_nested, /):
+    cdef Py_ssize_t most = ITEMS_FREE
+    cdef PyTypeObject *wanted = <PyTypeObject *>kind
+    cdef PyObject *items = <PyObject *>value
+    cdef PyObject *row
+    cdef Py_ssize_t count, place
+    if Py_TYPE(items) is not &PyList_Type:
+        return False
+    if turns is not None:
+        try:
+            count = min(len(turns), TURNS_MAX)
+        except OverflowError:  # of a range
+            count = TURNS_MAX
+        most += count * (ITEMS_PER_TURN_OF_LOOPS if is_nested else ITEMS_PER_TURN)
+    if depth == 1:
+        return are_all(items, wanted, &most)
+    count = PyList_GET_SIZE_OF(items)
+    if count == 0 or count > most:
+        return False
+    for place in range(count):
+        row = PyList_GET_ITEM_BORROWED(items, place)
+        if Py_TYPE(row) is not &PyList_Type or not are_all(row, wanted, &most):
+            return False
+    return True
 
 
 def iterate(value, /):

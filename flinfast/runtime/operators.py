@@ -70,6 +70,7 @@ class OperatorSet:
     index = staticmethod(native.index)
     index_twice = staticmethod(native.index_twice)
     set_index = staticmethod(native.set_index)
+    holds = staticmethod(native.holds)
     slice = staticmethod(access.slice_)
     call = staticmethod(access.call)
     items = staticmethod(native.items)

@@ -271,3 +271,54 @@ def test_common_class_takes_lists_alone() -> None:
     """Nothing else has items that stay."""
     with pytest.raises(TypeError):
         native.common_class((1, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "depth", "expected"),
+    [
+        ([1, 2], 1, True),
+        ([1, None, 1 << 70], 1, True),
+        ([], 1, True),
+        ([], 2, False),
+        ([[]], 2, True),
+        ([[1], [2, None]], 2, True),
+        ([1, True], 1, False),
+        ([1, 2.0], 1, False),
+        ([Own(1)], 1, False),
+        ([[1], [True]], 2, False),
+        ([[1], None], 2, False),
+        ([[1], (1,)], 2, False),
+        ([[1]], 1, False),
+        ([1], 2, False),
+        ((1, 2), 1, False),
+        ("12", 1, False),
+        (None, 1, False),
+    ],
+)
+def test_holds_is_about_exact_classes(value: Any, depth: int, expected: bool) -> None:
+    """None may stand among the items; a bool or a subclass may not."""
+    assert native.holds(value, int, depth, None, False) is expected
+
+
+@pytest.mark.parametrize(
+    ("turns", "is_nested", "most"),
+    [
+        (None, False, 64),
+        (range(10), False, 64 + 80),
+        (range(10), True, 64 + 2560),
+        (range(5, 0), True, 64),
+    ],
+)
+def test_holds_looks_at_no_more_than_the_loop_is_worth(
+    turns: range | None, is_nested: bool, most: int
+) -> None:
+    """At the limit and one beyond it, in one list or in rows, which count as items, too."""
+    for items, depth in (([1] * most, 1), ([[1] * (most - 1)], 2), ([[]] * most, 2)):
+        assert native.holds(items, int, depth, turns, is_nested)
+        items.append(items[0])
+        assert not native.holds(items, int, depth, turns, is_nested)
+
+
+def test_holds_takes_a_range_of_any_size() -> None:
+    """Also one whose size Python cannot say."""
+    assert native.holds([1] * 1000, int, 1, range(1 << 100), True)

@@ -1,0 +1,230 @@
+"""Loops written twice, once for lists of ints or floats: they do what the plain form does."""
+
+from __future__ import annotations
+
+import copy
+import random
+import traceback
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flinfast.errors import RuntimeFault
+from flinfast.lang import ast, lower_version
+from flinfast.lang.parser import parse
+from flinfast.lang.source import Source
+from tests.lang.compiling import bind_one
+from tests.lang.reference import Evaluator
+from tests.lang.test_lower import used
+from tests.lang.test_lower_values import shape
+
+NAMES = ("v", "w", "m", "n", "k", "s")
+SCALARS = ("n", "k", "x", "y", "t")
+DEPTH = 3  # of blocks
+
+
+class LoopWriter:
+    """Writes functions with loops over indexes, from a source of random numbers."""
+
+    def __init__(self, source: random.Random) -> None:
+        self.random = source
+        self.floats = False
+        self._names = 0
+        self._places = ["y", "k"]  # names that hold indexes here
+
+    def pick(self, *options: Any) -> Any:
+        return options[self.random.randrange(len(options))]
+
+    def place(self) -> str:
+        return self._places[-1 - self.random.randrange(min(len(self._places), 3))]
+
+    def scalar(self) -> str:
+        return str(
+            self.pick(
+                *SCALARS, self.place(), "0", "1", "2", "-1", "3", *(("0.5",) if self.floats else ())
+            )
+        )
+
+    def key(self) -> str:
+        place = self.place()
+        return str(
+            self.pick(place, place, f"{place} + 1", f"{place} - 1", "n", "x", f"{place} % 2", "-1")
+        )
+
+    def item(self) -> str:
+        return str(
+            self.pick(
+                *(f"v[{self.key()}]", f"w[{self.key()}]", f"m[{self.key()}][{self.key()}]"),
+                *(f"r[{self.key()}]", f"v[{self.key()}]", f"m[{self.key()}][{self.key()}]"),
+            )
+        )
+
+    def value(self, depth: int = 2) -> str:
+        if depth == 0 or self.random.random() < 0.3:
+            return self.item() if self.random.random() < 0.6 else self.scalar()
+        left, right = self.value(depth - 1), self.value(depth - 1)
+        form = self.pick("+", "-", "*", "%", "/", "?", "u", "+", "-", "??", "floor")
+        if form == "?":
+            return f"({self.test(1)} ? {left} : {right})"
+        if form == "u":
+            return f"(-{self.scalar()} + {right})"
+        if form == "floor":
+            return f"({self.item()} - {right})"
+        return f"({left} {form} {right})"
+
+    def test(self, depth: int = 2) -> str:
+        if depth and self.random.random() < 0.3:
+            return f"{self.test(depth - 1)} {self.pick('&&', '||')} {self.test(depth - 1)}"
+        return str(
+            self.pick(
+                f"{self.value(1)} {self.pick('<', '<=', '>', '>=', '==', '!=')} {self.value(1)}",
+                f"{self.item()} {self.pick('<', '>', '==', '!=')} {self.scalar()}",
+                f"s[{self.key()}] == {self.pick('s[0]', 'c', chr(34) + 'a' + chr(34))}",
+                *(f"{self.pick('x', self.item())} == none", f"!({self.item()})", self.item()),
+                *(f"{self.place()} < {self.pick('v', 'm', 's')}.len", f"{self.key()} >= 0"),
+            )
+        )
+
+    def statement(self, depth: int, inside: bool) -> str:
+        forms = ["x = V", "y = V", "t += V", "t = V", "x = I", "y = I", "c = s[K]", "t -= V"]
+        forms += ["[x, y] = [y, x]", "[x, y] = [I, I]", "out.push(V)", "out.push(x)"]
+        forms += ["v[K] = V", "w[K] = I", "m[K][K] = V", "m[K][K] += V", "v[K] -= V", "v.push(V)"]
+        forms += (
+            ["r[K] = V", "v[K] = x", "v[K] = c", "m[K] = v"] if self.random.random() < 0.1 else []
+        )
+        if depth:
+            forms += ["if", "if", "for", "while", "if"]
+        if inside and self.random.random() < 0.2:
+            forms = ["break", "continue", "return [x, t]"]
+        form = str(self.pick(*forms))
+        if form == "if":
+            other = f" else {self.block(depth - 1, inside)}" if self.random.random() < 0.4 else ""
+            return f"if {self.test()} {self.block(depth - 1, inside)}{other}"
+        if form in ("for", "while"):
+            return self.loop(depth - 1)
+        for letter, make in (("V", self.value), ("I", self.item), ("K", self.key)):
+            while letter in form:
+                form = form.replace(letter, make(), 1)
+        return form
+
+    def block(self, depth: int, inside: bool) -> str:
+        lines = [self.statement(depth, inside) for _ in range(self.random.randint(1, 3))]
+        return "{\n" + "\n".join(lines) + "\n}"
+
+    def loop(self, depth: int) -> str:
+        self._names += 1
+        name = f"i{self._names}"
+        self._places.append(name)
+        body = self.block(depth, True)
+        if self.random.random() < 0.7:
+            self._places.pop()
+            stop = self.pick(
+                "v.len", "n", "3", "m.len", "k + 1", f"v.len - {self.place()} % 3", "w[0] % 5"
+            )
+            return f"for {name} in {self.pick('0', '1', '0')}..{stop} {body}"
+        test = self.test()
+        self._places.pop()
+        return f"{name} = 0\nwhile {name} < 6 && ({test}) {{\n{name} += 1\n{body[2:]}"
+
+    def function(self) -> str:
+        self.floats = self.random.random() < 0.2
+        start = self.pick("0", "0", "v[0]", "none", "0.0" if self.floats else "1")
+        lines = [f"x = {start}\ny = 1\nt = 0\nc = none\nout = []\nr = [1, 2]"]
+        lines += [self.loop(DEPTH - 1) for _ in range(self.random.randint(1, 2))]
+        lines.append("[x, y, t, c, out, r]")
+        return f"fn f({', '.join(NAMES)}) {{\n" + "\n".join(lines) + "\n}"
+
+
+def arguments(source: random.Random) -> tuple[Any, ...]:
+    """Lists of ints for the most part, and what may stand there instead."""
+    leaf = source.choice([[0, 1, 2, 3, -2], [0, 1, 2, 3, -2], [1, 2, None], [0.5, 2.0, -1.5]])
+    odd = [True, "a", 1 << 62, 1 << 70, 2.5, None, [1]]
+
+    def numbers() -> list[Any]:
+        found: list[Any] = [source.choice(leaf) for _ in range(source.randint(0, 5))]
+        if found and source.random() < 0.15:
+            found[source.randrange(len(found))] = source.choice(odd)
+        return found
+
+    rows: list[Any] = [numbers() for _ in range(source.randint(1, 4))]
+    first, second = numbers(), numbers()
+    if source.random() < 0.2:
+        second = first
+    if source.random() < 0.2:
+        rows[source.randrange(len(rows))] = source.choice([first, rows[0]])
+    chance = source.random()
+    if chance < 0.05:
+        rows[0] = source.choice(odd)
+    elif chance < 0.1:
+        first = source.choice([None, "text", {"0": 1}, 5, rows])
+    unlike = [True, "a", 2.5, None] if source.random() < 0.2 else []
+    scalars = [source.choice([2, 3, 1, 4, 0, 2, 3, *unlike]) for _ in "nk"]
+    return first, second, rows, *scalars, source.choice(["abc", "a", ""])
+
+
+def outcome(run: Any, args: tuple[Any, ...]) -> Any:
+    """A value or a fault, and the arguments afterwards; the line of a fault in a FLIN file."""
+    line = 0
+    try:
+        result = ("value", shape(run(*args)))
+    except RuntimeFault as fault:
+        frames = traceback.extract_tb(fault.__traceback__)
+        lines = [(f.lineno, f.colno) for f in frames if f.filename.endswith(".flin")]
+        line = lines[-1] if lines else 0
+        result = ("fault", (fault.code, str(fault)))
+    return (result, [shape(arg) for arg in args]), line
+
+
+def plain_closures(text: str) -> Any:
+    """The same program without the forms of `lower_version`."""
+    kept = lower_version.facts_of
+    lower_version.facts_of = lambda *_: None  # type: ignore[assignment]
+    try:
+        return bind_one(text)[1]
+    finally:
+        lower_version.facts_of = kept
+
+
+def evaluated(abi: Any, text: str) -> Any:
+    """The function of a text, as the oracle runs it."""
+    tree, diagnostics = parse(Source("x.flin", text))
+    assert not diagnostics
+    declaration = tree.items[0]
+    assert isinstance(declaration, ast.FunctionDecl)
+    names = [parameter.name for parameter in declaration.parameters]
+
+    def run(*args: Any) -> Any:
+        evaluator = Evaluator(abi.ops, dict(zip(names, args, strict=True)), abi.builtins)
+        return evaluator.function(declaration.body)
+
+    return run
+
+
+def check(text: str, given: list[tuple[Any, ...]]) -> None:
+    """A program gives what the oracle gives, and has its faults where the plain form has them."""
+    abi, closures = bind_one(text)
+    plain, oracle = plain_closures(text), evaluated(abi, text)
+    for args in given:
+        found, line = outcome(lambda *values: closures["f"](None, *values), copy.deepcopy(args))
+        expected, _ = outcome(oracle, copy.deepcopy(args))
+        assert found == expected, (text, args)
+        same, plain_line = outcome(lambda *values: plain["f"](None, *values), copy.deepcopy(args))
+        assert (found, line) == (same, plain_line), (text, args)
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 1 << 32))
+def test_loop_does_what_the_oracle_does(seed: int) -> None:
+    """Values, their types, what becomes of the arguments, faults and their places."""
+    source = random.Random(seed)
+    check(LoopWriter(source).function(), [arguments(source) for _ in range(12)])
+
+
+def test_loops_of_the_property_have_two_forms() -> None:
+    """Many of the generated loops are about what is tested here."""
+    count = 0
+    for seed in range(40):
+        _, closures = bind_one(LoopWriter(random.Random(seed)).function())
+        count += bool({"$op_holds", "$s_py_refused"} & used(closures["f"]))
+    assert count >= 10
