@@ -66,6 +66,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL219": "comparison with one result",
     "FL220": "query that reads every record",
     "FL221": "password check without a login",
+    "FL222": "value that is not used",
     # --- routes and handlers
     "FL301": "two ws blocks in one file",
     "FL302": "two routes for one method",

@@ -14,6 +14,7 @@ from flinfast.lang.abi import Builtin
 from flinfast.lang.check_methods import check_methods
 from flinfast.lang.check_queries import check_queries
 from flinfast.lang.check_types import check_types
+from flinfast.lang.check_values import check_values
 from flinfast.lang.declare import Declarations
 from flinfast.lang.diagnostic import Diagnostic
 from flinfast.lang.effects import EffectAnalysis
@@ -209,6 +210,7 @@ def analyse(
     if report.has_errors:
         return None
     check_queries(readers.values(), report)
+    check_values(readers.values(), report)
     return readers, EffectAnalysis(readers.values())
 
 

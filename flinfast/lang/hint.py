@@ -21,6 +21,7 @@ _INSTEAD: Final = {
     ("FL105", "FOR"): "write `list.map(x => ...)`, or `list.filter(x => ...)`",
     ("FL105", "FAT_ARROW"): "an entry of a map is written `key: value`",
     ("FL101", "ARROW"): "a member is read with `.`: `user.name`",
+    ("FL101", "PLUS"): "to go on with a sum, end the line before with `+`",
     ("FL101", "AT"): "a route is written `route GET { ... }`, its path is that of its file",
 }
 
