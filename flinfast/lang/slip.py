@@ -304,7 +304,7 @@ class _Slips:
             and (tokens[index].end == tokens[index + 1].index and first == index - 1)
         ):
             help = f"write `{self._word(first)}.{self._word(index + 1)}`"
-            self._fault(index, index, "a member is read with `.`", "", help)
+            self._fault(first, index + 1, "a member is read with `.`", "", help)
             tokens[index].type, tokens[index].value = "DOT", "."
             return
         head = self._quote(first, index - 1)

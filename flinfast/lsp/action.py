@@ -9,6 +9,7 @@ from typing import Final
 from flinfast.lang.diagnostic import Diagnostic
 from flinfast.lang.source import Span
 
+_INSTEAD: Final = re.compile(r"write `([^`]+)`")
 _MEANT: Final = re.compile(r"did you mean `([^`]+)`\?")
 
 
@@ -36,6 +37,9 @@ def fixes_of(diagnostic: Diagnostic) -> list[Fix]:
     meant = _MEANT.search(diagnostic.help)
     if meant is not None and "\n" not in written:
         return [Fix(f"Change to `{meant[1]}`", span, meant[1])]
+    instead = _INSTEAD.fullmatch(diagnostic.help)
+    if diagnostic.code == "FL119" and instead is not None and "..." not in instead[1]:
+        return [Fix(f"Change to `{instead[1]}`", span, instead[1])]
     if diagnostic.code == "FL107" and written == "=":
         return [Fix("Compare with `==`", span, "==")]
     if diagnostic.code == "FL012" and written in ("===", "!=="):
