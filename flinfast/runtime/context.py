@@ -17,7 +17,7 @@ from flinfast.runtime.cookie import parse_cookies, printable
 from flinfast.runtime.fault import HttpFault
 from flinfast.runtime.request import Request, decode_component, parse_pairs
 from flinfast.runtime.response import ResponseState
-from flinfast.runtime.session_value import SessionState
+from flinfast.runtime.session_value import NOTHING, SessionState
 from flinfast.runtime.session_view import Session, WsSession
 from flinfast.runtime.token import bearer_token, verify_token
 from flinfast.values import Time
@@ -298,7 +298,7 @@ class WsContext(Connection):
     Attributes:
         site: What is the same for all connections of the endpoint.
         session_state: The session it belongs to, None without one.
-        session_data: That session's data at the upgrade.
+        session_packed: That session's values at the upgrade, packed.
         session_local: What this connection's handlers wrote to `session`, None before.
         limit: How fast it may send messages; not set without `guard ws_rate_limit`.
         session_index: Its place in `session_state.connections`, -1 when in none.
@@ -312,9 +312,9 @@ class WsContext(Connection):
         "_user",
         "_values",
         "limit",
-        "session_data",
         "session_index",
         "session_local",
+        "session_packed",
         "session_state",
         "site",
     )
@@ -333,7 +333,7 @@ class WsContext(Connection):
     ) -> None:
         self.site = site
         self.session_state = state
-        self.session_data: dict[str, Any] = _NOTHING if state is None else state.data
+        self.session_packed = NOTHING if state is None else state.packed
         self.session_local: dict[str, Any] | None = None
         self.session_index = -1
         self._values = values
@@ -464,9 +464,6 @@ class WsContext(Connection):
     def ip(self) -> str:
         """Address of the client."""
         return self._ip
-
-
-_NOTHING: dict[str, Any] = {}  # session data of connections without a session; never changed
 
 
 def _keep(raw: Request, parts: frozenset[str]) -> Request:

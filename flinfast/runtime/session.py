@@ -3,8 +3,9 @@
 `SessionManager` owns every session of a program: the cookie, the cache, expiry, and which open
 connections belong to which session. What handlers see is in `session_view.py`.
 
-A session's data is never changed in place but replaced, so connections share it for free. What
-counts as use is a request or an upgrade with the session's cookie; messages do not.
+A session's data is never changed in place but replaced, so connections share it for free; it is
+packed, as in the table (`session_value.py`). What counts as use is a request or an upgrade with the
+session's cookie; messages do not.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flinfast.runtime.cookie import format_cookie
-from flinfast.runtime.session_value import SessionChange, SessionState, pack, unpack
+from flinfast.runtime.session_value import SessionChange, SessionState, pack_row, unpack_row
 from flinfast.runtime.session_view import Session
 from flinfast.settings import SessionSettings
 
@@ -180,17 +181,16 @@ class SessionManager:
         """Read a session from the table into the cache, or into the state that is known."""
         raw = self.table.get(id)
         try:
-            row = unpack(raw) if raw is not None else {}
-            data, created_ms, seen_ms = row["data"], row["created"], row["seen"]
-        except (ValueError, KeyError):  # none there, or not ours: the cookie is worth nothing
+            packed, created_ms, seen_ms = unpack_row(raw or b"")
+        except ValueError:  # none there, or not ours: the cookie is worth nothing
             if known is not None:
                 self._end(known)
             return None
         if known is None:
-            known = SessionState(id, data, created_ms, seen_ms)
+            known = SessionState(id, packed, created_ms, seen_ms)
             self._remember(known)
-        elif known.data != data:
-            known.data = data
+        else:
+            known.packed = packed
         return known
 
     def expires_ms(self, state: SessionState) -> int:
@@ -228,15 +228,14 @@ class SessionManager:
         if not change.is_end:
             now = self._clock_ms()
             created = now if state is None or state.id != change.id else state.created_ms
-            self._put(change.id, change.data, created, now)
+            self._put(change.id, change.packed, created, now)
 
-    def _put(self, id: str, data: dict[str, Any], created_ms: int, seen_ms: int) -> None:
-        row = {"data": data, "created": created_ms, "seen": seen_ms}
+    def _put(self, id: str, packed: bytes, created_ms: int, seen_ms: int) -> None:
         expires = min(
             created_ms + int(self._settings.max_age_s * 1000),
             seen_ms + int(self._settings.idle_s * 1000),
         )
-        self.table.put(id, pack(row), expires)
+        self.table.put(id, pack_row(packed, created_ms, seen_ms), expires)
 
     def apply(self, change: SessionChange) -> Callable[[BaseException | None], None]:
         """Make a committed change visible to the next request.
@@ -250,12 +249,12 @@ class SessionManager:
         if old is not None:
             self._forget(old)
         if old is None or change.closes:
-            state = SessionState(change.id, change.data, now, now)
+            state = SessionState(change.id, change.packed, now, now)
         else:
             state = old
             if state.id != change.id:
                 state.id, state.created_ms = change.id, now
-            state.data = change.data
+            state.packed = change.packed
             state.seen_ms = state.stored_ms = now
         ended = old if old is not state else None
         if ended is not None:
@@ -344,7 +343,7 @@ class SessionManager:
         touched, self._touched = self._touched, {}
         for id, state in touched.items():
             if state.id == id and (id in self._cache or id in self._connected):
-                self._put(id, state.data, state.created_ms, state.seen_ms)
+                self._put(id, state.packed, state.created_ms, state.seen_ms)
                 state.stored_ms = state.seen_ms
         if now >= self._purge_ms:
             self._purge_ms = now + TOUCH_MS_MAX

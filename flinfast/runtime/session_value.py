@@ -3,12 +3,16 @@
 Stored values are plain data: a copy is made when a handler sets a value and again when one reads
 a list or map, so no two handlers ever share one. A record is kept as its entity and id and read
 again when it is looked at.
+
+In memory a session is packed, as it is in the table: a third of what its values take, or less.
+Those that were looked at last are kept unpacked besides.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,7 +27,13 @@ if TYPE_CHECKING:
 ID_BYTES = 18  # 144 random bits
 SESSION_BYTES_MAX = 64 << 10  # packed size; a session is who and what, not a store
 SESSION_DEPTH_MAX = 32  # levels of lists and maps
+# Sessions of which the values are kept as well, and how large a packed one may be for that: some
+# 2 MB at the very most. Unpacking takes 1 to 2 us.
+UNPACKED_MAX = 256
+UNPACKED_BYTES_MAX = 1024
 _INT64_MAX = (1 << 63) - 1
+
+NOTHING = b"\x80"  # an empty session, packed
 
 Load = Callable[[str, Any], Any]
 
@@ -40,7 +50,7 @@ class SessionState:
 
     Attributes:
         id: Random id; replaced when the user changes.
-        data: Kept values; replaced as a whole, never changed.
+        packed: Kept values; replaced as a whole.
         created_ms: Unix time of the login or first write.
         seen_ms: Unix time of the last request.
         stored_ms: `seen_ms` as the table has it.
@@ -53,17 +63,17 @@ class SessionState:
         "_connection",
         "_others",
         "created_ms",
-        "data",
         "id",
         "is_ended",
+        "packed",
         "pending",
         "seen_ms",
         "stored_ms",
     )
 
-    def __init__(self, id: str, data: dict[str, Any], created_ms: int, seen_ms: int) -> None:
+    def __init__(self, id: str, packed: bytes, created_ms: int, seen_ms: int) -> None:
         self.id = id
-        self.data = data
+        self.packed = packed
         self.created_ms = created_ms
         self.seen_ms = seen_ms
         self.stored_ms = seen_ms
@@ -71,6 +81,11 @@ class SessionState:
         self.is_ended = False
         self._connection: WsContext | None = None
         self._others: list[WsContext] | None = None  # never empty
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Kept values, never to be changed."""
+        return kept_values(self.packed)
 
     @property
     def connections(self) -> list[WsContext]:
@@ -123,19 +138,19 @@ class SessionChange:
     Attributes:
         state: The session it changes; None when it makes a new one.
         id: Id it has from now on; "" when it ends.
-        data: Kept values it has from now on.
+        packed: Kept values it has from now on.
         is_end: Whether it ends without a successor.
         closes: Whether its connections are to be closed: its user is another one now, or nobody.
         cookie: Set-Cookie value, "" when the browser's cookie stays.
         result: The session after apply(); None when it ended.
     """
 
-    __slots__ = ("closes", "cookie", "data", "id", "is_end", "result", "state")
+    __slots__ = ("closes", "cookie", "id", "is_end", "packed", "result", "state")
 
     def __init__(self, state: SessionState | None) -> None:
         self.state = state
         self.id = ""
-        self.data: dict[str, Any] = {}
+        self.packed = NOTHING
         self.is_end = False
         self.closes = False
         self.cookie = ""
@@ -217,6 +232,41 @@ def unpack(raw: bytes) -> dict[str, Any]:
     if type(data) is not dict:
         raise ValueError("expected a packed session")
     return data
+
+
+_unpack_again = lru_cache(maxsize=UNPACKED_MAX)(unpack)
+
+
+def kept_values(packed: bytes) -> dict[str, Any]:
+    """unpack(), which shares what it gives with others: never to be changed."""
+    return _unpack_again(packed) if len(packed) <= UNPACKED_BYTES_MAX else unpack(packed)
+
+
+class _Row(Struct):
+    data: msgspec.Raw
+    created: int
+    seen: int
+
+
+_rows = msgspec.msgpack.Decoder(_Row)
+
+
+def pack_row(packed: bytes, created_ms: int, seen_ms: int) -> bytes:
+    """A session as its table has it."""
+    return msgspec.msgpack.encode(_Row(msgspec.Raw(packed), created_ms, seen_ms))
+
+
+def unpack_row(raw: bytes) -> tuple[bytes, int, int]:
+    """Packed values, `created_ms` and `seen_ms`; raises ValueError when the bytes are others."""
+    try:
+        row = _rows.decode(raw)
+    except msgspec.DecodeError as error:
+        raise ValueError("expected a session") from error
+    packed = bytes(row.data)
+    kept_values(packed)
+    # One number for both, as a rule: the session has been used by nobody since it was made.
+    created_ms = row.seen if row.created == row.seen else row.created
+    return packed, created_ms, row.seen
 
 
 def _tagged(value: Any) -> Any:

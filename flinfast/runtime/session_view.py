@@ -19,7 +19,9 @@ from flinfast.runtime.session_value import (
     SessionChange,
     SessionState,
     freeze,
+    kept_values,
     new_id,
+    pack,
     thaw,
 )
 
@@ -178,7 +180,7 @@ class Session:
         was, now = _rights_of(before), _rights_of(after)
         if was != now and CSRF_KEY not in self._changes:
             after.pop(CSRF_KEY, None)  # whoever planted the session before login knows it
-        change.data = after
+        change.packed = pack(after)
         if state is None or was != now or self._is_destroyed:
             change.id = new_id()
             change.cookie = self._manager.cookie_of(change.id, is_secure=self.is_secure)
@@ -212,7 +214,7 @@ class WsSession:
             found = local.get(name, _MISSING)
             if found is not _MISSING:
                 return found
-        value = context.session_data.get(name)
+        value = kept_values(context.session_packed).get(name)
         kind = type(value)
         if kind is EntityRef or kind is list or kind is dict:
             value = thaw(value, context.site.load_record)
@@ -241,7 +243,7 @@ class WsSession:
 
     def to_map(self) -> dict[str, Any]:
         """All members as a map."""
-        names = dict.fromkeys(self._context.session_data)
+        names = dict.fromkeys(kept_values(self._context.session_packed))
         names.update(dict.fromkeys(self._context.session_local or ()))
         items = {name: self.flin_get(name) for name in names if name != CSRF_KEY}
         return {name: value for name, value in items.items() if value is not None}

@@ -346,7 +346,7 @@ def test_session_in_ws_handlers(load: Load) -> None:
         assert one.receive_json() == {"id": "1", "name": "Ada", "x": 5}
         two.send_json({})
         assert two.receive_json() == {"id": "1", "name": "Ada", "x": None}
-        assert one.connection.session_data is two.connection.session_data
+        assert one.connection.session_packed is two.connection.session_packed
         assert one.connection.connection_id != two.connection.connection_id
 
 

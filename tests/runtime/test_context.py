@@ -11,7 +11,7 @@ from flinfast.errors import RuntimeFault
 from flinfast.runtime.context import Headers, QueryMap, WsContext, WsSite
 from flinfast.runtime.fault import HttpFault, place_of, to_fault
 from flinfast.runtime.request import Request, decode_component, has_token, parse_pairs
-from flinfast.runtime.session_value import SessionState
+from flinfast.runtime.session_value import SessionState, pack
 from tests.runtime.harness import Parts, make_request
 
 
@@ -166,9 +166,9 @@ def test_ws_params_and_kept_parts(parts: Parts) -> None:
 
 def test_idle_connection_is_small(parts: Parts) -> None:
     """At most 300 bytes beyond the session, which the sockets of a user share."""
-    state = SessionState("s" * 24, {"userId": "1"}, 0, 0)
+    state = SessionState("s" * 24, pack({"userId": "1"}), 0, 0)
     one, two = parts.connection(state), parts.connection(state)
-    assert one.session_data is two.session_data is state.data
+    assert one.session_packed is two.session_packed is state.packed
     own = [one._values, one._kept, one._state, one.session_local, one._user, one.session_index]
     size = sys.getsizeof(one) + sum(
         sys.getsizeof(item) for item in own if item is not None and item != () and item != -1

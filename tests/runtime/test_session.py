@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +17,14 @@ from flinfast.runtime.session import SessionManager
 from flinfast.runtime.session_value import (
     SESSION_BYTES_MAX,
     SESSION_DEPTH_MAX,
+    UNPACKED_BYTES_MAX,
     EntityRef,
     freeze,
+    kept_values,
     pack,
+    pack_row,
     unpack,
+    unpack_row,
 )
 from flinfast.runtime.session_view import KEYS_MAX
 from flinfast.settings import SessionSettings, Settings
@@ -689,3 +694,42 @@ def test_silent_connections_do_not_prolong_a_session(tmp_path: Path) -> None:
     parts.sessions.sweep()
     assert [code for _, code, _ in parts.dropped] == [4401]
     parts.close()
+
+
+@pytest.mark.parametrize("created_ms", [5, 7])
+def test_a_row_of_the_table_is_read_as_it_was_written(created_ms: int) -> None:
+    """Also one that holds the same as a plain map, which earlier versions wrote."""
+    data = {"userId": "7", "at": Time(5), "user": EntityRef("User", 7), "$": [1 << 70]}
+    packed = pack(data)
+    raw = pack_row(packed, created_ms, 7)
+    assert raw == pack({"data": data, "created": created_ms, "seen": 7})
+    assert unpack_row(raw) == (packed, created_ms, 7)
+    assert kept_values(packed) == data
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"\x80",
+        pack({"data": {}, "created": 1}),
+        pack({"data": [1], "created": 1, "seen": 1}),
+        msgspec.msgpack.encode({"data": {"a": {"$e": 1}}, "created": 1, "seen": 1}),
+        pack({"data": {}, "created": "1", "seen": 1}),
+        pack({"data": {}, "created": 1, "seen": 1})[:-1],
+    ],
+)
+def test_a_row_that_is_no_session_is_a_value_error(raw: bytes) -> None:
+    """When it is read, not when a handler looks at a member."""
+    with pytest.raises(ValueError, match="expected a"):
+        unpack_row(raw)
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_only_small_sessions_are_kept_unpacked(extra: int) -> None:
+    """So that those that are kept take no more than some megabytes."""
+    overhead = len(pack({"a": "x" * 500})) - 500
+    packed = pack({"a": "x" * (UNPACKED_BYTES_MAX - overhead + extra)})
+    assert len(packed) == UNPACKED_BYTES_MAX + extra
+    assert kept_values(packed) == unpack(packed)
+    assert (kept_values(packed) is kept_values(packed)) == (extra == 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flinfast.runtime.context import WsContext
 from flinfast.runtime.secret import Secrets
 from flinfast.runtime.session import CHECKS_MAX, PASS_SWEEPS, VERIFIED_MAX, SessionManager
-from flinfast.runtime.session_value import SessionState, new_id
+from flinfast.runtime.session_value import NOTHING, SessionState, new_id
 from flinfast.settings import SessionSettings
 
 IDLE_S = 100.0
@@ -42,7 +42,7 @@ class Crowd:
 
     def open(self) -> Talker:
         """A connection of a new session."""
-        state = SessionState(new_id(), {}, self.now_ms, self.now_ms)
+        state = SessionState(new_id(), NOTHING, self.now_ms, self.now_ms)
         talker = Talker()
         self.manager.attach(state, cast("WsContext", talker))
         return talker
@@ -51,7 +51,7 @@ class Crowd:
 @given(st.lists(st.integers(0, 11), max_size=60))
 def test_a_session_knows_its_connections(steps: list[int]) -> None:
     """Attached and detached in any order, like a set; who is not attached is not detached."""
-    state = SessionState("id", {}, 0, 0)
+    state = SessionState("id", NOTHING, 0, 0)
     talkers = [cast("WsContext", Talker()) for _ in range(6)]
     attached: set[WsContext] = set()
     for step in steps:
@@ -69,7 +69,7 @@ def test_a_session_knows_its_connections(steps: list[int]) -> None:
 
 def test_a_connection_of_another_session_is_not_detached() -> None:
     """Its place alone says nothing."""
-    one, other = SessionState("1", {}, 0, 0), SessionState("2", {}, 0, 0)
+    one, other = SessionState("1", NOTHING, 0, 0), SessionState("2", NOTHING, 0, 0)
     first, second = cast("WsContext", Talker()), cast("WsContext", Talker())
     one.attach(first)
     other.attach(second)
