@@ -12,7 +12,13 @@ from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_argument import Maker, call_method, packed
 from flinfast.lang.lower_base import CONTEXT, MESSAGE, Lowering, Rule
 from flinfast.lang.lower_function import needs_no_check
-from flinfast.lang.lower_method import has_text_form, text_method
+from flinfast.lang.lower_method import (
+    has_map_form,
+    has_text_form,
+    map_method,
+    size_of,
+    text_method,
+)
 from flinfast.lang.lower_operator import floor_quotient
 from flinfast.lang.lower_text import to_text
 from flinfast.lang.message import relayed_places
@@ -177,8 +183,12 @@ def _inline(self: Lowering, symbol: Builtin, arguments: Sequence[ast.Argument]) 
         return self.call(self.op("to_int"), self.expr(node))
     if symbol.name == "floor":
         return floor_quotient(self, node)
-    if symbol.name in SIZE_NAMES and self.kinds.of(node) in (TEXT, LIST, MAP):
-        return self.call(self.support("py_len"), self.expr(node))
+    if symbol.name in SIZE_NAMES:
+        kind, value = self.kinds.of(node), self.expr(node)
+        if kind in (TEXT, LIST, MAP):
+            return self.call(self.support("py_len"), value)
+        function = self.builtin(symbol.name)
+        return size_of(self, value, lambda value: self.call(function, value))
     return None
 
 
@@ -227,6 +237,9 @@ def _method(self: Lowering, node: ast.Call, callee: ast.Member) -> py.expr:
         nodes = [argument.value for argument in node.arguments]
         target, *args = self.operands([callee.target, *nodes])
         return text_method(self, kind, callee.name, target, args)
+    if has_map_form(kind, callee.name, node.arguments):
+        target, *args = self.operands([callee.target, *(a.value for a in node.arguments)])
+        return map_method(self, callee.name, target, args)
     if kind == LIST and lower_each.fits(node):
         made = lower_each.comprehension(self, kind, callee, node)
         if made is not None:

@@ -8,7 +8,7 @@ left to the runtime where the kind is unknown.
 from __future__ import annotations
 
 import ast as py
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from flinfast.lang import ast
@@ -33,9 +33,19 @@ _TEXT_WITH_TEXT: Final = {
     "remove_suffix": ("removesuffix", TEXT),
     "split": ("split", LIST),
 }
+# Methods that fill a text up -> method of str.
+_PADS: Final = {
+    "pad_start": "rjust",
+    "pad_left": "rjust",
+    "pad_end": "ljust",
+    "pad_right": "ljust",
+}
+_PAD_MAX: Final = 1000  # characters up to which a literal length is surely in range
 _IN_TEXT: Final = frozenset({"contains", "includes"})
 _ADD: Final = frozenset({"push", "append"})
 _SIZES: Final = frozenset({"len", "length"})  # `count` and `size` are as likely keys of a map
+_OF_LIST: Final = frozenset({"first", "last", "is_empty"})
+_OF_MAP: Final = {"get": (1, 2), "has_key": (1, 1)}  # fewest and most arguments
 
 
 def text_method(
@@ -58,6 +68,8 @@ def _on_text(
         return self.call(self.attr(text, _TEXT_PLAIN[name])), TEXT
     if name in _IN_TEXT:
         return self.compare(args[0], py.In(), text), BOOL
+    if name in _PADS:
+        return self.call(self.attr(text, _PADS[name]), *args), TEXT
     attribute, kind = _TEXT_WITH_TEXT[name]
     return self.call(self.attr(text, attribute), args[0]), kind
 
@@ -66,6 +78,8 @@ def has_text_form(self: Lowering, kind: str, name: str, arguments: Sequence[ast.
     """Whether a method with these arguments, of a value of the kind, is one operation on a text."""
     if not arguments:
         return name in _TEXT_PLAIN
+    if name in _PADS:
+        return _is_plain_pad(arguments)
     if len(arguments) > 1 or not (name in _TEXT_WITH_TEXT or name in _IN_TEXT):
         return False
     argument = arguments[0]
@@ -74,6 +88,17 @@ def has_text_form(self: Lowering, kind: str, name: str, arguments: Sequence[ast.
     if isinstance(argument.value, ast.Literal):
         return name != "split" or argument.value.value != ""
     return kind == TEXT and name != "split"
+
+
+def _is_plain_pad(arguments: Sequence[ast.Argument]) -> bool:
+    """Whether the length is a small literal, and what fills up one character."""
+    if len(arguments) > 2 or any(a.name is not None for a in arguments):
+        return False
+    values = [a.value.value for a in arguments if isinstance(a.value, ast.Literal)]
+    if len(values) < len(arguments) or type(values[0]) is not int:
+        return False
+    fill = values[1] if len(values) == 2 else " "
+    return 0 <= values[0] <= _PAD_MAX and isinstance(fill, str) and len(fill) == 1
 
 
 def text_property(self: Lowering, kind: str, name: str, target: py.expr) -> py.expr | None:
@@ -88,6 +113,8 @@ def text_property(self: Lowering, kind: str, name: str, target: py.expr) -> py.e
         return self.likely(TEXT, self.is_exactly(first, "str"), stripped, rare)
     if name in _SIZES and kind == ANY:
         return _size(self, name, target)
+    if name in _OF_LIST and kind in (LIST, ANY):
+        return _of_list(self, kind, name, target)
     return None
 
 
@@ -99,6 +126,60 @@ def is_size(name: str) -> bool:
 def is_of_text(name: str) -> bool:
     """Whether a member of that name is rather a property of a text than a key of a map."""
     return name in _TEXT_PLAIN or name in _SIZES
+
+
+def _of_list(self: Lowering, kind: str, name: str, target: py.expr) -> py.expr:
+    """`value.first` and its like of a list, or of what may be one; they are likely keys, too."""
+    first, again = self.once(target)
+    on_list = first if kind == LIST else again()
+    if name == "is_empty":
+        fast: py.expr = self.negate(on_list)
+    else:
+        place = self.const(0 if name == "first" else -1)
+        fast = self.choose(on_list, self.item(again(), place), self.const(None))
+    if kind == LIST:
+        return fast
+    value = self.call(self.attr(again(), "get"), self.const(name))
+    other = self.call(self.op("member"), again(), self.const(name))
+    rare = self.choose(self.is_exactly(again(), "dict"), value, other)
+    return self.choose(self.is_exactly(first, "list"), fast, rare)
+
+
+def has_map_form(kind: str, name: str, arguments: Sequence[ast.Argument]) -> bool:
+    """Whether a method with these arguments is one operation on a map, if that is what it is on."""
+    if kind != ANY or name not in _OF_MAP:
+        return False
+    fewest, most = _OF_MAP[name]
+    if not fewest <= len(arguments) <= most:
+        return False
+    if any(a.name is not None or not isinstance(a.value, ast.Literal) for a in arguments):
+        return False
+    key = arguments[0].value
+    return isinstance(key, ast.Literal) and isinstance(key.value, str)
+
+
+def map_method(self: Lowering, name: str, target: py.expr, args: Sequence[py.expr]) -> py.expr:
+    """`target.get(...)` and its like of what may be a map; see `has_map_form`.
+
+    A map with an entry of that name may have a function there.
+    """
+    first, again = self.once(target)
+    is_own = self.compare(self.const(name), py.NotIn(), again())
+    if name == "get":
+        fast: py.expr = self.call(self.attr(again(), "get"), *args)
+    else:
+        fast = self.compare(args[0], py.In(), again())
+    rare = self.call(method(self, name, len(args)), self.load(CONTEXT), again(), *args)
+    return self.choose(self.both(self.is_exactly(first, "dict"), is_own), fast, rare)
+
+
+def size_of(self: Lowering, value: py.expr, rare: Callable[[py.expr], py.expr]) -> py.expr:
+    """`len(value)` of a text or list, and what is `rare` of all others."""
+    first, again = self.once(value)
+    tests = [self.is_exactly(first, "list"), self.is_exactly(again(), "str")]
+    is_sized = py.BoolOp(py.Or(), tests, **self.place)
+    size = self.call(self.support("py_len"), again())
+    return self.likely(INT, is_sized, size, rare(again()))
 
 
 def _size(self: Lowering, name: str, target: py.expr) -> Choice:

@@ -4,12 +4,14 @@
 Without `binding` the functions are C functions to Python, which take the shortest way to them.
 """
 
-from functools import cmp_to_key
+from functools import cmp_to_key, partial
 from types import FunctionType
 
+from flinfast.native.dispatch import is_function as is_builtin
 from flinfast.values import NoValue, Time
 
-from cpython.dict cimport PyDict_GetItemWithError
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next
+from cpython.object cimport PyTypeObject
 from cpython.ref cimport PyObject
 
 cdef extern from "Python.h":
@@ -27,6 +29,11 @@ cdef extern from "Python.h":
                                PyObject *names)
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
     Py_ssize_t PyList_GET_SIZE(object items)
+    list PyList_GetSlice(object items, Py_ssize_t start, Py_ssize_t stop)
+    list PyList_New(Py_ssize_t count)
+    void PyList_SET_ITEM(object items, Py_ssize_t place, PyObject *item)  # takes the reference
+    PyObject *NewLong "PyLong_FromLongLong"(long long) except NULL
+    str PyUnicode_Substring(object text, Py_ssize_t start, Py_ssize_t stop)
     PyObject *PyList_GET_ITEM(object items, Py_ssize_t place)  # borrowed
     int PyObject_IsTrue(object value) except -1
     int PyObject_RichCompareBool(object left, object right, int operator) except -1
@@ -39,6 +46,15 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text)
     int PyUnicode_Compare(object left, object right) noexcept  # cannot fail for two texts
     str PyUnicode_Join(object separator, object texts)
+    str PyUnicode_Concat(object left, object right)
+    int PyDict_Update(object, object) except -1
+    PyTypeObject PyUnicode_Type, PyLong_Type
+    PyTypeObject *Py_TYPE(PyObject *)
+    str PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
+    Py_UCS4 PyUnicode_MAX_CHAR_VALUE(object text)
+    Py_ssize_t PyUnicode_Fill(object, Py_ssize_t start, Py_ssize_t count, Py_UCS4 fill) except -1
+    Py_ssize_t PyUnicode_CopyCharacters(
+        object to, Py_ssize_t to_start, object text, Py_ssize_t start, Py_ssize_t count) except -1
     void Py_LeaveRecursiveCall()
 
 cdef extern from *:
@@ -111,6 +127,8 @@ cdef class Rules:
     cdef public object depth_fault, size_fault, entry_fault, map_key, in_other, slice_other, number_fault
     cdef public Py_ssize_t items_max, text_max
 
+
+cdef object MISSING = object()  # an argument that was not given
 
 RULES = Rules()
 cdef Rules rules = RULES

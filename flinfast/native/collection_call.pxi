@@ -19,13 +19,16 @@ cdef struct Walk:
     Plain value
 
 
-cdef int asked(object function, int needed, int offered) noexcept:
+cdef int asked(object function, int needed, int offered) except -2:
     """`runtime.function.argument_count` of a function whose parameters are evident, else -1."""
     cdef PyCodeObject *code
     cdef PyObject *defaults
-    cdef int most, fewest, wish, count
+    cdef int most, fewest, wish, count, bound = 0
+    if type(function) is partial:  # a file-level function, its context bound
+        bound = len(function.args)
+        function = function.func
     if type(function) is not FunctionType:
-        return -1
+        return needed if is_builtin(function) and bound == 0 else -1
     code = <PyCodeObject *>PyFunction_GET_CODE(function)
     if code.co_flags & CO_VARARGS:
         return -1
@@ -35,14 +38,14 @@ cdef int asked(object function, int needed, int offered) noexcept:
         fewest = wish = most - <int>PyTuple_GET_SIZE(<object>defaults)
         while wish < most and PyTuple_GET_ITEM(<object>defaults, wish - fewest) == <PyObject *>None:
             wish += 1
-    if fewest > offered:
+    if fewest - bound > offered:
         return -1  # the runtime has the fault for it
-    count = needed if needed < most else most
-    if wish > offered:
-        wish = offered
-    if count < wish:
-        count = wish
-    return count if count > fewest else fewest
+    count = needed if needed < most - bound else most - bound
+    if wish - bound > count:
+        count = offered if wish - bound > offered else wish - bound
+    if fewest - bound > count:
+        count = fewest - bound
+    return count if count > 0 else 0
 
 
 cdef int start(Walk *walk, str name, int position, object function, int needed) except -1:
@@ -51,7 +54,7 @@ cdef int start(Walk *walk, str name, int position, object function, int needed) 
     walk.formula = NULL
     walk.way = count
     if count > 0:
-        if type(<object>flin_formula(function)) is Formula:
+        if type(function) is FunctionType and type(<object>flin_formula(function)) is Formula:
             find_formula(walk, function, <Formula>flin_formula(function))
     elif count < 0:
         if not rules.is_function(function):

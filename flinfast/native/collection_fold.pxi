@@ -252,6 +252,23 @@ def sum(list items not None, key=None):
     return total.value()
 
 
+cdef Py_ssize_t add_numbers(list items, double *total) noexcept:
+    """Add the numbers and ints of 64 bits that a list starts with; how many there are."""
+    cdef Py_ssize_t place = 0
+    cdef PyObject *item
+    cdef long long whole
+    while place < PyList_GET_SIZE(items):
+        item = PyList_GET_ITEM(items, place)
+        if type(<object>item) is float:
+            total[0] += PyFloat_AS_DOUBLE(<object>item)
+        elif type(<object>item) is int and flin_whole(item, &whole):
+            total[0] += <double>whole
+        else:
+            break
+        place += 1
+    return place
+
+
 def avg(list items not None, key=None):
     cdef Walk walk
     cdef Py_ssize_t place = 0, counted = 0
@@ -259,6 +276,11 @@ def avg(list items not None, key=None):
     start_keys(&walk, "avg", key)
     if walk.way == REFUSED:
         return NotImplemented
+    if walk.way == ITEM:
+        place = counted = add_numbers(items, &total)
+        if place == PyList_GET_SIZE(items):
+            return total / counted if counted else None
+        items = items[place:]
     for item in walked(&walk, items):
         value = given(&walk, "avg", key, item, place)
         place += 1

@@ -146,6 +146,28 @@ cdef class Formula:
         return 1
 
 
+cdef enum:
+    NEITHER = -1
+
+
+cdef int mirrored(Node *nodes, int left, int right) noexcept:
+    """Whether two operands are the same function of the two arguments.
+
+    The number of the argument that is the right operand's, or NEITHER.
+    """
+    cdef Node *mine = &nodes[left]
+    cdef Node *other = &nodes[right]
+    if mine.step != other.step:
+        return NEITHER
+    if mine.step == AT:
+        if mine.first == other.first or mine.first >= GIVEN or other.first >= GIVEN:
+            return NEITHER
+        return other.first
+    if mine.step != GET or PyUnicode_Compare(<object>mine.name, <object>other.name) != 0:
+        return NEITHER
+    return mirrored(nodes, mine.first, other.first)
+
+
 cdef inline void settle(Plain *value) noexcept:
     """Take a bool, a number, or an int of 64 bits out of its object, which it equals."""
     if value.kind != OBJECT:

@@ -121,6 +121,14 @@ cdef int check_size(Py_ssize_t count) except -1:
 cdef type order_of(list keys):
     """The type by which all keys are ordered, float for ints and numbers; None when in question."""
     cdef object kind = None
+    cdef Py_ssize_t place = 0
+    cdef PyTypeObject *first
+    if PyList_GET_SIZE(keys):
+        first = Py_TYPE(PyList_GET_ITEM(keys, 0))
+        while place < PyList_GET_SIZE(keys) and Py_TYPE(PyList_GET_ITEM(keys, place)) is first:
+            place += 1
+        if place == PyList_GET_SIZE(keys) and (first is &PyUnicode_Type or first is &PyLong_Type):
+            return <object>first
     for key in keys:
         found = type(key)
         if found is kind:
@@ -153,13 +161,43 @@ def sort(list items not None, key=None, direction="asc"):
     if walk.way == REFUSED:
         return NotImplemented
     if walk.way == TWO:
-        by_comparison(ordered, key)
+        if not by_difference(&walk, ordered):
+            by_comparison(ordered, key)
         return ordered[::-1] if descending else ordered
     keys = []
     for item in items[:]:
         keys.append(given(&walk, "sort", key, item, place))
         place += 1
     return by_keys(ordered, keys, descending)
+
+
+cdef int by_difference(Walk *walk, list ordered) except -1:
+    """Sort by `f(a) - f(b)`, or `f(b) - f(a)`, where `f` gives ints of 64 bits; whether it did.
+
+    Each `f` is computed once. All other comparisons, and numbers, which may be NaN, are not for it.
+    """
+    cdef Node *root = walk.formula
+    cdef int other
+    cdef Plain *value
+    cdef Py_ssize_t place
+    cdef list keys
+    if root == NULL or root.step != MINUS:
+        return 0
+    other = mirrored(root, root.first, root.second)
+    if other == NEITHER:
+        return 0
+    keys = []
+    for place in range(PyList_GET_SIZE(ordered)):
+        walk.values[0].kind = walk.values[1].kind = OBJECT
+        walk.values[0].held = walk.values[1].held = PyList_GET_ITEM(ordered, place)
+        value = operand(root, root.first, walk.values, walk.cells, &walk.value)
+        if value != NULL:
+            settle(value)
+        if value == NULL or value.kind != WHOLE:
+            return 0
+        keys.append(PyLong_FromLongLong(value.whole))
+    by_keys(ordered, keys, other == 0)
+    return 1
 
 
 cdef int by_comparison(list ordered, object compare) except -1:
@@ -275,34 +313,60 @@ def copy(list items not None):
     return items[:]
 
 
+cdef inline Py_ssize_t bound(object number, Py_ssize_t size) noexcept:
+    """A bound of a slice as an index from 0 to `size`; a negative one counts from the end."""
+    cdef int overflow = 0
+    cdef long long place
+    if not flin_whole(<PyObject *>number, &place):
+        PyLong_AsLongLongAndOverflow(number, &overflow)
+        return size if overflow > 0 else 0
+    if place < 0:
+        place += size
+        return 0 if place < 0 else <Py_ssize_t>place
+    return size if place > size else <Py_ssize_t>place
+
+
 def take(list items not None, count):
     if type(count) is not int:
         return NotImplemented
-    return items[:count] if count > 0 else []
+    if count < 0:
+        return []
+    return PyList_GetSlice(items, 0, bound(count, PyList_GET_SIZE(items)))
 
 
 def drop(list items not None, count):
+    cdef Py_ssize_t size = PyList_GET_SIZE(items)
     if type(count) is not int:
         return NotImplemented
-    return items[count:] if count > 0 else items[:]
+    return PyList_GetSlice(items, bound(count, size) if count > 0 else 0, size)
 
 
 def slice(items, start, stop=None):
+    cdef Py_ssize_t size, first, last
     if type(start) is not int or type(stop) is not int and stop is not None:
         return NotImplemented
-    return items[start:stop]
+    if type(items) is not list and type(items) is not str:
+        return items[start:stop]
+    size = len(items)
+    first = bound(start, size)
+    last = size if stop is None else bound(stop, size)
+    if type(items) is list:
+        return PyList_GetSlice(items, first, last)
+    return PyUnicode_Substring(items, first, last)
 
 
-def concat(list items not None, *others):
+def concat(list items not None, other=MISSING, *more):
     cdef list joined
-    for other in others:
-        if type(other) is not list:
+    if other is MISSING:
+        return items[:]
+    if type(other) is not list:
+        return NotImplemented
+    for others in more:
+        if type(others) is not list:
             return NotImplemented
-    if len(others) == 1:
-        return items + <list>others[0]
-    joined = items[:]
-    for other in others:
-        joined += <list>other
+    joined = items + <list>other
+    for others in more:
+        joined += <list>others
     return joined
 
 
@@ -330,14 +394,32 @@ def chunk(list items not None, count):
     return [items[start:start + step] for start in range(0, PyList_GET_SIZE(items), step)]
 
 
+cdef long long MODERATE_MAX = 1LL << 61
+
+
 def range_list(start, stop=None, step=1):
-    cdef object made
+    cdef long long first, last, stride
+    cdef Py_ssize_t count = 0, place
+    cdef list made
     if type(start) is not int or type(step) is not int or step == 0:
         return NotImplemented
     if stop is None:
-        made = range(0, start, step)
-    elif type(stop) is int:
-        made = range(start, stop, step)
-    else:
+        start, stop = 0, start
+    elif type(stop) is not int:
         return NotImplemented
-    return rules.as_items(made)
+    if not (is_moderate(start, &first) and is_moderate(stop, &last) and is_moderate(step, &stride)):
+        return rules.as_items(range(start, stop, step))
+    if stride > 0 and last > first:
+        count = flin_quotient(last - first - 1, stride) + 1
+    elif stride < 0 and last < first:
+        count = flin_quotient(first - last - 1, -stride) + 1
+    check_size(count)
+    made = PyList_New(count)
+    for place in range(count):
+        PyList_SET_ITEM(made, place, NewLong(first + place * stride))
+    return made
+
+
+cdef inline bint is_moderate(object number, long long *whole) noexcept:
+    """Whether an int is so small that differences of two fit 64 bits."""
+    return flin_whole(<PyObject *>number, whole) and -MODERATE_MAX <= whole[0] <= MODERATE_MAX

@@ -66,14 +66,19 @@ def clone(dict entries not None):
     return entries.copy()
 
 
-def merge(dict entries not None, *others):
+def merge(dict entries not None, other=MISSING, *more):
     cdef dict merged
-    for other in others:
-        if type(other) is not dict:
+    if other is MISSING:
+        return entries.copy()
+    if type(other) is not dict:
+        return NotImplemented
+    for others in more:
+        if type(others) is not dict:
             return NotImplemented
     merged = entries.copy()
-    for other in others:
-        merged.update(<dict>other)
+    PyDict_Update(merged, other)
+    for others in more:
+        PyDict_Update(merged, others)
     return merged
 
 

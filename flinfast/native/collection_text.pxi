@@ -24,13 +24,32 @@ def replace_all(str text not None, part, replacement):
 def pad_start(str text not None, length, fill=" "):
     if not is_padded_here(length, fill):
         return NotImplemented
-    return text.rjust(length, fill)
+    return padded(text, length, fill, True)
 
 
 def pad_end(str text not None, length, fill=" "):
     if not is_padded_here(length, fill):
         return NotImplemented
-    return text.ljust(length, fill)
+    return padded(text, length, fill, False)
+
+
+cdef str padded(str text, Py_ssize_t length, str fill, bint at_start):
+    """A text of at least `length` characters."""
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(text), missing = length - size
+    cdef Py_UCS4 most = PyUnicode_MAX_CHAR_VALUE(text), filling = fill[0]
+    cdef str made
+    if missing <= 0:
+        return text
+    made = PyUnicode_New(length, most if most > filling else filling)
+    PyUnicode_Fill(made, 0 if at_start else size, missing, filling)
+    PyUnicode_CopyCharacters(made, missing if at_start else 0, text, 0, size)
+    return made
+
+
+def capitalize(str text not None):
+    cdef Py_ssize_t size = PyUnicode_GET_LENGTH(text)
+    return PyUnicode_Concat(PyUnicode_Substring(text, 0, 1).upper(),
+                            PyUnicode_Substring(text, 1, size if size else 1))
 
 
 cdef bint is_padded_here(object length, object fill):

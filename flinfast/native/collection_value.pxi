@@ -76,15 +76,27 @@ cdef int equal_held(object left, object right) except -1:
 
 
 cdef int equal_maps(dict left, dict right) except -1:
+    cdef PyObject *name
+    cdef PyObject *mine
     cdef PyObject *other
-    if len(left) != len(right):
+    cdef Py_ssize_t place = 0, size = len(left)
+    if size != len(right):
         return 0
     flin_enter_call(" in a comparison")
     try:
-        for name, value in left.items():
-            other = PyDict_GetItemWithError(right, name)
-            if other == NULL or not equal(value, <object>other):
+        while PyDict_Next(left, &place, &name, &mine):
+            other = PyDict_GetItemWithError(right, <object>name)
+            if other == NULL:
                 return 0
+            if mine == other and has_identity(<object>mine):
+                continue
+            if type(<object>mine) is type(<object>other) and has_identity(<object>mine):
+                if not PyObject_RichCompareBool(<object>mine, <object>other, Py_EQ):
+                    return 0
+            elif not equal_held(<object>mine, <object>other):
+                return 0
+            elif len(left) != size:
+                return 0  # code that ran meanwhile has changed it
         return 1
     finally:
         Py_LeaveRecursiveCall()

@@ -31,7 +31,7 @@ def method(
 
     Args:
         name: Name of the method; a map with an entry of that name is left to `other`.
-        count: Arguments besides the value; from 3 on `other` itself is given.
+        count: Arguments besides the value.
         known: The table; read at each call, so `other` may add to it. Nothing may be removed.
         other: Takes context, value and the arguments.
         limit_fault: See above.
@@ -52,5 +52,5 @@ def function(
         limit_fault: See above.
     """
 
-FunctionType: type
-"""Type of what `function` gives."""
+def is_function(value: Any) -> bool:
+    """Whether `function` gave a value."""

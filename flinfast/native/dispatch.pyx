@@ -1,116 +1,205 @@
-"""Calls of builtins by the type of their first argument; types and docstrings: dispatch.pyi."""
+# cython: binding=False
+"""Calls of builtins by the type of their first argument; types and docstrings: dispatch.pyi.
+
+What is given out are C functions to Python, which calls them with the values where they lie; each
+has an object of the classes below as `self`.
+"""
+
+from types import BuiltinFunctionType
 
 from cpython.dict cimport PyDict_GetItemWithError
-from cpython.ref cimport PyObject
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_DECREF, PyObject
+
+cdef extern from *:
+    """
+    /* A result that is owned already, as an object. */
+    #define flin_owned(result) (result)
+    /* Raises what is set. */
+    static inline PyObject *flin_raise(void) { return NULL; }
+    #define flin_self(function) PyCFunction_GET_SELF(function)
+    """
+    object flin_owned(PyObject *result)
+    object flin_raise()
+    PyObject *flin_self(object function) noexcept
 
 cdef extern from "Python.h":
+    ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *)
+    ctypedef struct PyMethodDef:
+        const char *ml_name
+        PyCFunction ml_meth
+        int ml_flags
+        const char *ml_doc
+    int METH_FASTCALL, METH_KEYWORDS
+    PyObject *NotImplementedObject "Py_NotImplemented"
+    PyTypeObject PyDict_Type
+    PyTypeObject *Py_TYPE(PyObject *)
+    object PyCFunction_NewEx(PyMethodDef *definition, object self, PyObject *module)
     object PyObject_CallOneArg(PyObject *function, object first)
-    object PyObject_Vectorcall(PyObject *function, PyObject **arguments, size_t count,
+    object PyObject_Vectorcall(object function, PyObject *const *values, size_t count,
                                PyObject *names)
-    object PyObject_Call(PyObject *function, object arguments, PyObject *named)
-    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+    # NULL with an exception set: it is looked at before it is raised.
+    PyObject *Vectorcall "PyObject_Vectorcall"(PyObject *function, PyObject *const *values,
+                                               size_t count, PyObject *names) noexcept
+    object PyTuple_New(Py_ssize_t)
+    PyObject *PyTuple_GET_ITEM(PyObject *names, Py_ssize_t place) noexcept
+    Py_ssize_t PyTuple_GET_SIZE(PyObject *names) noexcept
 
 # What Python raises when a computation outgrows the machine.
 cdef tuple LIMITS = (OverflowError, RecursionError, MemoryError)
 
 
-cdef inline PyObject *chosen(dict known, object value, str name) except? NULL:
-    """The function of a value's type, borrowed from the table; NULL when there is none.
+cdef int limited(str name, limit_fault) except -1:
+    """Raise the exception that is set; as a fault, if it is one of LIMITS."""
+    try:
+        flin_raise()
+    except LIMITS as error:
+        raise limit_fault(name, error) from None
+    return 0
 
-    A map with an entry of that name has none: the entry may be a function of its own.
-    """
-    cdef PyObject *function = PyDict_GetItemWithError(known, type(value))
-    if function != NULL and type(value) is dict:
-        if PyDict_GetItemWithError(value, name) != NULL:
-            return NULL
-    return function
+
+cdef class Member:
+    """`value.name`."""
+    cdef PyMethodDef definition
+    cdef dict tables
+    cdef object other
+
+
+cdef object call_member(Member self, PyObject *const *given, Py_ssize_t count):
+    cdef PyObject *found
+    if count != 2:
+        raise TypeError(f"expected a value and a name, got {count} arguments")
+    if Py_TYPE(given[0]) is &PyDict_Type:
+        found = PyDict_GetItemWithError(<object>given[0], <object>given[1])
+        return None if found == NULL else <object>found
+    found = PyDict_GetItemWithError(self.tables, <object>Py_TYPE(given[0]))
+    if found == NULL:
+        return PyObject_Vectorcall(self.other, given, 2, NULL)
+    found = PyDict_GetItemWithError(<dict>found, <object>given[1])
+    return None if found == NULL else PyObject_CallOneArg(found, <object>given[0])
 
 
 def member(dict tables, other):
-    def member(value, name):
-        cdef PyObject *found
-        if type(value) is dict:
-            found = PyDict_GetItemWithError(value, name)
-            return None if found == NULL else <object>found
-        found = PyDict_GetItemWithError(tables, type(value))
-        if found == NULL:
-            return other(value, name)
-        found = PyDict_GetItemWithError(<dict>found, name)
-        return None if found == NULL else PyObject_CallOneArg(found, value)
-
-    return member
+    cdef Member self = Member.__new__(Member)
+    self.tables, self.other = tables, other
+    self.definition.ml_name = b"member"
+    self.definition.ml_meth = <PyCFunction>call_member
+    self.definition.ml_flags = METH_FASTCALL
+    return PyCFunction_NewEx(&self.definition, self, NULL)
 
 
-def method(str name, Py_ssize_t count, dict known, other, limit_fault):
-    """One closure for each number of arguments: each call is one array on the C stack."""
+cdef class Method:
+    """`value.name(...)`; `function` is that of the type that was seen last."""
+    cdef PyMethodDef definition
+    cdef bytes text
+    cdef str name
+    cdef Py_ssize_t count
+    cdef dict known
+    cdef object other, limit_fault, function
+    cdef PyTypeObject *kind  # of values of `function`; it is a key of `known`
 
-    def without(context, value):
-        cdef PyObject *function = chosen(known, value, name)
-        cdef PyObject *given[2]
+    cdef PyObject *chosen(self, PyObject *value) except? NULL:
+        """The function of a value's type, borrowed; NULL when there is none.
+
+        A map with an entry of that name has none: the entry may be a function of its own.
+        """
+        cdef PyObject *function
+        cdef PyTypeObject *kind = Py_TYPE(value)
+        if kind is not self.kind:
+            function = PyDict_GetItemWithError(self.known, <object>kind)
+            if function == NULL:
+                return NULL
+            self.function, self.kind = <object>function, kind
+        if kind is &PyDict_Type and PyDict_GetItemWithError(<object>value, self.name) != NULL:
+            return NULL
+        return <PyObject *>self.function
+
+
+cdef object call_method(Method self, PyObject *const *given, Py_ssize_t count):
+    cdef PyObject *function
+    cdef PyObject *result
+    if count == self.count + 2:  # context and value come first
+        function = self.chosen(given[1])
         if function != NULL:
-            given[1] = <PyObject *>value
-            try:
-                result = PyObject_Vectorcall(
-                    function, given + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
-            except LIMITS as error:
-                raise limit_fault(name, error) from None
-            if result is not NotImplemented:
-                return result
-        return other(context, value)
-
-    def with_one(context, value, first):
-        cdef PyObject *function = chosen(known, value, name)
-        cdef PyObject *given[3]
-        if function != NULL:
-            given[1] = <PyObject *>value
-            given[2] = <PyObject *>first
-            try:
-                result = PyObject_Vectorcall(
-                    function, given + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
-            except LIMITS as error:
-                raise limit_fault(name, error) from None
-            if result is not NotImplemented:
-                return result
-        return other(context, value, first)
-
-    def with_two(context, value, first, second):
-        cdef PyObject *function = chosen(known, value, name)
-        cdef PyObject *given[4]
-        if function != NULL:
-            given[1] = <PyObject *>value
-            given[2] = <PyObject *>first
-            given[3] = <PyObject *>second
-            try:
-                result = PyObject_Vectorcall(
-                    function, given + 1, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL)
-            except LIMITS as error:
-                raise limit_fault(name, error) from None
-            if result is not NotImplemented:
-                return result
-        return other(context, value, first, second)
-
-    return (without, with_one, with_two)[count] if count < 3 else other
+            result = Vectorcall(function, given + 1, count - 1, NULL)
+            if result == NULL:
+                limited(self.name, self.limit_fault)
+            if result != NotImplementedObject:
+                return flin_owned(result)
+            Py_DECREF(<object>result)
+    return PyObject_Vectorcall(self.other, given, count, NULL)
 
 
-def function(str name, tuple tables, other, limit_fault):
-    cdef Py_ssize_t most = len(tables)
+def method(str name not None, Py_ssize_t count, dict known not None, other, limit_fault):
+    cdef Method self = Method.__new__(Method)
+    self.name, self.count, self.known = name, count, known
+    self.other, self.limit_fault = other, limit_fault
+    self.text = name.encode()
+    self.definition.ml_name = self.text
+    self.definition.ml_meth = <PyCFunction>call_method
+    self.definition.ml_flags = METH_FASTCALL
+    return PyCFunction_NewEx(&self.definition, self, NULL)
 
-    def call(*arguments, **named):
-        cdef Py_ssize_t count = len(arguments)
+
+cdef class Function:
+    """A builtin as a function of any arguments."""
+    cdef PyMethodDef definition
+    cdef bytes text
+    cdef str name
+    cdef tuple tables
+    cdef object other, limit_fault, function
+    cdef PyTypeObject *kind  # of the only argument that `function` was found for last
+
+    cdef PyObject *chosen(self, PyObject *value, Py_ssize_t count) except? NULL:
+        """The function for that many arguments of which this is the first, borrowed, or NULL."""
         cdef PyObject *known
-        if 0 < count <= most and not named:
-            known = PyDict_GetItemWithError(<dict>tables[count - 1], type(arguments[0]))
-            if known != NULL:
-                try:
-                    result = PyObject_Call(known, arguments, NULL)
-                except LIMITS as error:
-                    raise limit_fault(name, error) from None
-                if result is not NotImplemented:
-                    return result
-        return other(arguments, named)
-
-    call.__name__ = name
-    return call
+        cdef PyTypeObject *kind = Py_TYPE(value)
+        if count == 1 and kind is self.kind:
+            return <PyObject *>self.function
+        known = PyTuple_GET_ITEM(<PyObject *>self.tables, count - 1)
+        known = PyDict_GetItemWithError(<dict>known, <object>kind)
+        if count == 1 and known != NULL:
+            self.function, self.kind = <object>known, kind
+        return known
 
 
-FunctionType = type(function)
+cdef object call_function(
+    Function self, PyObject *const *given, Py_ssize_t count, PyObject *names
+):
+    cdef PyObject *known
+    cdef PyObject *result
+    cdef Py_ssize_t place
+    if 0 < count <= PyTuple_GET_SIZE(<PyObject *>self.tables) and names == NULL:
+        known = self.chosen(given[0], count)
+        if known != NULL:
+            result = Vectorcall(known, given, count, NULL)
+            if result == NULL:
+                limited(self.name, self.limit_fault)
+            if result != NotImplementedObject:
+                return flin_owned(result)
+            Py_DECREF(<object>result)
+    arguments = tuple([<object>given[place] for place in range(count)])
+    named = {}
+    if names != NULL:
+        for place in range(PyTuple_GET_SIZE(names)):
+            named[<object>PyTuple_GET_ITEM(names, place)] = <object>given[count + place]
+    return self.other(arguments, named)
+
+
+def function(str name not None, tuple tables not None, other, limit_fault):
+    cdef Function self = Function.__new__(Function)
+    self.name, self.tables = name, tables
+    self.other, self.limit_fault = other, limit_fault
+    self.text = name.encode()
+    self.definition.ml_name = self.text
+    self.definition.ml_meth = <PyCFunction>call_function
+    self.definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
+    return PyCFunction_NewEx(&self.definition, self, NULL)
+
+
+def is_function(value):
+    cdef PyObject *found
+    if type(value) is not BuiltinFunctionType:
+        return False
+    found = flin_self(value)
+    return found != NULL and type(<object>found) is Function

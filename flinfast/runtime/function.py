@@ -79,4 +79,4 @@ def argument_count(name: str, position: int, function: Value, needed: int, offer
 def is_plain(function: Function) -> bool:
     """Whether calls with as many arguments as argument_count() says need no protection."""
     inner = function.func if type(function) is partial else function
-    return type(inner) is FunctionType or type(inner) is dispatch.FunctionType
+    return type(inner) is FunctionType or dispatch.is_function(inner)

@@ -12,7 +12,6 @@ from types import BuiltinFunctionType, FunctionType, MethodType, NoneType
 from typing import Any, Final
 
 from flinfast.errors import RuntimeFault
-from flinfast.native import dispatch
 from flinfast.runtime.upload import UploadedFile
 from flinfast.values import NoValue, Time
 
@@ -39,7 +38,6 @@ KIND_BY_TYPE: Final[dict[type, str]] = {
     BuiltinFunctionType: "function",
     MethodType: "function",
     partial: "function",
-    dispatch.FunctionType: "function",
 }
 
 

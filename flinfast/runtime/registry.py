@@ -388,7 +388,8 @@ def _write_parameter(
         head.append(f"*{name}")
         passed.append(f"*{name}")
         if parameter.kind.title != "any":
-            checks.append(f"    {name} = [_c{index}(item) for item in {name}]")
+            placed = f"enumerate({name}, {index + 1})"
+            checks.append(f"    {name} = [_c{index}(item, place) for place, item in {placed}]")
         return
     head.append(f"{name}=_d{index}" if parameter.optional else name)
     passed.append(name)
@@ -402,12 +403,12 @@ def _write_parameter(
 def _converter(function: str, position: int, parameter: Parameter) -> Callable[[Value], Value]:
     kind = parameter.kind
 
-    def convert(value: Value) -> Value:
+    def convert(value: Value, place: int = position) -> Value:
         if type(value) in kind.types:
             return value
         converted = None if kind.convert is None else kind.convert(value)
         if converted is None:
-            raise argument_fault(function, position, kind.expected or kind.title, value)
+            raise argument_fault(function, place, kind.expected or kind.title, value)
         return converted
 
     return convert

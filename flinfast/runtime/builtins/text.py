@@ -37,19 +37,19 @@ def count(text: str, part: str | None = None) -> int:
     return text.count(part) if part else len(text) + 1
 
 
-@method()
+@method(native=str.upper)
 def upper(text: str) -> str:
     """Convert to upper case."""
     return text.upper()
 
 
-@method()
+@method(native=str.lower)
 def lower(text: str) -> str:
     """Convert to lower case."""
     return text.lower()
 
 
-@method()
+@method(native=str.strip)
 def trim(text: str) -> str:
     """Remove white space at both ends."""
     return text.strip()
@@ -127,7 +127,7 @@ def join(text: str, items: Items) -> str:
     return join_texts(items, text)
 
 
-@method()
+@method(native=collection.capitalize)
 def capitalize(text: str) -> str:
     """Make the first character upper case."""
     return text[:1].upper() + text[1:]
