@@ -238,7 +238,7 @@ def test_deep_values_are_a_fault_wherever_they_are_compared() -> None:
         ("difference", ([1], "ab"), "FL504 `difference` argument 2: expected list, got text"),
         ("zip_with", ([1], None, len), "FL504 `zip_with` argument 2: expected list, got none"),
         ("join", ([1], None), "FL504 `join` argument 2: expected text, got none"),
-        ("concat", ([1], [2], None), "FL504 `concat` argument 2: expected list, got none"),
+        ("concat", ([1], [2], None), "FL504 `concat` argument 3: expected list, got none"),
         ("slice", ([1], "a"), "FL504 `slice` argument 2: expected int, got text"),
         ("take", ([1], None), "FL504 `take` argument 2: expected int, got none"),
         ("chunk", ([1], 0), "FL504 `chunk` argument 2: expected an int from 1, got 0"),

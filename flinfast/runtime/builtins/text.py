@@ -229,8 +229,13 @@ def repeat(text: str, times: int) -> str:
 
 @method()
 def lines(text: str) -> Items:
-    """Split into lines, without their ends."""
-    return text.splitlines()
+    """Split into lines, without their ends.
+
+    A line ends with a line feed, a carriage return, or both.
+    """
+    # `splitlines` also splits where a form feed or one of seven other characters stands.
+    found = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return found if found[-1] else found[:-1]
 
 
 @method()
