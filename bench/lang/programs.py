@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from bench.lang import tables
+
 
 def fib(n: int) -> int:
     return n if n < 2 else fib(n - 1) + fib(n - 2)
@@ -257,6 +259,27 @@ POSTS = [
     {"author": {"active": n % 3 != 0}, "tags": ["a", "b"][: n % 4], "stats": {"views": n}}
     for n in range(200)
 ]
+MATRIX = [[(i * 7 + j * 3) % 11 for j in range(14)] for i in range(14)]
+GRID = [[int((i * 7 + j * 3) % 5 < 2) for j in range(14)] for i in range(14)]
+CUSTOMERS = [
+    {
+        "customer": {
+            "address": {"country": "CI" if n % 2 else "FR"},
+            "plan": {"level": n % 4},
+            "name": {"first": f"Ada {n}"},
+        },
+        "payment": {"card": {"amount": n}},
+    }
+    for n in range(200)
+]
+SHAPES = [
+    [{"kind": "circle", "r": n / 2}, {"kind": "rect", "w": n, "h": 2}, {"kind": "dot"}][n % 3]
+    for n in range(200)
+]
+GAMES = [
+    {"home": f"t{n % 8}", "away": f"t{(n * 3 + 1) % 8}", "goals": [n % 3, n % 4]}
+    for n in range(200)
+]
 CSV = "\n".join(f"Ada {n} ,{n},{'yes' if n % 3 else 'no'}" for n in range(200))
 CASES = {
     "fib": Case(fib, lambda: (17,)),
@@ -280,4 +303,24 @@ CASES = {
     "floats": Case(floats, lambda: ([(n * 37) % 1001 / 8 for n in range(1000)],)),
     "nested": Case(nested, lambda: (POSTS,)),
     "merged": Case(merged, lambda: (list(range(0, 600, 2)), list(range(1, 600, 2)))),
+    "matmul": Case(tables.matmul, lambda: (MATRIX, MATRIX)),
+    "life": Case(tables.life, lambda: (GRID,)),
+    "distance": Case(tables.distance, lambda: ("kitten sitting on", "sitting kitten in")),
+    "knapsack": Case(tables.knapsack, lambda: ([3, 4, 5, 9, 14, 7], [3, 4, 4, 10, 15, 8], 200)),
+    "floyd": Case(
+        tables.floyd, lambda: ([[(i * 7 + j * 13) % 29 + 1 for j in range(14)] for i in range(14)],)
+    ),
+    "insertion": Case(tables.insertion, lambda: ([(n * 37) % 101 for n in range(60)],)),
+    "groups": Case(
+        tables.groups, lambda: ([{"city": f"c{n % 9}", "name": f"a{n}"} for n in range(300)],)
+    ),
+    "chains": Case(tables.chains, lambda: (CUSTOMERS,)),
+    "queens": Case(tables.queens, lambda: (6,)),
+    "tokens": Case(tables.tokens, lambda: ("alpha + (beta + gamma) + delta " * 20,)),
+    "shapes": Case(tables.shapes, lambda: (SHAPES,)),
+    "destructured": Case(
+        tables.destructured, lambda: ([{"x": n, "y": n + 1} for n in range(500)],)
+    ),
+    "scores": Case(tables.scores, lambda: (GAMES,)),
+    "gcds": Case(tables.gcds, lambda: (30,)),
 }

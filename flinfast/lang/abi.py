@@ -136,6 +136,8 @@ class Operators(Protocol):
     ) -> bool:
         """Whether it is a list of values of a class or none, at depth 2 of such lists.
 
+        Ints have 64 bits.
+
         False as well when finding out would take long beside so many turns of a loop.
         """
         ...

@@ -156,6 +156,7 @@ class Lowering:
         bits: Variables -> bits of the ints that they evidently hold, as far as asked.
         trial: While code is written that is tried, see `lower_version`: variables whose kinds are
             taken for granted, and the kinds that they have otherwise.
+        item_bits: Bits of the ints of lists whose items are known, see `lower_version`.
         is_tried: Whether what is being written relies on Python to refuse none.
     """
 
@@ -189,6 +190,7 @@ class Lowering:
         self.naturals: dict[Variable, bool] = {}
         self.bits: dict[Variable, int | None] = {}
         self.trial: dict[Variable, str] | None = None
+        self.item_bits: int | None = None
         self.is_tried = False
         self._expressions = expressions
         self._statements = statements

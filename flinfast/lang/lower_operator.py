@@ -360,7 +360,7 @@ def arithmetic(
         inline = _int_remainder if operator == "%" else _int_quotient
         return inline(self, node, left, right, kinds[0])
     if operator == "%" and kinds == (INT, INT):
-        return _natural_remainder(self, left, right)
+        return _natural_remainder(self, node, left, right)
     if operator == "/" and kinds == (NUMBER, NUMBER) and _is_simple(right):
         quotient = py.BinOp(left, py.Div(), right, **self.place)
         if isinstance(right, py.Constant):
@@ -416,10 +416,14 @@ def _int_remainder(
     return self.likely(INT, is_natural_int, fast, rare)
 
 
-def _natural_remainder(self: Lowering, left: py.expr, right: py.expr) -> py.expr:
+def _natural_remainder(self: Lowering, node: ast.Expr, left: py.expr, right: py.expr) -> py.expr:
     """`x % y` of ints: Python's operator serves for positive ones."""
     if not _is_simple(right):
         return self.call(self.op("mod"), left, right)
+    if _is_simple(left) and is_natural(self, node):
+        fast = py.BinOp(left, py.Mod(), right, **self.place)
+        rare = self.call(self.op("mod"), left, right)
+        return self.choose(self.compare(right, py.Gt(), self.const(0)), fast, rare)
     first, again = self.once(left)
     natural = py.Compare(first, [py.GtE(), py.Lt()], [self.const(0), right], **self.place)
     fast = py.BinOp(again(), py.Mod(), right, **self.place)

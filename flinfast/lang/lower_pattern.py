@@ -182,9 +182,19 @@ def _list_parts(
 
 def _map(self: Lowering, pattern: ast.MapPattern, value: py.expr) -> py.expr:
     names = tuple(entry.key for entry in pattern.items if not _has_default(entry.pattern))
-    tests: list[py.expr] = [self.call(self.support_of_ops("map_fields"), value, self.const(names))]
+    tests: list[py.expr] = [_has_fields(self, value, names)]
     tests += [test(self, e.pattern, _field(self, value, e.key)) for e in pattern.items]
     return _both(self, tests)
+
+
+def _has_fields(self: Lowering, value: py.expr, names: tuple[str, ...]) -> py.expr:
+    """Whether a value has these names: Python looks for them in a map."""
+    other = self.call(self.support_of_ops("map_fields"), value, self.const(names))
+    if not names or not isinstance(value, py.Name):
+        return other
+    there = [self.compare(self.const(name), py.In(), value) for name in names]
+    in_map = there[0] if len(there) == 1 else self.both(*there)
+    return self.choose(self.is_exactly(value, "dict"), in_map, other)
 
 
 def _has_default(pattern: ast.Pattern) -> bool:
@@ -271,8 +281,11 @@ def take_apart(self: Lowering, pattern: ast.Pattern, value: py.expr) -> None:
     elif isinstance(pattern, ast.ListPattern):
         _take_list_apart(self, pattern, value)
     elif isinstance(pattern, ast.MapPattern):
+        is_map: py.expr | None = None
+        if len(pattern.items) > 1:
+            is_map = self.kept(self.is_exactly(value, "dict"))
         for entry in pattern.items:
-            part = lower_expr.read_member(self, value, "any", entry.key)
+            part = lower_expr.read_member(self, value, "any", entry.key, is_map=is_map)
             take_apart(self, entry.pattern, _simple(self, entry.pattern, part))
         for variable in _rest_variables(self, pattern):
             _take(self, pattern, variable, _rest(self, pattern, value))

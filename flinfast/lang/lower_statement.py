@@ -417,12 +417,17 @@ def _while(self: Lowering, node: ast.While, target: Target) -> None:
             lower_pattern.bind_names(self, node.pattern, value)
         else:
             with self.captured() as head:
-                wanted = _tried_condition(self, node.condition)
-            if head:
-                self.body.extend(head)
-                _stop_unless(self, wanted)
+                if self.trial is None:
+                    _stop_unless(self, condition(self, node.condition))
+                else:
+                    lower_version.tried(
+                        self, lambda: _stop_unless(self, condition(self, node.condition))
+                    )
+            stop = head[0]
+            if len(head) == 1 and isinstance(stop, py.If) and isinstance(stop.test, py.UnaryOp):
+                test = stop.test.operand
             else:
-                test = wanted
+                self.body += head
         statements(self, node.body, DISCARD)
     _leave(self, loop, py.While(test, body, [], **self.place), target)
 
@@ -547,7 +552,9 @@ def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
             lower_pattern.take_apart(self, part, value)
         no_value(self, target)
         return
-    value = self.kept(self.expr(node.value))
+    value = self.expr(node.value)
+    if not self.is_stable(node.value, value):
+        value = self.kept(value)
     lower_pattern.take_apart(self, node.pattern, value)
     no_value(self, target)
 

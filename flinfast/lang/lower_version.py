@@ -25,6 +25,7 @@ from flinfast.lang.symbol import Variable, all_code, children
 from flinfast.lang.types import ANY, INT, LIST, NONE, NUMBER, SIZE_NAMES, TEXT, is_parallel
 
 _NODES_MAX: Final = 160  # of a loop that is written twice
+ITEM_BITS: Final = 63  # magnitude of the ints of a list when the first form starts
 _PYTHON_TYPES: Final = {INT: "int", NUMBER: "float", TEXT: "str"}
 _OF_LISTS: Final = frozenset({*SIZE_NAMES, "push", "append"})
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
@@ -52,6 +53,7 @@ class Facts:
         tested: Other variables that must be of their kind when the loop starts, and the kind.
         is_nested: Whether there is a loop inside the loop.
         may_leave: Whether the loop may end before its last turn.
+        is_kept: Whether the loop sets and adds no item of the lists.
     """
 
     leaf: str = INT
@@ -60,6 +62,7 @@ class Facts:
     tested: dict[Variable, str] = field(default_factory=dict)
     is_nested: bool = False
     may_leave: bool = False
+    is_kept: bool = True
 
     def parts(self) -> dict[Variable, str]:
         """Kinds of the items of the lists."""
@@ -311,6 +314,7 @@ def _keeps_lists(self: Lowering, loop: _Loop, facts: Facts) -> bool:
         if variable in facts.lists:
             if deep != facts.lists[variable] or self.kinds.of(value) not in kinds:
                 return False
+            facts.is_kept = False
         elif deep > 1 or not _is_fresh(self, loop, variable):
             return False
     return True
@@ -390,12 +394,13 @@ def tests_of(self: Lowering, facts: Facts, turns: py.expr) -> list[py.expr]:
 @contextmanager
 def first_form(self: Lowering, facts: Facts) -> Iterator[list[py.stmt]]:
     """Write the form that takes the facts for granted."""
-    known = self.naturals, self.bits, self.trial
+    known = self.naturals, self.bits, self.trial, self.item_bits
     self.naturals, self.bits = {}, {}
+    self.item_bits = ITEM_BITS if facts.is_kept and facts.leaf == INT else None
     self.trial = {variable: variable.kind for variable in facts.kinds}
     with self.kinds.assuming(facts.kinds, facts.parts()), self.captured() as body:
         yield body
-    self.naturals, self.bits, self.trial = known
+    self.naturals, self.bits, self.trial, self.item_bits = known
 
 
 @contextmanager
@@ -403,11 +408,11 @@ def _second_form(self: Lowering) -> Iterator[list[py.stmt]]:
     """Write in the first form what stands there for the second."""
     trial = self.trial
     assert trial is not None
-    known = self.naturals, self.bits
-    self.naturals, self.bits, self.trial = {}, {}, None
+    known = self.naturals, self.bits, self.item_bits
+    self.naturals, self.bits, self.trial, self.item_bits = {}, {}, None, None
     with self.kinds.assuming(trial, None), self.captured() as body:
         yield body
-    self.naturals, self.bits = known
+    self.naturals, self.bits, self.item_bits = known
     self.trial = trial
     self.seen_if_true = {}
 

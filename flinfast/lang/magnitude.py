@@ -31,6 +31,8 @@ def bits_of(self: Lowering, node: ast.Expr) -> int | None:
     """
     if isinstance(node, ast.Literal):
         return abs(node.value).bit_length() if type(node.value) is int else None
+    if isinstance(node, ast.Index):
+        return self.item_bits if self.kinds.of(node) == "int?" else None
     if self.kinds.of(node) != INT:
         return None
     if isinstance(node, ast.Binary):
@@ -77,6 +79,15 @@ def _bits_of_call(self: Lowering, node: ast.Call) -> int | None:
     bits, divisor = bits_of(self, inner.left), inner.right.value
     assert isinstance(divisor, int)
     return None if bits is None else max(bits - divisor.bit_length() + 1, 0)
+
+
+def _floored(self: Lowering, node: ast.Call) -> ast.Binary | None:
+    """The quotient of `floor(x / 2)` for an int."""
+    symbol = self.file.symbols.get(id(node.callee))
+    if not isinstance(symbol, Builtin) or symbol.name != "floor" or len(node.arguments) != 1:
+        return None
+    inner = node.arguments[0].value
+    return inner if isinstance(inner, ast.Binary) and is_floored(self.kinds, inner) else None
 
 
 def _is_size(self: Lowering, node: ast.Member) -> bool:
@@ -140,6 +151,9 @@ def is_natural(self: Lowering, node: ast.Expr) -> bool:
         return is_natural(self, node.left)
     if isinstance(node, ast.Member):
         return _is_size(self, node)
+    if isinstance(node, ast.Call):
+        inner = _floored(self, node)
+        return inner is not None and is_natural(self, inner.left)
     symbol = self.file.symbols.get(id(node))
     return isinstance(symbol, Variable) and _counts_up(self, symbol)
 

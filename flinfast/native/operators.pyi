@@ -91,7 +91,7 @@ def common_class(items: list[Any], /) -> type | None:
     """
 
 def holds(value: Any, kind: type, depth: int, turns: range | None, is_nested: bool, /) -> bool:
-    """Whether a value is a list whose items are of a class, exactly, or None.
+    """Whether a value is a list whose items are of a class, exactly, or None; ints have 64 bits.
 
     Looks at no more items than what takes less time than the loop for which it is asked: 64, and 8
     for each turn; the answer is False when there are more.

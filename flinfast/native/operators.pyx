@@ -314,7 +314,8 @@ def common_class(list items not None, /):
 
 
 cdef bint are_all(PyObject *items, PyTypeObject *kind, Py_ssize_t *most) noexcept:
-    """Whether all items are of a class or None; takes their number from `most`."""
+    """Whether all items are of a class, ints of 64 bits, or None; takes their number from `most`."""
+    cdef int is_large = 0
     cdef Py_ssize_t count = PyList_GET_SIZE_OF(items), place
     cdef PyObject *item
     if count > most[0]:
@@ -322,8 +323,13 @@ cdef bint are_all(PyObject *items, PyTypeObject *kind, Py_ssize_t *most) noexcep
     most[0] -= count
     for place in range(count):
         item = PyList_GET_ITEM_BORROWED(items, place)
-        if Py_TYPE(item) is not kind and item is not Py_None_BORROWED:
-            return False
+        if Py_TYPE(item) is not kind:
+            if item is not Py_None_BORROWED:
+                return False
+        elif kind is &PyLong_Type:
+            PyLong_AsLongLongAndOverflow(<object>item, &is_large)
+            if is_large:
+                return False
     return True
 
 

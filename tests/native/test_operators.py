@@ -277,7 +277,9 @@ def test_common_class_takes_lists_alone() -> None:
     ("value", "depth", "expected"),
     [
         ([1, 2], 1, True),
-        ([1, None, 1 << 70], 1, True),
+        ([1, None, (1 << 63) - 1, -(1 << 63)], 1, True),
+        ([1, 1 << 63], 1, False),
+        ([[1], [-1 - (1 << 63)]], 2, False),
         ([], 1, True),
         ([], 2, False),
         ([[]], 2, True),
@@ -296,7 +298,7 @@ def test_common_class_takes_lists_alone() -> None:
     ],
 )
 def test_holds_is_about_exact_classes(value: Any, depth: int, expected: bool) -> None:
-    """None may stand among the items; a bool or a subclass may not."""
+    """None may stand among the items; a bool, a subclass or an int beyond 64 bits may not."""
     assert native.holds(value, int, depth, None, False) is expected
 
 
