@@ -16,7 +16,13 @@ from flinfast.lang.diagnostic import suggest
 from flinfast.lang.program import FieldInfo, TypeInfo
 from flinfast.lang.report import Report
 from flinfast.lang.source import Span
-from flinfast.lang.symbol import FieldSymbol, FunctionSymbol, ProjectTable, all_code
+from flinfast.lang.symbol import (
+    ContextSymbol,
+    FieldSymbol,
+    FunctionSymbol,
+    ProjectTable,
+    all_code,
+)
 from flinfast.lang.types import (
     BOOL,
     INT,
@@ -51,6 +57,13 @@ _ARITHMETIC: Final = {
     "/": "divide",
     "%": "take the remainder of",
     "**": "raise",
+}
+# Context names that nothing is assigned to -> what was meant.
+_OF_REQUEST: Final = {
+    "headers": "a header of the answer is `response.headers[name]`",
+    "cookies": "write `set_cookie(name, value)`",
+    "query": "copy the value to a variable",
+    "params": "copy the value to a variable",
 }
 _CONVERTED: Final = frozenset({TEXT, INT, NUMBER, BOOL})
 _CONVERSIONS: Final = {"text": "to_text", "int": "to_int", "number": "to_number"}
@@ -145,6 +158,11 @@ class _Checker:
         variable = self.file.targets.get(id(node))
         if variable is not None and variable.annotation is not None and node.operator == "=":
             self._expects(variable.annotation, node.value, f"`{node_name(node)}`", stored=False)
+        owner = node.target.target if isinstance(node.target, ast.Member | ast.Index) else None
+        symbol = self.file.symbols.get(id(owner))
+        if isinstance(symbol, ContextSymbol) and symbol.name in _OF_REQUEST:
+            message = f"`{symbol.name}` holds what was sent"
+            self._warn(message, node.target.span, "cannot be set", _OF_REQUEST[symbol.name])
 
     def call(self, node: ast.Call) -> None:
         """Arguments of declared functions."""
