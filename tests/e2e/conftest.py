@@ -29,6 +29,8 @@ _LISTENS = re.compile(rb"App {6}https?://\S+?:(\d+)\s")  # whole: output comes i
 # Below what systems give to connections and to port 0 (32768 and up): nobody takes one of these
 # while a server is down that starts on it again.
 _PORTS = range(20_000, 32_000)
+# For clients that answer no pings: a loaded machine may take longer than a server lets them be.
+NO_PINGS = {"FLIN_WS_HEARTBEAT": "600s", "FLIN_WS_TIMEOUT": "1200s"}
 SECRET = secrets.token_urlsafe(48)  # one per run: a restarted server knows its sessions
 
 

@@ -247,7 +247,7 @@ def test_killed_client_leaves_its_rooms(make_server: MakeServer) -> None:
 
     A reset is noticed at once; a silent peer after the heartbeat's time, shortened here.
     """
-    times = {"FLIN_WS_HEARTBEAT": "2", "FLIN_WS_TIMEOUT": "4"}
+    times = {"FLIN_WS_HEARTBEAT": "4", "FLIN_WS_TIMEOUT": "8"}
     server = make_server("documents", environment=times)
     ada, bob, eve = (server.client(name) for name in ("ada", "bob", "eve"))
     _, doc = ada.post("/api/documents", {"title": "plan"})

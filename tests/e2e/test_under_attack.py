@@ -16,7 +16,7 @@ import pytest
 
 from tests import wire
 from tests.e2e.attacks import request
-from tests.e2e.conftest import Server, wait_until
+from tests.e2e.conftest import NO_PINGS, Server, wait_until
 from tests.server.running import Client
 
 DESCRIPTORS = 64  # few enough to run out of, more than a server needs to start
@@ -53,7 +53,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text)
         environ = {f"FLIN_{name.upper()}": value for name, value in settings.items()}
-        environ |= {"FLIN_LOG_ACCESS": "off", "FLIN_SERVER_DATA_PLANE": plane}
+        environ |= {"FLIN_LOG_ACCESS": "off", "FLIN_SERVER_DATA_PLANE": plane, **NO_PINGS}
         one = Server(root, environ, ())
         started.append(one)
         return one.start(prefix=prefix)

@@ -10,7 +10,7 @@ import pytest
 
 from tests import wire
 from tests.e2e.attacks import ATTACKS, HANDSHAKES, Attack, request
-from tests.e2e.conftest import RECEIVE_S, Server, wait_until
+from tests.e2e.conftest import NO_PINGS, RECEIVE_S, Server, wait_until
 
 MakeServer = Callable[..., Server]
 FILES = {
@@ -32,7 +32,7 @@ def server(
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     environment = {"FLIN_WS_MAX_MESSAGE": "64KB", "FLIN_SERVER_DATA_PLANE": request.param}
-    one = Server(root, environment, ()).start()
+    one = Server(root, environment | NO_PINGS, ()).start()
     yield one
     assert one.stop() == 0
     assert "Traceback" not in one.output

@@ -241,6 +241,8 @@ class Bystander(Witness):
                 message = json.loads(payload)
                 self.hear(message)
                 return str(message["told"])
+            if opcode == wire.PING:
+                self.send(wire.PONG, payload)
             if opcode == wire.CLOSE:
                 raise EOFError(f"closed with {payload!r}")
 
