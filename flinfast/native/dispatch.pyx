@@ -58,14 +58,14 @@ cdef int limited(str name, limit_fault) except -1:
     return 0
 
 
-cdef class Member:
+cdef class _Member:
     """`value.name`."""
     cdef PyMethodDef definition
     cdef dict tables
     cdef object other
 
 
-cdef object call_member(Member self, PyObject *const *given, Py_ssize_t count):
+cdef object call_member(_Member self, PyObject *const *given, Py_ssize_t count):
     cdef PyObject *found
     if count != 2:
         raise TypeError(f"expected a value and a name, got {count} arguments")
@@ -80,7 +80,7 @@ cdef object call_member(Member self, PyObject *const *given, Py_ssize_t count):
 
 
 def member(dict tables, other):
-    cdef Member self = Member.__new__(Member)
+    cdef _Member self = _Member.__new__(_Member)
     self.tables, self.other = tables, other
     self.definition.ml_name = b"member"
     self.definition.ml_meth = <PyCFunction>call_member
@@ -88,7 +88,7 @@ def member(dict tables, other):
     return PyCFunction_NewEx(&self.definition, self, NULL)
 
 
-cdef class Method:
+cdef class _Method:
     """`value.name(...)`; `function` is that of the type that was seen last."""
     cdef PyMethodDef definition
     cdef bytes text
@@ -115,7 +115,7 @@ cdef class Method:
         return <PyObject *>self.function
 
 
-cdef object call_method(Method self, PyObject *const *given, Py_ssize_t count):
+cdef object call_method(_Method self, PyObject *const *given, Py_ssize_t count):
     cdef PyObject *function
     cdef PyObject *result
     if count == self.count + 2:  # context and value come first
@@ -131,7 +131,7 @@ cdef object call_method(Method self, PyObject *const *given, Py_ssize_t count):
 
 
 def method(str name not None, Py_ssize_t count, dict known not None, other, limit_fault):
-    cdef Method self = Method.__new__(Method)
+    cdef _Method self = _Method.__new__(_Method)
     self.name, self.count, self.known = name, count, known
     self.other, self.limit_fault = other, limit_fault
     self.text = name.encode()
@@ -141,7 +141,7 @@ def method(str name not None, Py_ssize_t count, dict known not None, other, limi
     return PyCFunction_NewEx(&self.definition, self, NULL)
 
 
-cdef class Function:
+cdef class _Function:
     """A builtin as a function of any arguments."""
     cdef PyMethodDef definition
     cdef bytes text
@@ -164,7 +164,7 @@ cdef class Function:
 
 
 cdef object call_function(
-    Function self, PyObject *const *given, Py_ssize_t count, PyObject *names
+    _Function self, PyObject *const *given, Py_ssize_t count, PyObject *names
 ):
     cdef PyObject *known
     cdef PyObject *result
@@ -187,7 +187,7 @@ cdef object call_function(
 
 
 def function(str name not None, tuple tables not None, other, limit_fault):
-    cdef Function self = Function.__new__(Function)
+    cdef _Function self = _Function.__new__(_Function)
     self.name, self.tables = name, tables
     self.other, self.limit_fault = other, limit_fault
     self.text = name.encode()
@@ -202,4 +202,4 @@ def is_function(value):
     if type(value) is not BuiltinFunctionType:
         return False
     found = flin_self(value)
-    return found != NULL and type(<object>found) is Function
+    return found != NULL and type(<object>found) is _Function
