@@ -109,6 +109,10 @@ class Operators(Protocol):
     def call(self, function: Value, args: tuple[Value, ...], named: Mapping[str, Value]) -> Value:
         """Call a function value (a lambda or a file-level function)."""
 
+    def call_value(self, function: Value, *args: Value) -> Value:
+        """`call` without arguments by name."""
+        ...
+
     def call_method(
         self,
         context: Any,

@@ -73,6 +73,9 @@ def pipe(self: Lowering, node: ast.Pipe) -> py.expr:
 
 def _dynamic(self: Lowering, callee: Maker, arguments: Sequence[ast.Argument]) -> py.expr:
     """A call of a function that is only known when it runs."""
+    if not any(a.spread or a.name is not None for a in arguments):
+        values = self.in_order([callee, *(_argument(self, a) for a in arguments)])
+        return self.call(self.op("call_value"), *values)
     function, args, named = packed(self, [callee], arguments)
     return self.call(self.op("call"), *function, args, named)
 

@@ -20,6 +20,17 @@ def member(
         other: Takes value and name, for values of other types.
     """
 
+def caller(
+    other: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any],
+) -> Callable[..., Any]:
+    """`function(...)`, as a function of that and the arguments.
+
+    A function of Python's own that takes exactly so many is called at once.
+
+    Args:
+        other: Takes any other value, its arguments and none by name.
+    """
+
 def method(
     name: str,
     count: int,

@@ -31,6 +31,11 @@ cdef extern from "Python.h":
         int ml_flags
         const char *ml_doc
     int METH_FASTCALL, METH_KEYWORDS
+    int CO_VARARGS, CO_VARKEYWORDS
+    ctypedef struct PyCodeObject:
+        int co_argcount, co_kwonlyargcount, co_flags
+    PyTypeObject PyFunction_Type
+    PyObject *PyFunction_GET_CODE(PyObject *function) noexcept
     PyObject *NotImplementedObject "Py_NotImplemented"
     PyTypeObject PyDict_Type
     PyTypeObject *Py_TYPE(PyObject *)
@@ -84,6 +89,44 @@ def member(dict tables, other):
     self.tables, self.other = tables, other
     self.definition.ml_name = b"member"
     self.definition.ml_meth = <PyCFunction>call_member
+    self.definition.ml_flags = METH_FASTCALL
+    return PyCFunction_NewEx(&self.definition, self, NULL)
+
+
+cdef class _Call:
+    """`function(...)` of whatever value."""
+    cdef PyMethodDef definition
+    cdef object other
+
+
+cdef inline bint takes_exactly(PyObject *function, Py_ssize_t count) noexcept:
+    """Whether it is a function of Python's own with so many parameters and no others."""
+    cdef PyCodeObject *code
+    if Py_TYPE(function) is not &PyFunction_Type:
+        return False
+    code = <PyCodeObject *>PyFunction_GET_CODE(function)
+    return (
+        code.co_argcount == count
+        and code.co_kwonlyargcount == 0
+        and not code.co_flags & (CO_VARARGS | CO_VARKEYWORDS)
+    )
+
+
+cdef object call_value(_Call self, PyObject *const *given, Py_ssize_t count):
+    cdef Py_ssize_t place
+    if count < 1:
+        raise TypeError("expected a function")
+    if takes_exactly(given[0], count - 1):
+        return PyObject_Vectorcall(<object>given[0], given + 1, count - 1, NULL)
+    arguments = tuple([<object>given[place] for place in range(1, count)])
+    return self.other(<object>given[0], arguments, {})
+
+
+def caller(other):
+    cdef _Call self = _Call.__new__(_Call)
+    self.other = other
+    self.definition.ml_name = b"call_value"
+    self.definition.ml_meth = <PyCFunction>call_value
     self.definition.ml_flags = METH_FASTCALL
     return PyCFunction_NewEx(&self.definition, self, NULL)
 

@@ -379,6 +379,9 @@ def call(function: Value, args: tuple[Value, ...], named: Mapping[str, Value]) -
     raise RuntimeFault(f"cannot call {kind_of(function)}", code="FL509")
 
 
+call_value: Final = dispatch.caller(call)
+
+
 def make_call_method(
     builtins: Mapping[str, Callable[..., Value]],
 ) -> Callable[[Any, Value, str, tuple[Value, ...], Mapping[str, Value]], Value]:
@@ -514,6 +517,7 @@ def _function_name(function: Value) -> str:
 __all__ = [
     "PROPERTIES_BY_TYPE",
     "call",
+    "call_value",
     "index",
     "is_type",
     "iterate",

@@ -73,6 +73,7 @@ class OperatorSet:
     holds = staticmethod(native.holds)
     slice = staticmethod(access.slice_)
     call = staticmethod(access.call)
+    call_value = staticmethod(access.call_value)
     items = staticmethod(native.items)
     pairs = staticmethod(access.pairs)
     formula = collection.Formula

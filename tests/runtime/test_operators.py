@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from flinfast.errors import RuntimeFault
+from flinfast.runtime.builtins import BoundBuiltins
 from flinfast.runtime.operators import OPERATORS as OPS
 from flinfast.values import NO_VALUE, Time
 from tests.runtime.flin_values import FakeParams, FakeQuery, FakeRecord, looped, nested
@@ -526,6 +527,23 @@ def test_call() -> None:
     assert code_of(OPS.call, lambda x: x, (1,), {"z": 1}) == "FL509"
 
 
+def test_a_call_of_plain_arguments_is_judged_as_any_other() -> None:
+    """Of functions with exactly so many parameters, with others, and of what is none."""
+    assert OPS.call_value(lambda: 1) == 1
+    assert OPS.call_value(lambda x, y: x - y, 3, 2) == 1
+    assert OPS.call_value(lambda x, y=2: x - y, 3) == 1
+    assert OPS.call_value(lambda *xs: len(xs), 3, 2) == 2
+    assert OPS.call_value(lambda x, **more: (x, more), 3) == (3, {})
+    assert OPS.call_value(BoundBuiltins(None)["len"], [1, 2]) == 2
+    assert code_of(OPS.call_value, lambda x, *, y: x, 1) == "FL509"
+    assert code_of(OPS.call_value, lambda x: x) == "FL509"
+    assert code_of(OPS.call_value, lambda x: x, 1, 2) == "FL509"
+    assert code_of(OPS.call_value, None, 1) == "FL502"
+    assert code_of(OPS.call_value, 5) == "FL509"
+    with pytest.raises(TypeError, match="function"):
+        OPS.call_value()
+
+
 def test_call_does_not_hide_a_failure_inside_the_function() -> None:
     """A TypeError from within is a bug to be reported, not a wrong argument of the caller."""
 
@@ -534,6 +552,8 @@ def test_call_does_not_hide_a_failure_inside_the_function() -> None:
 
     with pytest.raises(TypeError, match="inside"):
         OPS.call(broken, (), {})
+    with pytest.raises(TypeError, match="inside"):
+        OPS.call_value(broken)
 
 
 def test_call_method_prefers_a_function_in_the_map() -> None:

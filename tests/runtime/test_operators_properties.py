@@ -44,6 +44,7 @@ def test_binary_operators_never_raise_a_python_error(left: Any, right: Any) -> N
         survives(getattr(OPS, name), left, right)
     survives(OPS.range, left, right, True)
     survives(OPS.call, left, (right,), {})
+    survives(OPS.call_value, left, right)
 
 
 @settings(deadline=None, max_examples=150)
