@@ -154,6 +154,7 @@ class Lowering:
         seen_if_true: Those that have been evaluated if the last condition is true.
         naturals: Variables -> whether they evidently hold ints from 0 only, as far as asked.
         bits: Variables -> bits of the ints that they evidently hold, as far as asked.
+        positive: Variables that hold ints above 0 where something is written, see `lower_version`.
         trial: While code is written that is tried, see `lower_version`: variables whose kinds are
             taken for granted, and the kinds that they have otherwise.
         item_bits: Bits of the ints of lists whose items are known, see `lower_version`.
@@ -189,6 +190,7 @@ class Lowering:
         self.seen_if_true: dict[Read, str] = {}
         self.naturals: dict[Variable, bool] = {}
         self.bits: dict[Variable, int | None] = {}
+        self.positive: frozenset[object] = frozenset()
         self.trial: dict[Variable, str] | None = None
         self.item_bits: int | None = None
         self.is_tried = False

@@ -200,10 +200,14 @@ def _stable_index(self: Lowering, node: ast.Index, value: py.expr, key: py.expr)
     kind, of_key = self.kinds.of(node.target), self.kinds.of(node.key)
     if kind == LIST and of_key == INT:
         return _list_item(self, node, value, key)
-    is_asked = isinstance(value, py.Name) and value.id in self.lists
+    is_asked = isinstance(value, py.Name) and (value.id in self.lists or value.id in self.classes)
     if is_asked and kind == ANY and of_key == INT and self.frame.loops and not self.rows:
         return _item_if_list(self, value, key)
     is_map = self.is_map(node.target)
+    if kind == MAP and of_key == ANY and isinstance(key, py.Name) and key.id in self.classes:
+        fast = self.call(self.attr(value, "get"), key)
+        slow = self.call(self.op("index"), value, key)
+        return self.choose(self.is_exactly(key, "str"), fast, slow)
     if kind == ANY and is_map is not None and of_key == TEXT and _is_simple(key):
         first, again = self.once(key)
         fast = self.call(self.attr(value, "get"), first)

@@ -335,21 +335,22 @@ def _arithmetic(
         bits = bits_of(self, node)
         if bits is not None and bits <= PRODUCT_BITS_MAX:
             return py.BinOp(left, py.Mult(), right, **self.place)
-        return _int_product(self, left, right)
-    return arithmetic(self, node.operator, node.left, left, right, kinds)
+        return _int_product(self, node, left, right)
+    return arithmetic(self, node.operator, (node.left, node.right), left, right, kinds)
 
 
 def arithmetic(
     self: Lowering,
     operator: str,
-    node: ast.Expr,
+    nodes: tuple[ast.Expr, ast.Expr],
     left: py.expr,
     right: py.expr,
     kinds: tuple[str, str],
 ) -> py.expr:
-    """`left operator right` of lowered values; `node` is what the left one comes from."""
+    """`left operator right` of lowered values; `nodes` are what they come from."""
     exact = kinds[0] == kinds[1] and kinds[0] in _NUMERIC
     small = _is_small(left, kinds[0]) or _is_small(right, kinds[1])
+    small = small or (set(kinds) == _NUMERIC and _is_exact(self, nodes[kinds[1] == INT]))
     numeric = kinds[0] in _NUMERIC and kinds[1] in _NUMERIC
     if operator in ("+", "-") and (exact or (numeric and small)):
         return py.BinOp(left, _PYTHON[operator](), right, **self.place)
@@ -358,9 +359,9 @@ def arithmetic(
     name = self.op(_ARITHMETIC[operator])
     if operator in ("%", "/") and kinds[0] in (INT, ANY) and _is_divisor(right):
         inline = _int_remainder if operator == "%" else _int_quotient
-        return inline(self, node, left, right, kinds[0])
+        return inline(self, nodes[0], left, right, kinds[0])
     if operator == "%" and kinds == (INT, INT):
-        return _natural_remainder(self, node, left, right)
+        return _natural_remainder(self, nodes, left, right)
     if operator == "/" and kinds == (NUMBER, NUMBER) and _is_simple(right):
         quotient = py.BinOp(left, py.Div(), right, **self.place)
         if isinstance(right, py.Constant):
@@ -377,14 +378,28 @@ def arithmetic(
     )
 
 
-def _int_product(self: Lowering, left: py.expr, right: py.expr) -> py.expr:
+def _int_product(self: Lowering, node: ast.Expr, left: py.expr, right: py.expr) -> py.expr:
     """`x * y` of ints: beyond 64 bits the operator says whether it is too large."""
     name = self.temp()
     product = self.walrus(name, py.BinOp(left, py.Mult(), right, **self.place))
-    least, most = self.const(-1 << 63), self.const(1 << 63)
-    is_usual = py.Compare(least, [py.Lt(), py.Lt()], [product, most], **self.place)
+    is_usual = _is_within(self, node, product, 63)
     rare = self.call(self.op("mul"), self.load(name), self.const(1))
     return self.choose(is_usual, self.load(name), rare)
+
+
+def _is_within(self: Lowering, node: ast.Expr, value: py.expr, bits: int) -> py.expr:
+    """Whether an int is between `-2**bits` and `2**bits`; one that is not negative has one end."""
+    most = self.const(1 << bits)
+    if is_natural(self, node):
+        return self.compare(value, py.Lt(), most)
+    least = self.const(-1 << bits)
+    return py.Compare(least, [py.Lt(), py.Lt()], [value, most], **self.place)
+
+
+def _is_exact(self: Lowering, node: ast.Expr) -> bool:
+    """Whether an int converts to a number without loss."""
+    bits = bits_of(self, node)
+    return bits is not None and bits <= INT_EXACT_BITS
 
 
 def _is_small(value: py.expr, kind: str) -> bool:
@@ -416,16 +431,25 @@ def _int_remainder(
     return self.likely(INT, is_natural_int, fast, rare)
 
 
-def _natural_remainder(self: Lowering, node: ast.Expr, left: py.expr, right: py.expr) -> py.expr:
+def _natural_remainder(
+    self: Lowering, nodes: tuple[ast.Expr, ast.Expr], left: py.expr, right: py.expr
+) -> py.expr:
     """`x % y` of ints: Python's operator serves for positive ones."""
     if not _is_simple(right):
         return self.call(self.op("mod"), left, right)
-    if _is_simple(left) and is_natural(self, node):
+    is_positive = self.file.symbols.get(id(nodes[1])) in self.positive
+    if is_natural(self, nodes[0]) and (is_positive or _is_simple(left)):
         fast = py.BinOp(left, py.Mod(), right, **self.place)
-        rare = self.call(self.op("mod"), left, right)
-        return self.choose(self.compare(right, py.Gt(), self.const(0)), fast, rare)
+        if is_positive:
+            return fast
+        zero = self.const(0)
+        # Of ints from 0, Python's truth is the test that costs least.
+        test = right if is_natural(self, nodes[1]) else self.compare(right, py.Gt(), zero)
+        return self.choose(test, fast, self.call(self.op("mod"), left, right))
     first, again = self.once(left)
-    natural = py.Compare(first, [py.GtE(), py.Lt()], [self.const(0), right], **self.place)
+    natural: py.expr = self.compare(first, py.GtE(), self.const(0))
+    if not is_positive:
+        natural = py.Compare(first, [py.GtE(), py.Lt()], [self.const(0), right], **self.place)
     fast = py.BinOp(again(), py.Mod(), right, **self.place)
     return self.choose(natural, fast, self.call(self.op("mod"), again(), right))
 
@@ -456,9 +480,7 @@ def floor_quotient(self: Lowering, node: ast.Expr) -> py.expr | None:
         return py.BinOp(left, py.FloorDiv(), right, **self.place)
     first, again = self.once(left)
     # Up to 2**53 the float quotient is never rounded up to the next whole number.
-    most = self.const(1 << INT_EXACT_BITS)
-    least = self.const(-1 << INT_EXACT_BITS)
-    inside = py.Compare(least, [py.Lt(), py.Lt()], [first, most], **self.place)
+    inside = _is_within(self, node.left, first, INT_EXACT_BITS)
     quotient = self.call(self.op("div"), again(), right)
     rare = self.call(self.builtin("floor"), quotient)
     return self.choose(inside, py.BinOp(again(), py.FloorDiv(), right, **self.place), rare)

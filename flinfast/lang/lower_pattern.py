@@ -291,6 +291,17 @@ def take_apart(self: Lowering, pattern: ast.Pattern, value: py.expr) -> None:
             _take(self, pattern, variable, _rest(self, pattern, value))
 
 
+def take_parallel(self: Lowering, pattern: ast.ListPattern, values: list[py.expr]) -> None:
+    """`[a, b] = [b, a]`: all values are there before the first name gets its own."""
+    variables = _plain_variables(self, pattern)
+    if len(variables) < 2:
+        for part, value in zip(pattern.items, [self.kept(v) for v in values], strict=True):
+            take_apart(self, part, value)
+    else:
+        # Python exchanges two or three values on its stack, and makes no tuple.
+        _store_all(self, variables, py.Tuple(values, py.Load(), **self.place))
+
+
 def _take(self: Lowering, pattern: ast.Pattern, variable: Variable, value: py.expr) -> None:
     what = f"variable `{variable.name}`"
     value = lower_block.checked(self, value, "any", variable.annotation, what)
@@ -298,6 +309,39 @@ def _take(self: Lowering, pattern: ast.Pattern, variable: Variable, value: py.ex
 
 
 def _take_list_apart(self: Lowering, pattern: ast.ListPattern, value: py.expr) -> None:
+    variables = _plain_variables(self, pattern)
+    if len(variables) < 2 or not isinstance(value, py.Name):
+        _take_items(self, pattern, value)
+        return
+    # Python takes a list of as many items apart.
+    size = self.call(self.support("py_len"), value)
+    is_as_long = self.compare(size, py.Eq(), self.const(len(variables)))
+    fits = self.both(self.is_exactly(value, "list"), is_as_long)
+    with self.captured() as fast:
+        _store_all(self, variables, value)
+    with self.captured() as slow:
+        _take_items(self, pattern, value)
+    self.emit(py.If(fits, fast, slow, **self.place))
+
+
+def _plain_variables(self: Lowering, pattern: ast.ListPattern) -> list[Variable]:
+    """The variables of a pattern of nothing but names; empty if they are more than Python's own."""
+    found = [self.file.symbols.get(id(part)) for part in pattern.items]
+    are_plain = all(isinstance(p, ast.BindPattern) and p.default is None for p in pattern.items)
+    variables = [v for v in found if type(v) is Variable and not v.is_boxed and not v.annotation]
+    return variables if are_plain and len(variables) == len(found) else []
+
+
+def _store_all(self: Lowering, variables: list[Variable], value: py.expr) -> None:
+    """`a, b = value`."""
+    place = py.Tuple([self.store(v.python) for v in variables], py.Store(), **self.place)
+    self.emit(py.Assign([place], value, **self.place))
+    for variable in variables:
+        self.forget(variable)
+        self.note_map(variable)
+
+
+def _take_items(self: Lowering, pattern: ast.ListPattern, value: py.expr) -> None:
     shift = 0
     for place, item in enumerate(pattern.items):
         if isinstance(item, ast.RestPattern):

@@ -198,7 +198,9 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     parts = (owner, value) if natural else (owner, key, value)
     tests = _set_tests(self, kinds, owner, key)
     if (of_list or tests) and not all(_is_plain(e) for e in parts):
-        owner, key, value = self.kept(owner), self.kept(key), self.kept(value)
+        owner = owner if self.is_stable(place.target, owner) else self.kept(owner)
+        key = key if self.is_stable(place.key, key) else self.kept(key)
+        value = self.kept(value)
         tests = _set_tests(self, kinds, owner, key)
     slow = py.Expr(self.call(self.op("set_index"), owner, key, value), **self.place)
     cell = py.Subscript(owner, key, py.Store(), **self.place)
@@ -225,7 +227,8 @@ def _assign_tried(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
         kinds = (self.kinds.sure(place), self.kinds.sure(node.value))
         before = self.kept(self.item(owner, key))
         operator = node.operator[0]
-        value = arithmetic(self, operator, place, before, self.expr(node.value), kinds)
+        nodes = (place, node.value)
+        value = arithmetic(self, operator, nodes, before, self.expr(node.value), kinds)
     cell = py.Subscript(owner, key, py.Store(), **self.place)
     self.emit(py.Assign([cell], value, **self.place))
 
@@ -255,7 +258,7 @@ def _compound(
     kinds = (self.kinds.of(place), self.kinds.of(node.value))
     if node.operator == "+=" and TEXT in kinds:
         return self.call(self.op("add"), left, right)
-    return arithmetic(self, node.operator[0], place, left, right, kinds)
+    return arithmetic(self, node.operator[0], (place, node.value), left, right, kinds)
 
 
 # --- loops ----------------------------------------
@@ -547,9 +550,8 @@ def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
     if is_parallel(node):
         assert isinstance(node.pattern, ast.ListPattern)
         assert isinstance(node.value, ast.ListLiteral)
-        values = [self.kept(v) for v in self.operands([i.value for i in node.value.items])]
-        for part, value in zip(node.pattern.items, values, strict=True):
-            lower_pattern.take_apart(self, part, value)
+        values = self.operands([i.value for i in node.value.items])
+        lower_pattern.take_parallel(self, node.pattern, values)
         no_value(self, target)
         return
     value = self.expr(node.value)

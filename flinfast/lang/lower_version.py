@@ -51,6 +51,7 @@ class Facts:
         kinds: Variables and their kinds; with "?" they may be none.
         lists: Lists whose items are read -> 1, or 2 for lists of lists.
         tested: Other variables that must be of their kind when the loop starts, and the kind.
+        divisors: Variables that the loop divides by and does not assign: ints above 0.
         is_nested: Whether there is a loop inside the loop.
         may_leave: Whether the loop may end before its last turn.
         is_kept: Whether the loop sets and adds no item of the lists.
@@ -60,6 +61,7 @@ class Facts:
     kinds: dict[Variable, str] = field(default_factory=dict)
     lists: dict[Variable, int] = field(default_factory=dict)
     tested: dict[Variable, str] = field(default_factory=dict)
+    divisors: dict[Variable, None] = field(default_factory=dict)
     is_nested: bool = False
     may_leave: bool = False
     is_kept: bool = True
@@ -186,6 +188,7 @@ def facts_of(self: Lowering, node: ast.For | ast.While) -> Facts | None:
         return None
     facts.kinds = dict.fromkeys(facts.lists, LIST)
     _find_scalars(self, loop, facts)
+    _find_divisors(self, loop, facts)
     _find_given(self, loop, facts)
     with self.kinds.assuming(facts.kinds, facts.parts()):
         is_sound = _is_known(self, loop) and _keeps_lists(self, loop, facts)
@@ -241,6 +244,17 @@ def _find_scalars(self: Lowering, loop: _Loop, facts: Facts) -> None:
                 is_outside = variable.span.start < loop.node.span.start
                 if is_outside and variable not in loop.given and variable not in facts.kinds:
                     facts.kinds[variable] = facts.tested[variable] = INT
+
+
+def _find_divisors(self: Lowering, loop: _Loop, facts: Facts) -> None:
+    """Ints that the loop divides by and does not assign: above 0, which is asked once."""
+    for node in loop.nodes:
+        if isinstance(node, ast.Binary) and node.operator == "%":
+            variable = self.file.symbols.get(id(node.right))
+            if isinstance(variable, Variable) and _is_own(variable) and variable not in loop.given:
+                is_outside = variable.span.start < loop.node.span.start
+                if is_outside and INT in (variable.kind, facts.kinds.get(variable)):
+                    facts.divisors[variable] = None
 
 
 def _find_given(self: Lowering, loop: _Loop, facts: Facts) -> None:
@@ -383,6 +397,8 @@ def tests_of(self: Lowering, facts: Facts, turns: py.expr) -> list[py.expr]:
         if kind.endswith("?"):
             test = py.BoolOp(py.Or(), [self.is_none(value), test], **self.place)
         tests.append(test)
+    zero = self.const(0)
+    tests += [self.compare(self.load(v.python), py.Gt(), zero) for v in facts.divisors]
     wanted = self.support(f"py_{_PYTHON_TYPES[facts.leaf]}")
     for variable, deep in facts.lists.items():
         value = self.load(variable.python)
@@ -394,13 +410,13 @@ def tests_of(self: Lowering, facts: Facts, turns: py.expr) -> list[py.expr]:
 @contextmanager
 def first_form(self: Lowering, facts: Facts) -> Iterator[list[py.stmt]]:
     """Write the form that takes the facts for granted."""
-    known = self.naturals, self.bits, self.trial, self.item_bits
-    self.naturals, self.bits = {}, {}
+    known = self.naturals, self.bits, self.trial, self.item_bits, self.positive
+    self.naturals, self.bits, self.positive = {}, {}, frozenset(facts.divisors)
     self.item_bits = ITEM_BITS if facts.is_kept and facts.leaf == INT else None
     self.trial = {variable: variable.kind for variable in facts.kinds}
     with self.kinds.assuming(facts.kinds, facts.parts()), self.captured() as body:
         yield body
-    self.naturals, self.bits, self.trial, self.item_bits = known
+    self.naturals, self.bits, self.trial, self.item_bits, self.positive = known
 
 
 @contextmanager
@@ -408,11 +424,12 @@ def _second_form(self: Lowering) -> Iterator[list[py.stmt]]:
     """Write in the first form what stands there for the second."""
     trial = self.trial
     assert trial is not None
-    known = self.naturals, self.bits, self.item_bits
+    known = self.naturals, self.bits, self.item_bits, self.positive
     self.naturals, self.bits, self.trial, self.item_bits = {}, {}, None, None
+    self.positive = frozenset()
     with self.kinds.assuming(trial, None), self.captured() as body:
         yield body
-    self.naturals, self.bits, self.item_bits = known
+    self.naturals, self.bits, self.item_bits, self.positive = known
     self.trial = trial
     self.seen_if_true = {}
 

@@ -201,9 +201,9 @@ class Evaluator:
     def _Destructure(self, node: ast.Destructure) -> None:  # noqa: N802
         assert isinstance(node.pattern, ast.ListPattern)
         values = self.value(node.value)
-        for pattern, value in zip(node.pattern.items, values, strict=True):
+        for place, pattern in enumerate(node.pattern.items):
             assert isinstance(pattern, ast.BindPattern)
-            self.names[pattern.name] = value
+            self.names[pattern.name] = self.ops.index(values, place)
 
     def _For(self, node: ast.For) -> None:  # noqa: N802
         values = self.value(node.iterable)

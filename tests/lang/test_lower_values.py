@@ -322,6 +322,11 @@ x = a[0] ; a[0] = b ; [x, a[0], a.len]
 x = a ; n = x.len ; if n == x.len { x.push(b) ; [x.len, x[0], x[n]] } else { [x[0], x[0]] }
 i = 1 ; j = i * i ; while j < 20 { j += j } ; [1, 2, 3][j % 3]
 i = 0 ; i -= 1 ; [1, 2][i]
+i = [a, b].len ; j = a == b ? 0 : 3 ; [i, j] = [j, i] ; n = i % j ; n += j % i ; n
+i = 3 * a.len ; i = 3 * i * i * i * i + 1 ; x = floor(i / 2) ; [i, x, x * 0.5, i * 2.5, 1.5 - x]
+for i in 0..4 { x = i * 0.5 + i ; y = a - i * 1.5 ; if y == b { return x } } ; 1.5 * a.len
+m = { a: 1 } ; for x in a { m[x] = b ; if m[x] == none { m[x] = 1 } ; m[x] += 1 } ; m
+m = { a: 1 } ; l = [] ; for x in a { l.push(m[x]) ; l.push(x in m) ; m[b] = x } ; [l, m]
 i = 2 ; x = [5, 6, 7] ; while i >= 0 { x[i] = a ; i -= 1 } ; x[i] = b ; x
 """.strip().splitlines()
 # Bodies of three values.
@@ -343,6 +348,11 @@ m = { k: a } ; m[c] += b ; m
 x = a.k ?? b ; y = x + c ; y
 s = c ; for x in a { s += x == b ? 1 : 0 } ; s
 for i in 0..2 { if a[i] == b { a[i] = c } } ; a
+[x, y] = a ; [z, u] = [y, x] ; [x, y] = [b, c] ; [x, y, z, u]
+[x, y] = a ; m = { k: x } ; for z in [x, y, b, "k"] { m[z] = m[z] ?? c } ; m
+[x, x] = a ; [y, y] = [b, c] ; f = z => { y = z } ; [x, y] = [y, x] ; f(c) ; [x, y]
+l = [] ; for x in a { [y, z] = x ; l.push(z) ; l.push(x[0]) ; [y, z] = [z, y] ; l.push(y) } ; l
+l = [] ; for x in [a, b, c] { for i in 0..3 { l.push(x[i]) ; l.push(x[i - 2]) } } ; l
 a.k += b ; a.k += c ; a
 a[b] += c ; a
 """.strip().splitlines()
