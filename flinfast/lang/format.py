@@ -19,7 +19,6 @@ from flinfast.lang.parser import parse_tokens
 from flinfast.lang.source import Source
 
 WIDTH: Final = 100  # columns; longer lines are broken where the language allows it
-_PASSES_MAX: Final = 4  # a comment that moved may move once more; a text never needs more than two
 _MARK: Final = "\ufeff"  # byte order mark
 
 
@@ -52,13 +51,8 @@ def format_source(text: str, path: str = "<source>") -> str:
     line_end = "\r\n" if "\r\n" in text[: text.find("\n") + 1] else "\n"
     before = text[len(mark) :].replace("\r\n", "\n")
     reading = _Reading(before, path)
-    for _ in range(_PASSES_MAX):
-        after, has_moved = reading.written()
-        written = _Reading(after, path, is_ours=True)
-        _check(reading, written)
-        if not has_moved or after == reading.text:
-            break
-        reading = written
+    after = reading.written()
+    _check(reading, _Reading(after, path, is_ours=True))
     return mark + after.replace("\n", line_end)
 
 
@@ -77,15 +71,13 @@ class _Reading:
                 raise FormatError(f"{path} would not be readable any more: left as it is")
             raise CompileError(diagnostics)
 
-    def written(self) -> tuple[str, bool]:
-        """The text in the one style, and whether a comment was moved over a token."""
+    def written(self) -> str:
+        """The text in the one style."""
         tree = read_tree(
             self.text, self.tokens, self.program, _format_code, keeps_quotes=self._keeps_quotes
         )
-        document = Builder().program(tree)
-        printer = Printer(WIDTH)
-        text = printer.run(document).strip("\n")
-        return (text + "\n" if text else ""), printer.has_moved
+        text = Printer(WIDTH).run(Builder().program(tree)).strip("\n")
+        return text + "\n" if text else ""
 
 
 _AROUND: Final = ("fn code() {\n    return ", "\n}\n")  # makes a program of an expression
@@ -100,7 +92,7 @@ def _format_code(code: str) -> str:
         return code
     around = code.strip().join(_AROUND)
     try:
-        written, _ = _Reading(around, "<text>", is_ours=True, keeps_quotes=True).written()
+        written = _Reading(around, "<text>", is_ours=True, keeps_quotes=True).written()
     except FormatError:
         return code  # there it means something else than here
     found = written.removeprefix(_AROUND[0]).removesuffix(_AROUND[1])

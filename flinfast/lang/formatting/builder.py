@@ -7,7 +7,7 @@ from typing import Final
 
 from flinfast.lang.formatting.chain import Chains
 from flinfast.lang.formatting.document import Concat, Doc, Group, Indent, Line
-from flinfast.lang.formatting.group import gap_around, new_line, take_gap
+from flinfast.lang.formatting.group import ends_line, gap_around, new_line, take_gap
 from flinfast.lang.formatting.tree import Branch, Leaf, Part
 
 _BODIES: Final = frozenset({"Block", "LBRACE"})
@@ -22,23 +22,28 @@ class Builder(Chains):
             return self.leaf(part)
         if part.node is None:
             return self.bracket(part)
+        before = self.below(part)
         rule = _RULES.get(part.kind)
-        return self.join(part.parts) if rule is None else rule(self, part)
+        doc = self.join(part.parts) if rule is None else rule(self, part)
+        return Concat([*before, doc]) if before else doc
 
     def headed(self, branch: Branch) -> Doc:
         """`for ... {`, `while ... {`, `match ... {`."""
         *head, body = branch.parts
         if body.kind not in _BODIES:
             return self.join(branch.parts)
-        return Concat([self.header(head), self.doc(body)])
+        return Concat([self.header(head, body), self.doc(body)])
 
-    def header(self, head: Sequence[Part]) -> Doc:
+    def header(self, head: Sequence[Part], body: Part) -> Doc:
         """What stands before a `{`, which moves to the next line when the condition breaks."""
         *words, value = head
+        gap = take_gap(body)
         if not words or not isinstance(value, Branch) or not self.is_chain(value):
-            return Concat([self.join(head), " "])
+            space = new_line(gap, Line(hard=True)) if ends_line(gap) else [" "]
+            return Concat([self.join(head), *space])
         first, rest, _ = self.operands(value)
-        return Group(Concat([self.join(words), " ", first, Indent(Concat(rest)), Line()]))
+        condition = [self.join(words), " ", first, Indent(Concat(rest))]
+        return Group(Concat([*condition, *new_line(gap, Line())]))
 
     def choice(self, branch: Branch) -> Doc:
         """`if ... { } else if ... { } else { }`: all blocks on one line, or none."""
@@ -49,12 +54,13 @@ class Builder(Chains):
     def _branches(self, branch: Branch) -> list[Doc]:
         """An `if` with its blocks, whose lines belong to the whole choice."""
         at = next(index for index, part in enumerate(branch.parts) if part.kind == "Block")
-        docs = [self.header(branch.parts[:at]), self._shared_block(branch.parts[at])]
+        body = branch.parts[at]
+        docs = [self.header(branch.parts[:at], body), self._shared_block(body)]
         if at + 1 == len(branch.parts):
             return docs
         word, otherwise = branch.parts[at + 1 :]
         gap = take_gap(word)
-        docs += new_line(gap, Line(hard=True)) if gap.trailing or gap.own else [" "]
+        docs += new_line(gap, Line(hard=True)) if ends_line(gap) else [" "]
         docs += [self.doc(word), " "]
         if isinstance(otherwise, Branch) and otherwise.kind == "IfExpr":
             return [*docs, *self._branches(otherwise)]

@@ -17,6 +17,7 @@ from flinfast.lang.formatting.document import (
 )
 from flinfast.lang.formatting.group import (
     Groups,
+    ends_line,
     gap_around,
     new_line,
     tail_of,
@@ -97,8 +98,7 @@ class Chains(Groups):
         """Members, calls and indexes of a value."""
         target, links = _postfix_links(branch)
         head, segments = _segments(target, links)
-        dots = [segment.parts[0].first for segment in segments]
-        has_comments = any(dot.gap.trailing or dot.gap.own for dot in dots)
+        has_comments = any(ends_line(segment.parts[0].first.gap) for segment in segments)
         is_chain = any(segment.calls for segment in segments)
         if not has_comments and not is_chain:
             return self.join([*head, *(part for segment in segments for part in segment.parts)])
@@ -178,11 +178,12 @@ def _segments(target: Part, links: list[list[Part]]) -> tuple[list[Part], list[_
     for link in links:
         starts = link[0].kind in ("DOT", "OPTIONAL_DOT")
         calls = link[0].kind == "LCALL"
-        if not has_called or (current is None and not starts):
+        is_kept = starts and ends_line(link[0].first.gap)
+        if current is None and not is_kept and not (has_called and starts):
             head += link
             has_called = has_called or calls
             continue
-        if current is None or (starts and current.calls):
+        if current is None or is_kept or (starts and current.calls):
             current = _Segment()
             segments.append(current)
         current.parts += link

@@ -81,20 +81,19 @@ class Hugging:
 
 
 class Suffix:
-    """A comment that stands at the end of the line, whatever else is written on it.
+    """A comment at the end of a line; a place where that ends follows.
 
     Attributes:
-        forced: Whether the line ends here, as far as the groups around it are concerned.
         column: Where it stood on its line, 0-based.
         room: How much white space stood before it.
     """
 
     __slots__ = ("breaks", "column", "room", "takes_line", "text")
 
-    def __init__(self, text: str, *, forced: bool, column: int = 0, room: int = 0) -> None:
+    def __init__(self, text: str, column: int, room: int) -> None:
         self.text = text
         self.takes_line = text.startswith("//")
-        self.breaks = forced
+        self.breaks = True
         self.column = column
         self.room = room
 
@@ -134,14 +133,9 @@ class _Place(NamedTuple):
 
 
 class Printer:
-    """Lays one document out.
-
-    Attributes:
-        has_moved: A comment moved away from its token, which a second pass may settle.
-    """
+    """Lays one document out."""
 
     def __init__(self, width: int) -> None:
-        self.has_moved = False
         self._width = width
         self._out: list[str] = []
         self._column = 0
@@ -178,13 +172,8 @@ class Printer:
                 self._hug(item, indent, flat, stack)
             case Suffix():
                 self._suffixes.append(item)
-                self.has_moved = self.has_moved or not item.breaks
             case Inline(text=text):
-                if self._suffixes:  # comments keep their order
-                    self._suffixes.append(Suffix(text.rstrip(), forced=False))
-                    self.has_moved = True
-                else:
-                    self._write(text)
+                self._write(text)
 
     def _hug(self, item: Hugging, indent: int, flat: bool, stack: list[Any]) -> None:
         if flat or (not item.breaks and self._fits(item.content, indent, stack)):

@@ -42,6 +42,11 @@ _CLOSERS: Final = frozenset({"RPAREN", "RBRACKET"})
 Item = tuple[list[Part], str]  # as `split` gives them
 
 
+def ends_line(gap: Gap) -> bool:
+    """Whether a comment makes a line end."""
+    return bool(gap.trailing or gap.own)
+
+
 def take_gap(part: Part) -> Gap:
     """What stands before a part; printing it is then up to the caller, but for inline comments."""
     leaf = part.first
@@ -56,7 +61,7 @@ def gap_around(operator: Leaf, operand: Part) -> Gap:
     place = first if first.trailing else second
     breaks_line = first.breaks_line or second.breaks_line
     trailing, own = first.trailing, first.own
-    if second.trailing or second.own:
+    if ends_line(second):
         operator.gap = NO_GAP
         if own:
             own += first.inline + second.trailing + second.own
@@ -74,14 +79,11 @@ def new_line(gap: Gap, line: Line, *, at_start: bool = False, blanks: bool = Fal
         at_start: Whether it follows an opening bracket, where no blank line stands.
         blanks: Whether blank lines are kept.
     """
-    if not gap.trailing and not gap.own:
+    if not ends_line(gap):
         if blanks and gap.blank and not at_start:
             return [Line(line.flat, hard=line.hard, blank=True)]
         return [line]
-    docs: list[Doc] = [
-        Suffix(comment.text, forced=True, column=gap.column, room=gap.room)
-        for comment in gap.trailing
-    ]
+    docs: list[Doc] = [Suffix(comment.text, gap.column, gap.room) for comment in gap.trailing]
     for comment in gap.own:
         blank = blanks and comment.blank_before and not at_start
         docs += [Line(hard=True, blank=blank), comment.text]
@@ -98,12 +100,18 @@ class Groups:
         """The document of a part."""
         raise NotImplementedError
 
+    def below(self, part: Part) -> list[Doc]:
+        """The end of the line that a comment before a part makes; empty when there is none."""
+        if not ends_line(part.first.gap):
+            return []
+        return [Indent(Concat(new_line(take_gap(part), Line(hard=True))))]
+
     def leaf(self, leaf: Leaf) -> Doc:
-        """A token where no line may end before it: comments move to the end of the line."""
+        """A token where no line ends of itself; after a comment that does, it goes on below."""
         gap = leaf.gap
         if gap is NO_GAP or not gap.comments:
             return leaf.text
-        docs: list[Doc] = [Suffix(c.text, forced=False) for c in gap.trailing + gap.own]
+        docs = self.below(leaf)
         space = "" if leaf.kind in _CLOSERS or not leaf.text else " "
         docs += [Inline(comment.text + " ") for comment in gap.inline[:-1]]
         docs += [Inline(comment.text + space) for comment in gap.inline[-1:]]
@@ -140,7 +148,7 @@ class Groups:
         opener, *inner, closer = group.parts
         items = split(inner)
         gaps = self._gaps(items) if items else [take_gap(closer)]
-        if not items and not gaps[0].trailing and not gaps[0].own:
+        if not items and not ends_line(gaps[0]):
             space = " " if closer.first.gap.inline and group.kind in _PADDED else ""
             return Concat([self.doc(opener), space, self.doc(closer)])
         kept = gaps[0].breaks_line and group.kind in _KEPT
