@@ -104,7 +104,12 @@ def _if(self: Lowering, node: ast.IfExpr, target: Target) -> None:
 def _tried_condition(self: Lowering, node: ast.Expr) -> py.expr:
     if self.trial is None:
         return condition(self, node)
-    return lower_version.tried_value(self, lambda: condition(self, node))
+    # To Python, a comparison that decides where to go on is faster than one whose result is kept.
+    true, false = self.const(True), self.const(False)
+    found = lower_version.tried_value(
+        self, lambda: self.choose(condition(self, node), true, false)
+    )
+    return found.test if isinstance(found, py.IfExp) else found
 
 
 def _missing_else(self: Lowering, node: ast.IfExpr, target: Target) -> None:
