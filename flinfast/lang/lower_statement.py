@@ -106,9 +106,7 @@ def _tried_condition(self: Lowering, node: ast.Expr) -> py.expr:
         return condition(self, node)
     # To Python, a comparison that decides where to go on is faster than one whose result is kept.
     true, false = self.const(True), self.const(False)
-    found = lower_version.tried_value(
-        self, lambda: self.choose(condition(self, node), true, false)
-    )
+    found = lower_version.tried_value(self, lambda: self.choose(condition(self, node), true, false))
     return found.test if isinstance(found, py.IfExp) else found
 
 
