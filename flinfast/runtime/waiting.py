@@ -92,23 +92,27 @@ class _Task:
 
 
 class _Worker(greenlet):  # type: ignore[misc]
-    """A greenlet that runs one task after the other."""
+    """A greenlet that runs one task after the other.
+
+    Attributes:
+        task: Set before the switch. Neither an argument of run() nor a variable of it: those live
+            as long as the greenlet, and with them all that the last request held.
+    """
 
     def __init__(self, pool: WaitingPool) -> None:
         super().__init__()
         self.pool = pool
         self.task: _Task | None = None
 
-    def run(self, task: _Task) -> None:
-        while True:
-            self.task = task
+    def run(self) -> None:
+        while self.task is not None:
             try:
-                task.job()
+                self.task.job()
             except GreenletExit:
                 return
             finally:
                 self.task = None
-            task = self.parent.switch()
+            self.parent.switch()
 
 
 class WaitingPool:
@@ -156,9 +160,9 @@ class WaitingPool:
         task = _Task(job)
         task.is_wanted = is_wanted
         worker = self._idle.pop() if self._idle else _Worker(self)
-        task.worker = worker
+        task.worker, worker.task = worker, task
         task.deadline_s = self._monotonic() + self._timeout_s
-        self._switch(worker, task, task)
+        self._switch(worker, task)
         return not task.is_waiting
 
     def use(self, point: CommitPoint | None) -> CommitPoint | None:
@@ -303,7 +307,7 @@ class WaitingPool:
             self._settle(task)
             task.result = result
             if not is_starting and task.worker is not None:
-                self._switch(task.worker, task, None)
+                self._switch(task.worker, task)
 
         start(done)
         is_starting = False
@@ -329,10 +333,10 @@ class WaitingPool:
             task.timer.cancel()
             task.timer = None
 
-    def _switch(self, worker: _Worker, task: _Task, value: Any) -> None:
+    def _switch(self, worker: _Worker, task: _Task) -> None:
         """Let a worker go on until it waits or its task has ended."""
         worker.parent = getcurrent()
-        worker.switch(value)
+        worker.switch()
         if not task.is_waiting and not worker.dead and len(self._idle) < IDLE_MAX:
             self._idle.append(worker)
 

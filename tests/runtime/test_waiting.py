@@ -1,6 +1,9 @@
 """Handlers that wait give the loop back, and a transaction joins store and hub."""
 
+import gc
+import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,32 @@ def test_job_without_a_wait_ends_at_once(pool: WaitingPool) -> None:
         assert pool.run(lambda index=index: done.append(index)) is True
     assert done == [0, 1, 2]
     assert len(pool._idle) == 1
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("runs", [1, 2])
+def test_an_idle_greenlet_holds_nothing_of_its_last_job(
+    loop: ManualLoop, pool: WaitingPool, waits: bool, runs: int
+) -> None:
+    """Else the request, the connection and the body live until the next one that waits."""
+
+    class Request:
+        """Something a job holds."""
+
+    def job(request: Request) -> None:
+        if waits:
+            pool.wait(lambda: request)
+
+    for _ in range(runs):
+        request = Request()
+        gone = weakref.ref(request)
+        pool.run(partial(job, request))
+        loop.run_threads()
+        loop.pass_time(31)  # the cancelled timer is gone
+        del request
+        gc.collect()
+        assert len(pool._idle) == 1
+        assert gone() is None
 
 
 def test_waits_of_many_jobs_overlap(loop: ManualLoop, pool: WaitingPool) -> None:
