@@ -311,6 +311,7 @@ class Terminal:
 
     def __init__(self, project: Path, home: Path, *arguments: str) -> None:
         self.output = ""
+        self._unread = ""
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
@@ -332,24 +333,37 @@ class Terminal:
         os.close(terminal)
 
     def wait(self, text: str) -> str:
-        """Read until a text comes; what came with it."""
+        """Read up to a text; what stands before it and the text. What follows is for the next."""
         deadline = time.monotonic() + DEADLINE_S
-        seen = ""
-        while text not in seen:
-            assert time.monotonic() < deadline, f"no {text!r} in {seen!r}"
+        while text not in self._unread:
+            assert time.monotonic() < deadline, f"no {text!r} in {self._unread!r}"
             if select.select([self.fd], [], [], 1.0)[0]:
                 data = os.read(self.fd, 65536)
-                seen += data.decode("utf-8", "replace")
-        self.output += seen
-        return seen
+                self._unread += data.decode("utf-8", "replace")
+        seen, _, self._unread = self._unread.partition(text)
+        self.output += seen + text
+        return seen + text
 
     def type(self, keys: str) -> None:
         os.write(self.fd, keys.encode())
 
+    def interrupt(self) -> None:
+        """Ctrl-C at a prompt.
+
+        The interpreter looks for signals when `select` tells it of one: a signal that comes after
+        the echo of a key and before that call waits for the next key. So the process has to sleep.
+        """
+        state = Path("/proc", str(self.process.pid), "stat")
+        deadline = time.monotonic() + DEADLINE_S
+        while state.exists() and state.read_text().rpartition(") ")[2][0] != "S":
+            assert time.monotonic() < deadline, "it never waits for a key"
+        self.type("\x03")
+
     def ask(self, line: str) -> str:
         """What stands between a line and the next prompt."""
         self.type(line + "\r")
-        return self.wait("flin> ").partition("\n")[2]
+        self.wait("\n")
+        return self.wait("flin> ")
 
     def leave(self, keys: str = "\x04") -> int:
         """Ctrl-D, and the status."""
@@ -391,7 +405,7 @@ def test_conversation_at_a_terminal(terminal: Terminal, tmp_path: Path) -> None:
     assert '"big"' in terminal.ask("}")
     terminal.type("half of an inp")
     terminal.wait("inp")
-    terminal.type("\x03")
+    terminal.interrupt()
     terminal.wait("flin> ")
     assert "FL202" in terminal.ask("nothing_of_this_name")
     assert "42" in terminal.ask("answer")
