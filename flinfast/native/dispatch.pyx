@@ -63,9 +63,20 @@ cdef int limited(str name, limit_fault) except -1:
     return 0
 
 
-cdef class _Member:
-    """`value.name`."""
+cdef class _Native:
+    """The `self` of a C function that is given out; it holds the definition of it."""
     cdef PyMethodDef definition
+
+    cdef object made(self, const char *name, PyCFunction function, int flags):
+        """The function; the name lives as long as this object."""
+        self.definition.ml_name = name
+        self.definition.ml_meth = function
+        self.definition.ml_flags = flags
+        return PyCFunction_NewEx(&self.definition, self, NULL)
+
+
+cdef class _Member(_Native):
+    """`value.name`."""
     cdef dict tables
     cdef object other
 
@@ -87,15 +98,11 @@ cdef object call_member(_Member self, PyObject *const *given, Py_ssize_t count):
 def member(dict tables, other):
     cdef _Member self = _Member.__new__(_Member)
     self.tables, self.other = tables, other
-    self.definition.ml_name = b"member"
-    self.definition.ml_meth = <PyCFunction>call_member
-    self.definition.ml_flags = METH_FASTCALL
-    return PyCFunction_NewEx(&self.definition, self, NULL)
+    return self.made(b"member", <PyCFunction>call_member, METH_FASTCALL)
 
 
-cdef class _Call:
+cdef class _Call(_Native):
     """`function(...)` of whatever value."""
-    cdef PyMethodDef definition
     cdef object other
 
 
@@ -125,15 +132,11 @@ cdef object call_value(_Call self, PyObject *const *given, Py_ssize_t count):
 def caller(other):
     cdef _Call self = _Call.__new__(_Call)
     self.other = other
-    self.definition.ml_name = b"call_value"
-    self.definition.ml_meth = <PyCFunction>call_value
-    self.definition.ml_flags = METH_FASTCALL
-    return PyCFunction_NewEx(&self.definition, self, NULL)
+    return self.made(b"call_value", <PyCFunction>call_value, METH_FASTCALL)
 
 
-cdef class _Method:
+cdef class _Method(_Native):
     """`value.name(...)`; `function` is that of the type that was seen last."""
-    cdef PyMethodDef definition
     cdef bytes text
     cdef str name
     cdef Py_ssize_t count
@@ -178,15 +181,11 @@ def method(str name not None, Py_ssize_t count, dict known not None, other, limi
     self.name, self.count, self.known = name, count, known
     self.other, self.limit_fault = other, limit_fault
     self.text = name.encode()
-    self.definition.ml_name = self.text
-    self.definition.ml_meth = <PyCFunction>call_method
-    self.definition.ml_flags = METH_FASTCALL
-    return PyCFunction_NewEx(&self.definition, self, NULL)
+    return self.made(self.text, <PyCFunction>call_method, METH_FASTCALL)
 
 
-cdef class _Function:
+cdef class _Function(_Native):
     """A builtin as a function of any arguments."""
-    cdef PyMethodDef definition
     cdef bytes text
     cdef str name
     cdef tuple tables
@@ -234,10 +233,7 @@ def function(str name not None, tuple tables not None, other, limit_fault):
     self.name, self.tables = name, tables
     self.other, self.limit_fault = other, limit_fault
     self.text = name.encode()
-    self.definition.ml_name = self.text
-    self.definition.ml_meth = <PyCFunction>call_function
-    self.definition.ml_flags = METH_FASTCALL | METH_KEYWORDS
-    return PyCFunction_NewEx(&self.definition, self, NULL)
+    return self.made(self.text, <PyCFunction>call_function, METH_FASTCALL | METH_KEYWORDS)
 
 
 def is_function(value):

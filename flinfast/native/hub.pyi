@@ -475,7 +475,7 @@ class Hub:
     def listen(
         self,
         fd: int,
-        on_first: Callable[[bytes, str], Any],
+        make_protocol: Callable[[], Any],
         on_fault: Callable[[str, BaseException], None],
         known: KnownUpgrades | None = None,
     ) -> None:
@@ -485,10 +485,10 @@ class Hub:
 
         Args:
             fd: The socket; closed by the caller after unlisten().
-            on_first: Called with the first bytes of a socket and its peer's address ("" for a Unix
-                socket). Gives an `asyncio.Protocol` that gets a Stream and those bytes.
+            make_protocol: Called when the first bytes of a socket are there. Gives an
+                `asyncio.Protocol` that gets a Stream and those bytes.
             on_fault: Called with a text and an exception when accepting or a protocol fails.
-            known: Upgrades that are opened without asking `on_first`.
+            known: Upgrades that are opened without a protocol.
 
         Raises:
             OSError: The descriptor cannot be watched (ENOSYS where there is no epoll).

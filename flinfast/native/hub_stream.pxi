@@ -240,10 +240,10 @@ cdef class Stream:
 cdef class _Streams(_Turns):
     """The part of the hub that accepts sockets."""
 
-    cdef object _on_first, _on_fault
+    cdef object _make_protocol, _on_fault
     cdef KnownUpgrades _known
 
-    def listen(self, int fd, on_first, on_fault, KnownUpgrades known=None):
+    def listen(self, int fd, make_protocol, on_fault, KnownUpgrades known=None):
         cdef flin_channel_callbacks callbacks
         callbacks.first = on_channel_first
         callbacks.received = on_channel_received
@@ -251,7 +251,7 @@ cdef class _Streams(_Turns):
         callbacks.lost = on_channel_lost
         callbacks.accept_failed = on_accept_failed
         self._tick()
-        self._on_first = on_first
+        self._make_protocol = make_protocol
         self._on_fault = on_fault
         self._known = known
         if flin_channel_listen(&self._core, fd, &callbacks) < 0:
@@ -285,20 +285,20 @@ cdef class _Streams(_Turns):
         address = _address_text(self._addresses, channel.family, channel.address)
         port = channel.port
         first = PyBytes_FromStringAndSize(<const char *>data, size)
-        answer = self._on_first(first, address)
+        protocol = self._make_protocol()
         if flin_channel_find(&self._core, number) is NULL:
             return 0  # closed meanwhile, as by close_accepted()
         stream = Stream.__new__(Stream)
         stream._hub = self
         stream._id = number
-        stream._protocol = answer
+        stream._protocol = protocol
         stream._interest = FLIN_INTEREST_READ
         stream._high = 65536
         stream._low = 16384
         stream._peer = (address, port) if address else ""
         flin_channel_attach(&self._core, number, <void *>stream)
         Py_INCREF(stream)
-        answer.connection_made(stream)
+        protocol.connection_made(stream)
         stream._receive(<const uint8_t *>PyBytes_AS_STRING(first), size)
         return 0
 

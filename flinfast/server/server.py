@@ -139,14 +139,15 @@ class Server:
     ) -> None:
         """Accept in the hub's reactor where that is possible, else in the loop."""
         backlog = self._settings.server.backlog
+        make_protocol = partial(HttpConnection, site)
         if context is None and self._settings.server.data_plane != "adapter" and HAS_EPOLL:
             listener.listen(backlog)
             site.hub.listen(
-                listener.fileno(), site.first_bytes, site.report, site.repeated_upgrades.known
+                listener.fileno(), make_protocol, site.report, site.repeated_upgrades.known
             )
             return
         server = await asyncio.get_running_loop().create_server(
-            partial(HttpConnection, site), sock=listener, ssl=context, backlog=backlog
+            make_protocol, sock=listener, ssl=context, backlog=backlog
         )
         self._servers.append(server)
 

@@ -191,10 +191,6 @@ class Site:
 
     # --- requests ----------------------------------------
 
-    def first_bytes(self, data: bytes, address: str) -> HttpConnection:
-        """What speaks with an accepted socket (see Hub.listen())."""
-        return HttpConnection(self)
-
     def dispatch(self, head: Head, request: Request, respond: Respond) -> None:
         """Answer one request."""
         path = request.path

@@ -69,12 +69,12 @@ class Rooted:
         return transport
 
     def open_stream(self, listener: socket.socket) -> None:
-        def first(data: bytes, address: str) -> Protocol:
+        def protocol() -> Protocol:
             self.protocols.append(Protocol())
             return self.protocols[-1]
 
         listener.setblocking(False)
-        self.hub.listen(listener.fileno(), first, lambda text, error: None)
+        self.hub.listen(listener.fileno(), protocol, lambda text, error: None)
         far = socket.create_connection(listener.getsockname(), TIMEOUT_S)
         far.sendall(b"first")
         while not self.protocols:

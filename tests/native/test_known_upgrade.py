@@ -65,7 +65,7 @@ class Rig:
     Attributes:
         made: Connections that were made, in order.
         events: What was called, as (event, connection).
-        asked: First bytes that were not known.
+        asked: Sockets whose first bytes were not known.
     """
 
     def __init__(self, listener: socket.socket, **handlers: Any) -> None:
@@ -76,7 +76,7 @@ class Rig:
         self.program = Program()
         self.made: list[Visitor] = []
         self.events: list[tuple[str, Any]] = []
-        self.asked: list[bytes] = []
+        self.asked = 0
         self.faults: list[BaseException] = []
         self.failing = False
         on_opened = handlers.pop("on_opened", None)
@@ -84,7 +84,7 @@ class Rig:
         self.endpoint = Endpoint(path="/", direct=DIRECT, **handlers)
         self.known = KnownUpgrades(self.program, heads_max=HEADS_MAX, on_opened=on_opened)
         assert self.add()
-        self.hub.listen(listener.fileno(), self.first, self.fault, self.known)
+        self.hub.listen(listener.fileno(), self.protocol, self.fault, self.known)
 
     def add(self, head: bytes = head_of(), key: bytes = KEY) -> bool:
         opening = Opening(
@@ -98,8 +98,8 @@ class Rig:
         self.made.append(Visitor(address))
         return self.made[-1]
 
-    def first(self, data: bytes, address: str) -> Any:
-        self.asked.append(data)
+    def protocol(self) -> Any:
+        self.asked += 1
         raise RuntimeError("refused")
 
     def fault(self, text: str, error: BaseException) -> None:
@@ -107,6 +107,14 @@ class Rig:
 
     def note(self, event: str) -> Callable[..., None]:
         return lambda connection, *_: self.events.append((event, connection))
+
+    def swap(self, *events: str, session_only: tuple[str, ...] = ()) -> None:
+        """Give the endpoint code for these events, as a reload does."""
+        handlers = {f"on_{event}": None for event in ("connect", "message", "close")}
+        handlers |= {f"on_{event}": self.note(event) for event in events}
+        self.endpoint.swap(
+            direct=DIRECT, implicit_room=False, session_only=session_only, **handlers
+        )
 
     def wait_for(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + TIMEOUT_S
@@ -240,7 +248,7 @@ def test_another_program_or_a_drain_is_asked_anew(listener: socket.socket) -> No
     rig.known.is_open = True
     rig.program.epoch = 1
     with rig.peer(head_of()):
-        rig.wait_for(lambda: len(rig.asked) == 2)
+        rig.wait_for(lambda: rig.asked == 2)
     assert rig.add(head_of(path=b"/new"))
     assert not rig.known.answers(head_of())
     assert rig.known.answers(head_of(path=b"/new"))
@@ -253,14 +261,7 @@ def test_another_program_or_a_drain_is_asked_anew(listener: socket.socket) -> No
 def test_a_silent_connection_is_opened_and_closed_without_python(listener: socket.socket) -> None:
     """Handlers for sessions only are spared, counters are not."""
     rig = Rig(listener, session_only=("connect", "close"))
-    rig.endpoint.swap(
-        on_connect=rig.note("connect"),
-        on_message=rig.note("message"),
-        on_close=rig.note("close"),
-        direct=DIRECT,
-        implicit_room=False,
-        session_only=("connect", "close"),
-    )
+    rig.swap("connect", "message", "close", session_only=("connect", "close"))
     peers = [rig.open() for _ in range(20)]
     assert rig.hub.connection_count == rig.endpoint.connection_count == 20
     for peer in peers:
@@ -278,14 +279,7 @@ def test_a_silent_connection_is_opened_and_closed_without_python(listener: socke
 def test_the_first_message_makes_the_connection(listener: socket.socket, ends: str) -> None:
     """It is that of the peer, it stays the same, and `on close` gets it once."""
     rig = Rig(listener, session_only=("connect", "close"))
-    rig.endpoint.swap(
-        on_connect=rig.note("connect"),
-        on_message=rig.note("message"),
-        on_close=rig.note("close"),
-        direct=DIRECT,
-        implicit_room=False,
-        session_only=("connect", "close"),
-    )
+    rig.swap("connect", "message", "close", session_only=("connect", "close"))
     began_ms = time.time_ns() // 1_000_000
     peer = rig.open()
     opened_ms = time.time_ns() // 1_000_000
@@ -328,14 +322,7 @@ def test_handlers_that_came_since_are_called(listener: socket.socket) -> None:
     """A reload gives the endpoint `on close` while a connection is open that had none."""
     rig = Rig(listener)
     peers = [rig.open(), rig.open()]
-    rig.endpoint.swap(
-        on_connect=rig.note("connect"),
-        on_message=None,
-        on_close=rig.note("close"),
-        direct=DIRECT,
-        implicit_room=False,
-        session_only=("connect",),
-    )
+    rig.swap("connect", "close", session_only=("connect",))
     for peer in peers:
         rig.close(peer)
     assert rig.events == [("close", connection) for connection in rig.made]
@@ -345,14 +332,8 @@ def test_handlers_that_came_since_are_called(listener: socket.socket) -> None:
 def test_early_frames_come_after_on_connect(listener: socket.socket) -> None:
     """Glued to the head, as they may be."""
     rig = Rig(listener)
-    for connect in (None, rig.note("connect")):
-        rig.endpoint.swap(
-            on_connect=connect,
-            on_message=rig.note("message"),
-            on_close=None,
-            direct=DIRECT,
-            implicit_room=False,
-        )
+    for events in (("message",), ("connect", "message")):
+        rig.swap(*events)
         with rig.open(early=text(b"x") + wire.frame(wire.PING, b"p", key=bytes(4))) as peer:
             assert receive(peer, 3) == b"\x8a\x01p"
     first, second = rig.made
@@ -420,13 +401,7 @@ def test_a_connection_that_cannot_be_made_is_lost(listener: socket.socket) -> No
         rig.failing = True
         first.sendall(text(b"x"))
         rig.wait_for(lambda: rig.hub.connection_count == 1)
-        rig.endpoint.swap(
-            on_connect=rig.note("connect"),
-            on_message=None,
-            on_close=rig.note("close"),
-            direct=DIRECT,
-            implicit_room=False,
-        )
+        rig.swap("connect", "close")
         third = peers.enter_context(rig.peer(head_of()))
         rig.wait_for(lambda: rig.faults)
         rig.wait_for(lambda: rig.hub.connection_count == 1)

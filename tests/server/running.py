@@ -191,9 +191,9 @@ class FakeHub:
         self.real = Hub(lambda value: repr(value).encode())  # with the old one its epoll set goes
         self.events.append("detach")
 
-    def listen(self, fd: int, on_first: Any, on_fault: Any, known: KnownUpgrades) -> None:
+    def listen(self, fd: int, make_protocol: Any, on_fault: Any, known: KnownUpgrades) -> None:
         self.known = known
-        self.real.listen(fd, on_first, on_fault, known)
+        self.real.listen(fd, make_protocol, on_fault, known)
 
     def unlisten(self, fd: int) -> None:
         self.real.unlisten(fd)
