@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 ID_BYTES = 18  # 144 random bits
 SESSION_BYTES_MAX = 64 << 10  # packed size; a session is who and what, not a store
 SESSION_DEPTH_MAX = 32  # levels of lists and maps
-# Sessions of which the values are kept as well, and how large a packed one may be for that: some
-# 2 MB at the very most. Unpacking takes 1 to 2 us.
+# Sessions of which the values are kept as well: many small ones, whose unpacking takes 1 to 2 us,
+# and a few large ones, so that handlers that read several members unpack them once. Empty lists
+# grow most, from 1 byte to 64: either kind takes 17 MB at the very most.
 UNPACKED_MAX = 256
-UNPACKED_BYTES_MAX = 1024
+UNPACKED_LARGE_MAX = 4
+UNPACKED_BYTES_MAX = 1024  # packed size of a small one
 _INT64_MAX = (1 << 63) - 1
 
 NOTHING = b"\x80"  # an empty session, packed
@@ -234,12 +236,13 @@ def unpack(raw: bytes) -> dict[str, Any]:
     return data
 
 
-_unpack_again = lru_cache(maxsize=UNPACKED_MAX)(unpack)
+_unpack_small = lru_cache(maxsize=UNPACKED_MAX)(unpack)
+_unpack_large = lru_cache(maxsize=UNPACKED_LARGE_MAX)(unpack)
 
 
 def kept_values(packed: bytes) -> dict[str, Any]:
     """unpack(), which shares what it gives with others: never to be changed."""
-    return _unpack_again(packed) if len(packed) <= UNPACKED_BYTES_MAX else unpack(packed)
+    return (_unpack_small if len(packed) <= UNPACKED_BYTES_MAX else _unpack_large)(packed)
 
 
 class _Row(Struct):

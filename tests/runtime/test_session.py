@@ -18,6 +18,7 @@ from flinfast.runtime.session_value import (
     SESSION_BYTES_MAX,
     SESSION_DEPTH_MAX,
     UNPACKED_BYTES_MAX,
+    UNPACKED_LARGE_MAX,
     EntityRef,
     freeze,
     kept_values,
@@ -725,11 +726,22 @@ def test_a_row_that_is_no_session_is_a_value_error(raw: bytes) -> None:
         unpack_row(raw)
 
 
+def packed_of(size: int, filler: str = "x") -> bytes:
+    overhead = len(pack({"a": filler * 500})) - 500
+    packed = pack({"a": filler * (size - overhead)})
+    assert len(packed) == size
+    return packed
+
+
 @pytest.mark.parametrize("extra", [0, 1])
-def test_only_small_sessions_are_kept_unpacked(extra: int) -> None:
-    """So that those that are kept take no more than some megabytes."""
-    overhead = len(pack({"a": "x" * 500})) - 500
-    packed = pack({"a": "x" * (UNPACKED_BYTES_MAX - overhead + extra)})
-    assert len(packed) == UNPACKED_BYTES_MAX + extra
-    assert kept_values(packed) == unpack(packed)
-    assert (kept_values(packed) is kept_values(packed)) == (extra == 0)
+def test_values_are_kept_while_there_is_room(extra: int) -> None:
+    """Few large ones, so that those that are kept take no more than some megabytes."""
+    size = UNPACKED_BYTES_MAX + extra
+    packed = packed_of(size)
+    values = kept_values(packed)
+    assert values == unpack(packed)
+    assert kept_values(packed) is values
+    for filler in "abcd"[:UNPACKED_LARGE_MAX]:
+        kept_values(packed_of(size, filler))
+    assert (kept_values(packed) is values) == (extra == 0)
+    assert kept_values(packed) == values
