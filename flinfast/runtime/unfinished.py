@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from flinfast.store.presence import try_lock
+
 Names = tuple[str, ...]  # folders and file name below the project root
 Remove = Callable[[Path, Names], bool]  # root and names of a begun file; whether it was there
 
@@ -164,7 +166,7 @@ def _open_list(folder: Path) -> tuple[int, Path]:
         path = folder / secrets.token_hex(8)
         fd = os.open(path, flags, 0o600)
         try:
-            if _try_lock(fd) and _is_at(fd, path):
+            if try_lock(fd, fcntl.LOCK_EX) and _is_at(fd, path):
                 return fd, path
         except BaseException:
             os.close(fd)
@@ -178,17 +180,9 @@ def _locked(path: str) -> Iterator[bytes | None]:
     """Content of a list that belongs to nobody, None for one that somebody holds."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        yield os.read(fd, READ_SIZE_MAX) if _try_lock(fd) else None
+        yield os.read(fd, READ_SIZE_MAX) if try_lock(fd, fcntl.LOCK_EX) else None
     finally:
         os.close(fd)
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_at(fd: int, path: Path) -> bool:

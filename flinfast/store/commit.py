@@ -312,11 +312,8 @@ class GroupCommit(QuickTurn):
 
     def _synced(self, target: int, result: object) -> None:
         self._syncing = False
-        if isinstance(result, DurabilityError):
-            self._fail(result)
-            return
         if isinstance(result, BaseException):
-            self._fail(DurabilityError(f"syncing the database's log to disk failed: {result}"))
+            self._fail(_sync_error(result))
             return
         self._durable = max(self._durable, target)
         try:
@@ -355,10 +352,8 @@ class GroupCommit(QuickTurn):
             target = self._committed
             try:
                 self._sync()
-            except DurabilityError as error:
-                self._fail(error)
-            except OSError as error:
-                self._fail(DurabilityError(f"syncing the database's log to disk failed: {error}"))
+            except (DurabilityError, OSError) as error:
+                self._fail(_sync_error(error))
             else:
                 self._durable = max(self._durable, target)
                 self._release()
@@ -366,3 +361,10 @@ class GroupCommit(QuickTurn):
             raise DurabilityError(str(self.failed))
         if lost:
             raise lost[0]
+
+
+def _sync_error(error: BaseException) -> DurabilityError:
+    """What nothing can be acknowledged for any more; a sync may say it itself."""
+    if isinstance(error, DurabilityError):
+        return error
+    return DurabilityError(f"syncing the database's log to disk failed: {error}")

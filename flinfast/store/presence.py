@@ -34,8 +34,8 @@ class Presence:
     def __init__(self, folder: Path) -> None:
         self._fd = _open(folder)
         try:
-            self.has_company = not _try_lock(self._fd, fcntl.LOCK_EX)
-            if not _try_lock(self._fd, fcntl.LOCK_SH):
+            self.has_company = not try_lock(self._fd, fcntl.LOCK_EX)
+            if not try_lock(self._fd, fcntl.LOCK_SH):
                 raise StoreError(f"a command is changing the data in {folder}: start when it ended")
         except BaseException:
             os.close(self._fd)
@@ -61,7 +61,7 @@ def alone(folder: Path, what: str) -> Iterator[None]:
     """
     fd = _open(folder)
     try:
-        if not _try_lock(fd, fcntl.LOCK_EX):
+        if not try_lock(fd, fcntl.LOCK_EX):
             raise StoreError(f"a server uses the data in {folder}: stop it before {what}")
         yield
     finally:
@@ -79,7 +79,8 @@ def _open(folder: Path) -> int:
         ) from error
 
 
-def _try_lock(fd: int, kind: int) -> bool:
+def try_lock(fd: int, kind: int) -> bool:
+    """Take a lock of an open file (`fcntl.LOCK_SH`, `LOCK_EX`) unless somebody holds it."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:

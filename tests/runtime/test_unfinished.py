@@ -182,16 +182,16 @@ def test_a_list_taken_for_an_abandoned_one_is_replaced(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process starts between the making of a list and its lock."""
-    real = unfinished._try_lock
+    real = unfinished.try_lock
     taken: list[Path] = []
 
-    def late(fd: int) -> bool:
+    def late(fd: int, kind: int) -> bool:
         if not taken:
             taken.extend(lists(root))
             assert remove_abandoned(root / ".flindb", lambda *_: True) == 0
-        return real(fd)
+        return real(fd, kind)
 
-    monkeypatch.setattr(unfinished, "_try_lock", late)
+    monkeypatch.setattr(unfinished, "try_lock", late)
     one = Unfinished(root / ".flindb", root)
     one.begin(BEGUN)
     assert taken
