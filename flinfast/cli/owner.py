@@ -19,19 +19,16 @@ def project_of(path: Path) -> tuple[Path, str]:
     Raises:
         ConfigError: There is no such file.
     """
-    if path.is_dir() and not (path / "app").is_dir() and path.name != "app":
-        # A folder such as `chat/tests` stands for the files below it.
-        root, only = project_of(path / "any.flin")
-        if only:
-            return root, only.removesuffix("any.flin")
+    is_folder = path.is_dir()
+    is_project = is_folder and ((path / "app").is_dir() or path.name == "app")
+    if is_project or not (is_folder or path.suffix == ".flin"):
         return path, ""
-    if path.is_dir() or path.suffix != ".flin":
-        return path, ""
-    path = path.absolute()
-    for folder in path.parents:
-        parts = path.relative_to(folder).parts
-        if len(parts) > 1 and parts[0] in _SOURCE_FOLDERS and (folder / "app").is_dir():
-            if not path.exists() and path.name != "any.flin":
-                raise ConfigError(f"{path} does not exist")
-            return folder, path.relative_to(folder).as_posix()
+    absolute = path.absolute()
+    for folder in absolute.parents:
+        parts = absolute.relative_to(folder).parts
+        is_source = parts[0] in _SOURCE_FOLDERS and (is_folder or len(parts) > 1)
+        if is_source and (folder / "app").is_dir():
+            if not absolute.exists():
+                raise ConfigError(f"{absolute} does not exist")
+            return folder, "/".join(parts) + ("/" if is_folder else "")
     return path, ""
