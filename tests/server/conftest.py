@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from flinfast.runtime.builtins import security
+from flinfast.server import loop as loop_module
+from tests.server.hashing import Hashing
 from tests.server.running import Running
 
 
@@ -53,3 +56,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         capture_output=True,
     )
     return str(certificate), str(key)
+
+
+@pytest.fixture
+def hashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashing]:
+    """One thread hashes, and is held, so that others wait in line."""
+    found = Hashing()
+    monkeypatch.setattr(loop_module, "COMPUTE_THREADS_MAX", 1)
+    monkeypatch.setattr(security, "_hasher", lambda: found)
+    yield found
+    found.gate.set()

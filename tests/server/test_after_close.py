@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flinfast.runtime.builtins import security
-from flinfast.server import loop as loop_module
 from tests import wire
+from tests.server.hashing import Hashing, ask
 from tests.server.program import Program
-from tests.server.running import TIMEOUT_S, Client
+from tests.server.running import Client
 
 FILES = {
     "entities/mark.flin": "entity Mark { text: text }",
@@ -55,29 +52,6 @@ fn finish(event, how) {
 HOW = ["save", "sleep", "http", "hash"]
 
 
-class Hashing:
-    """Stands in for Argon2: holds at the gate."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.gate = threading.Event()
-
-    def hash(self, password: bytes) -> str:
-        self.seen.append(password.decode())
-        assert self.gate.wait(TIMEOUT_S)
-        return "hash"
-
-
-@pytest.fixture
-def hashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashing]:
-    """One thread hashes, so that others wait in line."""
-    found = Hashing()
-    monkeypatch.setattr(loop_module, "COMPUTE_THREADS_MAX", 1)
-    monkeypatch.setattr(security, "_hasher", lambda: found)
-    yield found
-    found.gate.set()
-
-
 def upgrade(client: Client, target: str) -> None:
     client.send(
         f"GET {target} HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -100,9 +74,7 @@ def marks(program: Program) -> Any:
 
 def busy(program: Program, client: Client, hashing: Hashing) -> None:
     """Occupy the thread that hashes."""
-    body = json.dumps({"password": "first"})
-    lines = ("POST /hash HTTP/1.1", "Host: test", "Content-Type: application/json")
-    client.send("\r\n".join((*lines, f"Content-Length: {len(body)}", "", body)).encode())
+    ask(client, "first")
     program.wait_for(lambda: hashing.seen == ["first"])
 
 

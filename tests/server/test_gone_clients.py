@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from flinfast.runtime.builtins import security
-from flinfast.server import loop as loop_module
 from flinfast.server.http_protocol import HttpConnection
 from tests import wire
+from tests.server.hashing import Hashing, ask
 from tests.server.program import Program
-from tests.server.running import TIMEOUT_S, Client
+from tests.server.running import Client
 
 FILES = {
     "app/hash.flin": "route POST { { stored: hash_password(body.password) } }\n",
@@ -31,35 +28,6 @@ UPGRADE = (
     b"GET /chat HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-
-
-class Hashing:
-    """Stands in for Argon2: remembers what it hashes, and holds at the gate."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.gate = threading.Event()
-
-    def hash(self, password: bytes) -> str:
-        self.seen.append(password.decode())
-        assert self.gate.wait(TIMEOUT_S)
-        return f"hash of {password.decode()}"
-
-
-@pytest.fixture
-def hashing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashing]:
-    """One thread hashes, so that a second request waits in line."""
-    found = Hashing()
-    monkeypatch.setattr(loop_module, "COMPUTE_THREADS_MAX", 1)
-    monkeypatch.setattr(security, "_hasher", lambda: found)
-    yield found
-    found.gate.set()
-
-
-def ask(client: Client, password: str) -> None:
-    body = json.dumps({"password": password})
-    lines = ("POST /hash HTTP/1.1", "Host: test", "Content-Type: application/json")
-    client.send("\r\n".join((*lines, f"Content-Length: {len(body)}", "", body)).encode())
 
 
 def is_answered(client: Client, password: str) -> bool:
