@@ -53,8 +53,10 @@ def flinfast(server: Server, *arguments: str, typed: str = "") -> subprocess.Com
     )
 
 
-def talk(server: Server, *arguments: str, typed: str = "", count: int) -> tuple[int, str, str]:
-    """`flinfast ws` whose input ends when it has printed `count` lines; status and output."""
+def begin(
+    server: Server, *arguments: str, typed: str, count: int
+) -> tuple[subprocess.Popen[str], list[str]]:
+    """`flinfast ws` that was given input, and the first `count` lines that it printed."""
     process = subprocess.Popen(
         [sys.executable, "-m", "flinfast", "ws", *arguments],
         stdin=subprocess.PIPE,
@@ -68,7 +70,12 @@ def talk(server: Server, *arguments: str, typed: str = "", count: int) -> tuple[
     assert process.stdout is not None
     process.stdin.write(typed)
     process.stdin.flush()
-    lines = [process.stdout.readline() for _ in range(count)]
+    return process, [process.stdout.readline() for _ in range(count)]
+
+
+def talk(server: Server, *arguments: str, typed: str = "", count: int) -> tuple[int, str, str]:
+    """`flinfast ws` whose input ends when it has printed `count` lines; status and output."""
+    process, lines = begin(server, *arguments, typed=typed, count=count)
     rest, errors = process.communicate(timeout=60)
     return process.returncode, "".join(lines) + rest, errors
 
@@ -122,20 +129,8 @@ def test_server_that_is_not_there(server: Server) -> None:
 
 def test_interrupt_closes(server: Server) -> None:
     """Ctrl-C says goodbye to the server."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flinfast", "ws", "/echo"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(server),
-        cwd=server.root,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write("hello\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "hello\n"
+    process, lines = begin(server, "/echo", typed="hello\n", count=1)
+    assert lines == ["hello\n"]
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert "closed 1000" in errors

@@ -17,22 +17,10 @@ import pytest
 from flinfast.store.check import integrity
 from flinfast.store.sqlite import FILE_NAME
 from tests.e2e.conftest import Client, Server, wait_until
+from tests.e2e.marks import MARKS, PLAIN, QUIET, REFUSED, SAVED
 
 MakeServer = Callable[..., Server]
-FILES = {
-    "app/plain.flin": 'route GET { "plain" }',
-    "app/marks.flin": """
-entity Mark { n: int }
-route GET { Mark.all.map(m => m.n) }
-route POST {
-    save Mark { n: body.n }
-    "saved"
-}
-""",
-}
-QUIET = ("--no-access-log",)
-REFUSED = (503, {"error": "Service Unavailable", "status": 503})
-SAVED = (200, "saved")
+FILES = {"app/plain.flin": PLAIN, "app/marks.flin": MARKS}
 NOT_READY = (503, {"status": "database failed"})
 
 # Python runs this before the server, whose database then lies on a disk that refuses writes while

@@ -21,10 +21,11 @@ import pytest
 from flinfast.store.check import integrity
 from flinfast.store.sqlite import FILE_NAME, Database
 from tests.e2e.conftest import Client, Server, wait_until
+from tests.e2e.marks import MARKS, PLAIN, QUIET, REFUSED, SAVED
 
 MakeServer = Callable[..., Server]
 FILES = {
-    "entities/note.flin": "entity Note { text: text }\nentity Mark { n: int }",
+    "entities/note.flin": "entity Note { text: text }",
     "app/notes.flin": """
 route GET { Note.all.map(n => n.text.slice(0, 8)) }
 route POST {
@@ -32,18 +33,9 @@ route POST {
     "saved"
 }
 """,
-    "app/plain.flin": 'route GET { "plain" }',
-    "app/marks.flin": """
-route GET { Mark.all.map(m => m.n) }
-route POST {
-    save Mark { n: body.n }
-    "saved"
+    "app/plain.flin": PLAIN,
+    "app/marks.flin": MARKS,
 }
-""",
-}
-QUIET = ("--no-access-log",)
-REFUSED = (503, {"error": "Service Unavailable", "status": 503})
-SAVED = (200, "saved")
 LARGE = "x" * 100_000
 DISK_MIB = 4
 FILE_BYTES_MAX = 2_000_000
