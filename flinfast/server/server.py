@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 CLOSE_CODE_RESTART = 1012  # RFC 6455 registry: clients come back, spread over time
 DRAIN_POLL_S = 0.02
+# Loop turns in which what has come before the signal is accepted and read: one for each, and one
+# for a loop that was between two polls.
+ARRIVAL_TURNS = 3
 ABORT_TURNS = 5  # loop turns in which resets reach their protocols
 HAS_EPOLL = hasattr(select, "epoll")
 DESCRIPTORS_MAX = 1 << 20  # some containers allow 2**30; nothing needs so many
@@ -183,9 +186,11 @@ class Server:
             self.reload()
 
     async def _drain(self, site: Site) -> None:
-        """Let connections end, then reset what is left."""
+        """Answer what has come already, let connections end, then reset what is left."""
         loop = asyncio.get_running_loop()
         hub = site.hub
+        for _ in range(ARRIVAL_TURNS):
+            await asyncio.sleep(0)
         self._close_listeners()
         hub.close_accepted()
         site.begin_drain()

@@ -654,7 +654,7 @@ def test_a_thousand_connections_leave_nothing() -> None:
                 del protocol
                 one.made.clear()
             await until(lambda: one.hub.accepted_count == 0)
-            await until(lambda: len(os.listdir("/proc/self/fd")) == before)
+            await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
             gc.collect()
             alive = [found for found in gc.get_objects() if type(found) in (Stream, Recorder)]
             assert len(alive) <= len(earlier)
