@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 
 import pytest
@@ -20,16 +21,34 @@ def request(path: str, *fields: str, method: str = "GET", body: bytes = b"") -> 
     return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1") + body
 
 
-def send_until_stuck(client: Client, data: bytes) -> int:
-    """Send without reading until the server takes no more; bytes sent."""
+def send_until_stuck(client: Client, data: bytes, is_stuck: Callable[[], bool]) -> int:
+    """Send `data` again and again until the server takes no more; bytes sent.
+
+    Args:
+        client: Reads nothing meanwhile.
+        data: Sent whole each time, in as many parts as the kernel takes it.
+        is_stuck: Whether the server has stopped by itself; it may only be slow otherwise.
+    """
     client.link.settimeout(0.3)
     sent = 0
     while sent < 256 << 20:
         try:
-            sent += client.link.send(data)
+            sent += client.link.send(data[sent % len(data) :])
         except TimeoutError:
-            return sent
+            if is_stuck():
+                return sent
     raise AssertionError("the server took everything")
+
+
+def sent_in_time(running: Running, data: bytes, limit_s: float) -> Client:
+    """A client whose bytes were there before a silent one would have been closed."""
+    while True:
+        began = time.monotonic()
+        client = running.connect()
+        client.send(data)
+        if time.monotonic() - began < limit_s:
+            return client
+        client.link.close()  # this thread was held up
 
 
 # --- order ----------------------------------------
@@ -79,11 +98,11 @@ def test_reading_pauses_while_an_answer_is_pending(shared: Running) -> None:
     with shared.connect() as client:
         client.send(request("/never"))
         shared.wait_for(lambda: len(shared.app.pending) > 0)
-        sent = send_until_stuck(client, GET * 1000)
-        client.link.settimeout(TIMEOUT_S)
         connections = shared.server.site.connections  # type: ignore[union-attr]
         shared.wait_for(lambda: len(connections) == 1)  # those of earlier tests have gone
         (connection,) = connections
+        sent = send_until_stuck(client, GET * 1000, lambda: not connection._is_reading)
+        client.link.settimeout(TIMEOUT_S)
         assert connection.early_size <= PIPELINE_BYTES_MAX + 300_000
         respond = shared.app.pending.pop()
         shared.loop.call_soon_threadsafe(respond, Response(200, [], b"at last"))
@@ -96,8 +115,10 @@ def test_a_peer_that_never_reads_is_not_served_without_bound(start: Start) -> No
     """Answers stop when the peer takes none, and the connection ends after a while."""
     running = start(log_access="off")
     with running.connect() as client:
-        send_until_stuck(client, request("/big") * 1000)
-        (connection,) = running.server.site.connections  # type: ignore[union-attr]
+        connections = running.server.site.connections  # type: ignore[union-attr]
+        big = request("/big") * 1000
+        send_until_stuck(client, big, lambda: any(c._is_blocked for c in list(connections)))
+        (connection,) = connections
         assert connection.transport.get_write_buffer_size() <= 5 << 20
     with running.connect() as other:
         assert other.get("/").status == 200
@@ -256,8 +277,7 @@ def test_a_refused_upload_can_still_read_its_answer(shared: Running) -> None:
 def test_half_a_head_gets_408(start: Start) -> None:
     """`server.head_timeout`."""
     running = start(server_head_timeout="200ms")
-    with running.connect() as client:
-        client.send(b"GET / HTTP/1.1\r\nHost: t")
+    with sent_in_time(running, b"GET / HTTP/1.1\r\nHost: t", 0.2) as client:
         assert client.read_response().status == 408
         assert client.is_closed()
 
@@ -265,9 +285,10 @@ def test_half_a_head_gets_408(start: Start) -> None:
 def test_a_dripping_head_gets_408(start: Start) -> None:
     """Bytes that trickle in do not move the deadline."""
     running = start(server_head_timeout="300ms")
-    with running.connect() as client:
+    first, *rest = request("/", "X: " + "a" * 400)
+    with sent_in_time(running, bytes([first]), 0.3) as client:
         client.link.settimeout(0.03)
-        for byte in request("/", "X: " + "a" * 400):
+        for byte in rest:
             client.send(bytes([byte]))
             try:
                 client.buffer += client.link.recv(4096)
@@ -343,8 +364,7 @@ def test_idle_peer_that_never_reads_its_answer_is_reset(
     running = start(server_keep_alive="200ms", server_head_timeout="200ms")
     site = running.server.site
     assert site is not None
-    with running.connect() as client:
-        client.send(request("/big") + tail)
+    with sent_in_time(running, request("/big") + tail, 0.2) as client:
         if tail:
             client.link.shutdown(socket.SHUT_WR)
         running.wait_for(lambda: site.response_count(2) == 1)
