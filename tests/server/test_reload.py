@@ -160,15 +160,30 @@ def test_the_signal_reloads_a_server(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def compiler_of(pid: int) -> int:
-    """The process that compiles for a server, 0 while there is none."""
+# Python runs this before the server and before its compiler, which then stops in the middle.
+STOPPING_COMPILER = """
+import os, signal, sys
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == "flinfast.lang.parser":
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+if "flinfast.runtime.compile_apart" in sys.orig_argv:
+    sys.meta_path.insert(0, Stop())
+"""
+
+
+def stopped_compiler_of(pid: int) -> int:
+    """The process that compiles for a server and was stopped, 0 while there is none."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == pid and b"compile_apart" in (folder / "cmdline").read_bytes():
-                return int(folder.name)
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            is_compiler = b"compile_apart" in (folder / "cmdline").read_bytes()
         except OSError:
             continue  # it has ended meanwhile
+        if state == "T" and int(parent) == pid and is_compiler:
+            return int(folder.name)
     return 0
 
 
@@ -183,16 +198,16 @@ def has_ended(pid: int) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the child in /proc")
 def test_a_killed_server_takes_its_compiler_along(tmp_path: Path) -> None:
     """It ends before its work is done: what is kept of the program is still that of the old one."""
-    server = Server(write(tmp_path, ONE), {}, ()).start()
-    kept = tmp_path / ".flindb" / FILE_NAME
+    root, modules = write(tmp_path / "project", ONE), tmp_path / "modules"
+    write(modules, {"sitecustomize.py": STOPPING_COMPILER})
+    search = os.pathsep.join([str(modules), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    server = Server(root, {"PYTHONPATH": search}, ()).start()
+    kept = root / ".flindb" / FILE_NAME
     before = kept.read_bytes()
-    compiler = 0
     try:
-        write(tmp_path, {f"app/r{i}.flin": f"route GET {{ [1, {i}] }}\n" for i in range(2000)})
+        write(root, {f"app/r{i}.flin": f"route GET {{ [1, {i}] }}\n" for i in range(2000)})
         os.kill(server.pid, signal.SIGHUP)
-        wait_until(lambda: compiler_of(server.pid) > 0, 60.0)
-        compiler = compiler_of(server.pid)
-        os.kill(compiler, signal.SIGSTOP)
+        compiler = wait_until(lambda: stopped_compiler_of(server.pid), COMPILE_S)
     finally:
         server.stop(signal.SIGKILL)
     assert not has_ended(compiler)
