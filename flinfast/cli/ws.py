@@ -9,10 +9,12 @@ import os
 import re
 import secrets
 import selectors
+import signal
 import socket
 import ssl
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -180,6 +182,7 @@ class _Terminal:
         self._parser = FrameParser(sender="server", message_bytes_max=MESSAGE_BYTES_MAX)
         self._deadline: float | None = None  # of the wait after the input, then of the close
         self._is_closing = False
+        self._is_interrupted = False
         self._typed = b""  # the beginning of a line
         self._status: int | None = None
         self._dims = has_color(1)
@@ -197,17 +200,42 @@ class _Terminal:
         self._link.settimeout(CONNECT_S)
         self._receive(early)
         # Not epoll: it refuses files, which are an input like any other.
-        with selectors.SelectSelector() as selector:
+        with selectors.SelectSelector() as selector, self._interrupts() as interrupts:
             selector.register(self._link, selectors.EVENT_READ)
             selector.register(sys.stdin, selectors.EVENT_READ)
-            while self._status is None:
-                try:
+            selector.register(interrupts, selectors.EVENT_READ)
+            try:
+                while self._status is None:
+                    if self._is_interrupted:
+                        self._close()
                     self._turn(selector)
-                except KeyboardInterrupt:
-                    if self._is_closing:
-                        return EXIT_FAULTS
-                    self._close()
+            except KeyboardInterrupt:
+                return EXIT_FAULTS
         return self._status
+
+    @contextlib.contextmanager
+    def _interrupts(self) -> Iterator[socket.socket]:
+        """What is readable once Ctrl-C was pressed.
+
+        A signal that comes when Python has looked for signals, and has not yet begun to wait, does
+        not end the wait: it would be noticed when something else happens.
+        """
+        reader, writer = socket.socketpair()
+        with reader, writer:
+            writer.setblocking(False)
+            before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+            handler = signal.signal(signal.SIGINT, self._interrupt)
+            try:
+                yield reader
+            finally:
+                signal.signal(signal.SIGINT, handler)
+                signal.set_wakeup_fd(before)
+
+    def _interrupt(self, _number: int, _frame: object) -> None:
+        """The first one closes; who presses again does not want to wait for that."""
+        if self._is_interrupted or self._is_closing:
+            raise KeyboardInterrupt
+        self._is_interrupted = True
 
     def _turn(self, selector: selectors.BaseSelector) -> None:
         """Wait for either side; a server that never falls silent does not move the deadline."""
@@ -223,6 +251,8 @@ class _Terminal:
         for item, _ in selector.select(timeout):
             if item.fileobj is self._link:
                 self._receive(self._pending())
+            elif isinstance(item.fileobj, socket.socket):
+                item.fileobj.recv(64)  # numbers of signals
             elif self._is_closing or self._status is not None or not self._read_input():
                 selector.unregister(sys.stdin)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -66,18 +68,18 @@ def serve() -> Iterator[Callable[[Serve], Peer]]:
         peer.end()
 
 
-def accept(peer: Peer, link: socket.socket) -> None:
+def accept(peer: Peer, link: socket.socket, first: bytes) -> None:
     found = _KEY.search(peer.head)
     assert found is not None
     head = b"HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %b\r\n\r\n"
-    link.sendall(head % accept_key(found[1]))
+    link.sendall(head % accept_key(found[1]) + first)
 
 
-def opened(serve: Callable[[Serve], Peer], then: Serve) -> Peer:
-    """A peer that accepts and goes on with `then`."""
+def opened(serve: Callable[[Serve], Peer], then: Serve, first: bytes = b"") -> Peer:
+    """A peer that accepts, sends `first` along, and goes on with `then`."""
 
     def both(link: socket.socket) -> None:
-        accept(peer, link)
+        accept(peer, link, first)
         then(link)
 
     peer = serve(both)
@@ -114,8 +116,7 @@ def flood(link: socket.socket) -> None:
 
 
 def tick(link: socket.socket) -> None:
-    """A message at once and every few milliseconds, until the client closes."""
-    link.sendall(TICK)
+    """A message every few milliseconds, until the client closes."""
     link.settimeout(0.02)
     while True:
         try:
@@ -128,7 +129,7 @@ def tick(link: socket.socket) -> None:
 
 def test_wait_ends_while_messages_go_on(serve: Callable[[Serve], Peer]) -> None:
     """`--wait` counts from the end of the input, not from the last message."""
-    peer = opened(serve, tick)
+    peer = opened(serve, tick, TICK)
     done = ws(peer, "--wait", "1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"tick\n")
@@ -140,6 +141,57 @@ def test_server_that_floods_and_ignores_the_close_is_left(serve: Callable[[Serve
     done = ws(opened(serve, flood))
     assert done.returncode == 1
     assert b"did not answer the close in time" in done.stderr
+
+
+# An interrupt that comes when Python has looked for signals, and has not yet begun to wait.
+EARLY_INTERRUPT = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <sys/select.h>
+
+int select(int count, fd_set *in, fd_set *out, fd_set *other, struct timeval *timeout) {
+    static int calls;
+    int (*real)(int, fd_set *, fd_set *, fd_set *, struct timeval *);
+    *(void **)&real = dlsym(RTLD_NEXT, "select");
+    if (++calls == 1) raise(SIGINT);
+    return real(count, in, out, other, timeout);
+}
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs LD_PRELOAD")
+def test_interrupt_just_before_waiting_closes(
+    serve: Callable[[Serve], Peer], tmp_path: Path
+) -> None:
+    """It is not kept until something else happens."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    source, library = tmp_path / "early.c", tmp_path / "early.so"
+    source.write_text(EARLY_INTERRUPT)
+    build = [compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(build, check=True, timeout=TIMEOUT_S)
+
+    def answer_close(link: socket.socket) -> None:
+        received = b""
+        while len(received) < 8:
+            received += link.recv(4096)
+        assert received[:2] == b"\x88\x82"
+        link.sendall(close(1000, key=None))
+
+    with subprocess.Popen(
+        command(opened(serve, answer_close)),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LD_PRELOAD": str(library)},
+    ) as process:
+        try:
+            assert process.wait(TIMEOUT_S) == 0
+        finally:
+            process.kill()
+        assert process.stderr is not None
+        assert process.stderr.read() == b"closed 1000\n"
 
 
 def test_input_from_a_file(serve: Callable[[Serve], Peer], tmp_path: Path) -> None:
