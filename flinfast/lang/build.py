@@ -440,5 +440,6 @@ def ws_handler(
         help = f"did you mean `{near}`?" if near else "known events: connect, message, close"
         report("FL110", f"unknown event `{name}`", place, "", help)
     if name == "connect" and parameter is not None:
-        report("FL114", "`on connect` takes no parameter", parameter[1], "")
+        help = "the connection is `ws`: its id is `ws.connection_id`"
+        report("FL114", "`on connect` takes no parameter", parameter[1], "", help)
     return ast.WsHandler(span, name, parameter[0] if parameter else None, body)

@@ -1,4 +1,4 @@
-"""Advice about queries: a `where` that reads every record although an index would find a few."""
+"""Advice about queries: a `where` that reads every record, or finds every one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,44 @@ from typing import Final
 from flinfast.lang import ast
 from flinfast.lang.report import Report
 from flinfast.lang.symbol import EntitySymbol, FieldSymbol, FileNames, Variable, all_code
-from flinfast.lang.types import Kinds, entity_of
+from flinfast.lang.types import INT, LIST, MAP, NUMBER, TEXT, Kinds, entity_of
 
 _SELECTIVE: Final = frozenset({"text", "int", "number", "time", "duration"})  # many values each
 _ORDER: Final = frozenset({"<", "<=", ">", ">="})
 
 
 def check_queries(readers: Iterable[Kinds], report: Report) -> None:
-    """Warn about conditions for equality on fields without an index, where no other index helps."""
+    """Warn about what `where` gets: equality without an index, and what is no condition."""
     for reader in readers:
         for node in all_code(reader.file):
             if isinstance(node, ast.Call) and isinstance(node.callee, ast.Member):
+                _check_condition(reader, node, node.callee, report)
                 _check(reader, node, node.callee, report)
+
+
+def _check_condition(reader: Kinds, node: ast.Call, callee: ast.Member, report: Report) -> None:
+    """Warn about `where({ done: true })` and `where("done = 1")`, which all records pass."""
+    is_query = entity_of(reader.of(callee.target), "handle", "query") != ""
+    if callee.name != "where" or not is_query or len(node.arguments) != 1:
+        return
+    value = node.arguments[0].value
+    kind = reader.of(value)
+    if not (
+        kind in (MAP, LIST) or (isinstance(value, ast.Literal) and kind in (TEXT, INT, NUMBER))
+    ):
+        return
+    field = "field"
+    if isinstance(value, ast.MapLiteral) and value.entries:
+        key = value.entries[0].key
+        field = key if isinstance(key, str) else field
+    report.warning(
+        "FL218",
+        f"`where` takes a condition, and this is a {kind}",
+        reader.file.source,
+        value.span,
+        "every record passes",
+        help=f"write `.where({field} == value)`",
+    )
 
 
 def _check(reader: Kinds, node: ast.Call, callee: ast.Member, report: Report) -> None:

@@ -14,6 +14,7 @@ from flinfast.lang.abi import Builtin
 from flinfast.lang.report import Report
 from flinfast.lang.symbol import UNKNOWN, FileNames, FunctionSymbol, all_code
 from flinfast.lang.types import Kinds
+from flinfast.lang.vocabulary import FOREIGN
 
 # Builtins that leave their arguments as they are.
 _PURE: Final = frozenset(
@@ -44,7 +45,9 @@ def check_values(readers: Iterable[Kinds], report: Report) -> None:
 
 def _dropped(node: ast.Node) -> Iterator[ast.Expr]:
     statements: tuple[ast.Statement, ...] = ()
-    if isinstance(node, ast.Block):
+    if isinstance(node, ast.Program):
+        statements = tuple(item for item in node.items if isinstance(item, ast.ExprStatement))
+    elif isinstance(node, ast.Block):
         statements = node.statements[:-1]
     elif isinstance(node, ast.For | ast.While):
         statements = node.body.statements[-1:]
@@ -62,7 +65,7 @@ def _help(file: FileNames, value: ast.Expr) -> str | None:
     if isinstance(value, ast.Name):
         symbol = file.symbols.get(id(value))
         if isinstance(symbol, Builtin | FunctionSymbol):
-            return f"to call it, write `{value.name}(...)`"
+            return FOREIGN.get(value.name, f"to call it, write `{value.name}(...)`")
         return None if symbol is UNKNOWN else "assign it, or `return` it"
     if isinstance(value, ast.Literal):
         return "assign it, or `return` it"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from flinfast.lang.vocabulary import FOREIGN, STARTERS, TYPED
+from flinfast.lang.vocabulary import BLOCK, FOREIGN, STARTERS, TYPED, VALUE_FUNCTION
 
 _LOOK_BACK: Final = 12  # tokens of a line in which a foreign word may stand
 _NAMES: Final = frozenset({"NAME", "TYPE_NAME"})
@@ -16,14 +16,37 @@ _TYPES: Final = frozenset(name for name, help in FOREIGN.items() if help == TYPE
 _UPDATES: Final = {"COALESCE": "??", "POWER": "**", "MOD": "%", "AND": "&&", "OR": "||"}
 # Code and type of the token that does not fit -> what to write.
 _INSTEAD: Final = {
-    ("FL102", "COLON"): "a block stands between `{` and `}`",
+    **dict.fromkeys((("FL102", "COLON"), ("FL102", "SEP")), BLOCK),
+    ("FL102", "ELSE_BLOCK"): "write `condition ? value : other`",
+    ("FL102", "LCALL"): "a route has no parameters: what was sent is in `body` and `query`",
+    ("FL116", "BAR"): VALUE_FUNCTION,
     ("FL102", "FAT_ARROW"): "a function is written `fn name(parameters) { ... }`",
     ("FL105", "FOR"): "write `list.map(x => ...)`, or `list.filter(x => ...)`",
     ("FL105", "FAT_ARROW"): "an entry of a map is written `key: value`",
-    ("FL101", "ARROW"): "a member is read with `.`: `user.name`",
+    ("FL101", "ARROW"): "an arm stands in `match value { pattern -> result }`",
+    **dict.fromkeys(
+        [(code, sign) for code in ("FL101", "FL105") for sign in ("TIMES", "POWER")],
+        "the rest of the arguments is `...name`",
+    ),
+    ("FL101", "COALESCE"): "a value that may be none has a type such as `text?`",
     ("FL101", "PLUS"): "to go on with a sum, end the line before with `+`",
     ("FL101", "AT"): "a route is written `route GET { ... }`, its path is that of its file",
 }
+# Type of the token before and of the one that does not fit -> what to write.
+_AFTER: Final = {
+    ("FN", "NAME"): VALUE_FUNCTION,
+    ("ASSIGN", "LMAP"): FOREIGN["interface"],
+    ("NAME", "LINDEX"): "a list has a type such as `[text]`",
+    ("OPTIONAL_DOT", "LBRACKET"): "write `(value ?? [])[0]`",
+    ("BANG", "RBRACE"): "leave the `!` out",
+}
+_PARAMETER: Final = "a parameter with a type is written `name: type`"
+_RESULT: Final = "the type of a result stands after `->`"
+_GUARDS: Final = FOREIGN["guards"]
+_WITH_STATUS: Final = "write `return response { status: 201, body: value }`"
+_FILTERS: Final = frozenset({"filter", "filter_by", "get", "exclude", "find_by", "all"})
+_RULES: Final = "rules of a field are modifiers: `title: text @required @min(3)`"
+_OF_RULES: Final = frozenset({"DOT", "GT", "GE", "LT", "LE", "EQ", "LCALL"})
 
 
 def hint(code: str, tokens: list[Any], index: int, text: str) -> str:
@@ -49,7 +72,8 @@ def hint(code: str, tokens: list[Any], index: int, text: str) -> str:
             return "a variable is declared with `name = value`"
         if code == "FL112" and before.value == "is":
             return "write `!= none`"
-    help = _pair(nearby, place) or _foreign(_line(tokens, index, text))
+    line = _line(tokens, index, text)
+    help = _shape(kind, nearby, place, line) or _pair(nearby, place) or _foreign(line)
     is_typed = before is not None and place > 1 and nearby[place - 2].type == "DECLARE"
     if (
         token is not None
@@ -59,6 +83,39 @@ def hint(code: str, tokens: list[Any], index: int, text: str) -> str:
     ):
         help = FOREIGN.get(token.value, "")
     return help or _INSTEAD.get((code, kind), "")
+
+
+def _shape(kind: str, nearby: list[Any], place: int, line: list[Any]) -> str:
+    """For what the tokens around show: types that come first, decorators, several values."""
+    before, after = (nearby[n] if 0 <= n < len(nearby) else None for n in (place - 1, place + 1))
+    if kind == "AT":
+        is_word = after is not None and after.type == "NAME" and len(nearby) < place + 3
+        return f"a guard is written `guard {after.value}`" if is_word and after is not None else ""
+    if before is None:
+        return ""
+    if kind == "ARROW" and before.end == nearby[place].index:
+        return "a member is read with `.`: `user.name`"
+    words = {token.type for token in line}
+    if kind == "COMMA" or line[0].value == "guards":
+        if "GUARD" in words or line[0].value == "guards":
+            return _GUARDS
+        return _WITH_STATUS if "RETURN" in words and before.type != "NUMBER" else ""
+    if kind == "ASSIGN" and place > 2 and nearby[place - 2].type == "LCALL":
+        return _of_entity(nearby[place - 3], before)
+    if kind == "NAME" and "LPARAM" in words:
+        return _RESULT if before.type == "RPAREN" else _PARAMETER
+    if kind == "NAME" and nearby[place].value in _TYPES and after is not None:
+        return f"write `{after.value}: {nearby[place].value}`" if after.type == "NAME" else ""
+    if kind in _OF_RULES and place > 2 and nearby[place - 2].type == "COLON":
+        return _RULES if nearby[place - 3].type == "KEY" else ""
+    return _AFTER.get((before.type, kind), "")
+
+
+def _of_entity(callee: Any, name: Any) -> str:
+    """For `Note(title=...)` and `Note.filter(title=...)`."""
+    if callee.type == "TYPE_NAME":
+        return f"a record is made with `{callee.value} {{ {name.value}: value }}`"
+    return f"write `.where({name.value} == ...)`" if callee.value in _FILTERS else ""
 
 
 def _is_virtual(token: Any) -> bool:

@@ -315,7 +315,7 @@ class Layout:
         if following == "FAT_ARROW" and not frame.in_pattern:
             self._emit(token, "BINDER")
         elif word in RESERVED:
-            help = "a failing handler leaves no trace; its caller gets an error"
+            help = "a fault ends the handler and undoes what it did: test what may fail"
             self._report("FL112", f"`{word}` is a reserved word", token, "", help)
             self._emit(token, "NAME")
         elif word == "then" and self._complete and self._continues("NAME"):

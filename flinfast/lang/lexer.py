@@ -40,8 +40,13 @@ _ESCAPE: Final = re.compile(r"\\(?:u\{[^}'\"\n]*\}|[^\n])")
 _ROUTE_PATH: Final = re.compile(r"/[^\s{]*")
 _DIRECTION: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]+")
 _SAME_CHARACTERS: Final = re.compile(r"(.)\1*", re.DOTALL)
+_CURLY_TEXT: Final = re.compile(
+    r"[\u201c\u201e][^\u201c\u201d\n]+[\u201c\u201d]|\u2018[^\u2018\u2019\n]+\u2019"
+)
 _EXPONENT: Final = re.compile(r"[+-][0-9]+")
 _BEFORE_VALUE: Final = frozenset("([,=:?+-*/%<>&|!")
+_BEFORE_MISSING: Final = frozenset("=:+-*/%<>&|!.")
+_LINE_END: Final = re.compile(r"[ \t]*(?://[^\n]*)?(?:\r?\n|\Z)")
 _STEPS: Final = frozenset({"PLUS_PLUS", "MINUS_MINUS"})  # `x++` may end a statement
 _LOOK_BACK: Final = 64  # tokens of a `type` that may come before a label
 _TYPE_ENDS: Final = frozenset({"QUESTION", "GT"})
@@ -213,13 +218,22 @@ class _Reader:
         word, method = self.read[-2:]
         return word.value == "route" and method.type in ("NAME", "TYPE_NAME")
 
-    def bad(self, token: Any) -> None:
-        """A character with no meaning; a run of the same one is one fault."""
-        run = _SAME_CHARACTERS.match(self.text, token.index)
+    def bad(self, token: Any) -> Any:
+        """What has no meaning; one fault for a run of it. A value, where a line lacks one."""
+        curly = _CURLY_TEXT.match(self.text, token.index)
+        run = curly or _SAME_CHARACTERS.match(self.text, token.index)
         token.end = self.index = run.end() if run else token.end
         if token.index or token.value != "\ufeff":  # a byte order mark is not part of the program
             message, help = describe_character(token.value)
             self.fault("FL001", message, token, "", help)
+        if curly:
+            token.type, token.value = "TEXT", ""
+            return token
+        sign = self.text[self.read[-1].end - 1] if self.read else ""
+        if sign not in _BEFORE_MISSING or not _LINE_END.match(self.text, self.index):
+            return None
+        token.type, token.value = ("NAME", "_") if sign == "." else ("NONE", None)
+        return token
 
     def enter(self, token: Any) -> None:
         """A text starts."""

@@ -162,7 +162,7 @@ class Recovery(Driver):
         else:
             fault = self._words(token, previous, self._expected())
         code, message, label, help = fault
-        if not help or code == "FL112":
+        if not help or code in ("FL105", "FL112"):
             help = hint(code, tokens, index, self.source.text) or help
         self.report(code, message, Span(token.index, token.end), label, help)
 

@@ -35,7 +35,7 @@ _SEPARATORS: Final = frozenset({"COMMA", "SEMICOLON"})
 # What may end a field's type, modifier or default, and the words that do not.
 _FIELD_ENDS: Final = types("NAME TYPE_NAME NONE RBRACKET RPAREN GT QUESTION TEXT NUMBER TRUE FALSE")
 _NOT_TYPES: Final = frozenset({"is", "semantic", "then"})
-_TYPE_STOPS: Final = frozenset({"LBRACE", "FN", ""})
+_TYPE_STOPS: Final = frozenset({"LBRACE", "FAT_ARROW", "FN", ""})
 _HEADS: Final = frozenset({"IF", "WHILE", "FOR", "MATCH"})
 # Word without `on` -> event.
 _EVENTS: Final = {
@@ -337,6 +337,9 @@ class _Slips:
         head = head if head != "..." else "fn name(...)"
         help = f"write `{head} -> {result} {{ ... }}`"
         self._fault(colon, colon, "the type of a result stands after `->`", "", help)
+        if self._kind(following) == "FAT_ARROW":  # which is a fault of its own
+            self._dropped.update(range(colon, following))
+            return
         self._tokens[colon].type, self._tokens[colon].value = "ARROW", "->"
 
     # --- ws

@@ -56,14 +56,24 @@ _ANSWER: Final = "the last value of a handler is its answer; others are `respons
 _FETCH: Final = "write `http_get(url)`, `http_post(url, { json: value })`"
 _SHARE: Final = "write `ws_send(id, value)` or `broadcast(room, value)`"
 _RECORD: Final = "entities are written `entity Name { field: type }`"
+_ROUTE: Final = "a route is written `route GET { ... }`, its path is that of its file"
+VALUE_FUNCTION: Final = "a function value is written `x => ...`"
+BLOCK: Final = "a block stands between `{` and `}`"
+_QUERY: Final = "records are read with `Name.where(condition)` and written with `save record`"
 FOREIGN: Final = {
     "True": "write `true`",
     "False": "write `false`",
     "None": "write `none`",
     "undefined": "write `none`",
     "void": "write `none`",
-    **dict.fromkeys(("def", "func", "fun", "lambda", "proc"), _FUNCTION),
+    **dict.fromkeys(("def", "defp", "func", "fun", "proc"), _FUNCTION),
+    "lambda": VALUE_FUNCTION,
+    **dict.fromkeys(("defmodule", "module", "namespace"), "functions stand in files of `lib/`"),
     **dict.fromkeys(("async", "await"), _NO_WAITING),
+    **dict.fromkeys(("begin", "end"), BLOCK),
+    **dict.fromkeys(("router", "app", "express", "fastify"), _ROUTE),
+    **dict.fromkeys(("get", "post", "put", "patch"), _ROUTE),
+    **dict.fromkeys(("db", "conn", "cursor", "prisma", "Repo"), _QUERY),
     **dict.fromkeys(("import", "from", "export", "require", "include", "use"), _NO_IMPORTS),
     **dict.fromkeys(("int", "bool", "string", "float", "number", "text"), TYPED),
     **dict.fromkeys(("throw", "raise", "panic"), _FAILURE),
@@ -77,7 +87,7 @@ FOREIGN: Final = {
     "unless": "write `if !condition { ... }`",
     "until": "write `while !condition { ... }`",
     "foreach": _LOOP,
-    "do": "write `while condition { ... }`, or a lambda: `x => ...`",
+    "do": "a block stands between `{` and `}`; a loop is `while condition { ... }`",
     "when": "write `if condition { ... }`",
     "pass": "a block may be empty: `{ }`",
     "echo": "the last value of a handler is its answer; `print(value)` writes to the log",
@@ -98,13 +108,19 @@ FOREIGN: Final = {
     "Promise": _NO_WAITING,
     "process": "write `env(name)` for a variable of the environment",
     "os": "write `env(name)` for a variable of the environment",
-    **dict.fromkeys(("str", "String"), "write `to_text(value)`"),
+    "str": "write `to_text(value)`",
+    "String": "write `to_text(value)`; a text has methods: `value.upper()`",
+    "as": "write `to_int(value)`, `to_number(value)` or `to_text(value)`",
+    "del": "write `delete record`, or `m.delete_key(key)`",
+    "extends": "an entity has the fields that stand in it",
+    "current_user": "who is logged in is `session.user`",
+    "assert": "`expect` stands in tests; a handler answers with `error(status, message)`",
     **dict.fromkeys(
         ("parseInt", "Number", "parseFloat"), "write `to_int(text)`, `to_number(text)`"
     ),
     **dict.fromkeys(("setTimeout", "setInterval"), _LATER),
-    **dict.fromkeys(("req", "app", "ctx"), _ASKED),
-    **dict.fromkeys(("res", "jsonify", "render"), _ANSWER),
+    **dict.fromkeys(("req", "ctx"), _ASKED),
+    **dict.fromkeys(("res", "jsonify", "render", "status"), _ANSWER),
     **dict.fromkeys(("fetch", "axios", "requests"), _FETCH),
     **dict.fromkeys(("io", "socket", "emit"), _SHARE),
     "switch": "write `match value { pattern -> result }`",
@@ -131,7 +147,10 @@ FOREIGN_METHODS: Final = {
     "then": _NO_WAITING,
     **dict.fromkeys(("test", "match"), "a text is checked by `@pattern` in rules of `validate`"),
     **dict.fromkeys(("emit", "send", "broadcast_to", "publish"), _SHARE),
-    **dict.fromkeys(("save", "insert", "commit"), "write `save record`"),
+    **dict.fromkeys(("save", "commit"), "write `save record`"),
+    **dict.fromkeys(("insert", "build"), "write `save Name { field: value }`"),
+    **dict.fromkeys(("extend", "addAll"), "write `list = list + other`"),
+    "on": "handlers are written `ws { on message(data) { ... } }`",
     **dict.fromkeys(("delete", "remove", "destroy"), "write `delete record`"),
     "update": "assign the fields of a record, then `save record`",
     **dict.fromkeys(("order_by", "orderBy", "sort_by"), 'write `.order(field, "desc")`'),
