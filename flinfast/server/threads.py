@@ -35,7 +35,8 @@ class Job:
 
     def run(self) -> None:
         """Do it, unless it was cancelled."""
-        work, self._work = self._work, None
+        work = self._work
+        self._work = self._late = None
         if work is not None:
             work()
 

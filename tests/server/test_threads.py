@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
 
 from flinfast.server.loop import COMPUTE_THREADS_MAX, WAIT_THREADS_MAX, LoopScheduler, new_loop
 from flinfast.server.threads import ThreadPool
+from tests.e2e.conftest import wait_until
 from tests.server.running import TIMEOUT_S
 
 COUNT = 3
@@ -67,6 +69,21 @@ def test_threads_are_used_again() -> None:
         pool.submit(lambda done=done: (seen.append(threading.get_ident()), done.set()))  # type: ignore[misc]
         assert done.wait(TIMEOUT_S)
     assert len(set(seen)) <= COUNT
+    pool.close()
+
+
+def test_an_idle_thread_holds_nothing_of_its_last_work() -> None:
+    """Neither what it did nor what it would have done later: both know a whole request."""
+
+    class Held:
+        """What a request is made of."""
+
+    pool, done, held = ThreadPool("test", 1), threading.Event(), Held()
+    gone = weakref.ref(held)
+    pool.submit(lambda _=held: done.set(), if_late=lambda _=held: done.set())  # type: ignore[misc]
+    del held
+    assert done.wait(TIMEOUT_S)
+    wait_until(lambda: gone() is None)
     pool.close()
 
 
