@@ -48,11 +48,15 @@ def bench(folder: Path, *arguments: str, seconds: str = "0.3") -> subprocess.Com
     )
 
 
-def figures(folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit status and the JSON report."""
-    done = bench(folder, *arguments, "--json")
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
+def figures(folder: Path, *arguments: str, seconds: str = "") -> tuple[int, dict[str, Any]]:
+    """Exit status and the JSON report, of a longer run if nothing came in a short one."""
+    for each in (seconds,) if seconds else ("0.3", "3", "30"):
+        done = bench(folder, *arguments, "--json", seconds=each)
+        assert done.stdout, done.stderr
+        report = json.loads(done.stdout)
+        if report["count"] or report["errors"]:
+            break
+    return done.returncode, report
 
 
 @pytest.fixture
@@ -80,7 +84,7 @@ def test_right_answers_are_counted(server: Server, target: str, arguments: tuple
     assert report["count"] > 0
     latency = report["latency_ms"]
     assert 0 < latency["p50"] <= latency["p99"] <= latency["max"]
-    assert report["rate"] == pytest.approx(report["count"] / report["seconds"], rel=0.01)
+    assert report["rate"] == pytest.approx(report["count"] / report["seconds"], rel=0.01, abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -177,15 +181,16 @@ def silent() -> Iterator[int]:
         thread.start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(60)
 
 
 def test_connections_that_are_closed_are_errors(tmp_path: Path) -> None:
     """Each is counted once, and it ends when none is left."""
     with silent() as port:
-        code, report = figures(tmp_path, f"http://127.0.0.1:{port}/")
+        code, report = figures(tmp_path, f"http://127.0.0.1:{port}/", seconds="60")
     assert code == 1
     assert report["count"] == 0
+    assert report["seconds"] < 60
     assert sum(report["errors"].values()) == 8
 
 

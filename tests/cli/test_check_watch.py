@@ -21,6 +21,13 @@ from flinfast.cli.watch import look_at, wait_for_change
 DEADLINE_S = 60
 
 
+def save(path: Path, text: str) -> None:
+    """Write a file so that nobody sees it empty: a look at that would be one more check."""
+    path.parent.mkdir(exist_ok=True)
+    path.with_name(".new").write_text(text)
+    path.with_name(".new").rename(path)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "app").mkdir()
@@ -86,14 +93,13 @@ def test_watch_checks_again_after_each_change(
     process = watching(root)
     process.until("checked 1 file: no faults")
     process.until("watching")
-    (root / "app" / "index.flin").write_text("guard atuh\nroute GET { 1 }\n")
+    save(root / "app" / "index.flin", "guard atuh\nroute GET { 1 }\n")
     process.until("error[FL201]: unknown guard `atuh`")
     process.until("watching")
-    (root / "lib").mkdir()
-    (root / "lib" / "tools.flin").write_text("fn twice(n) { n * 2 }\n")
+    save(root / "lib" / "tools.flin", "fn twice(n) { n * 2 }\n")
     process.until("changed: lib/tools.flin")
     process.until("watching")
-    (root / "app" / "index.flin").write_text("guard auth\nroute GET { twice(1) }\n")
+    save(root / "app" / "index.flin", "guard auth\nroute GET { twice(1) }\n")
     process.until("checked 2 files: no faults")
     process.until("watching")
     assert process.end() == 0
@@ -106,8 +112,7 @@ def test_watch_as_json_is_one_document_a_line(
     """Nothing else is printed; a fault of the settings is a diagnostic, too."""
     process = watching(root, "--json")
     assert json.loads(process.lines.get(timeout=DEADLINE_S)) == {"files": 1, "diagnostics": []}
-    (root / "settings").write_text("[server]\nprot = 1\n")
-    (root / "settings").rename(root / "flinfast.toml")  # never seen empty
+    save(root / "flinfast.toml", "[server]\nprot = 1\n")
     (fault,) = json.loads(process.lines.get(timeout=DEADLINE_S))["diagnostics"]
     assert (fault["code"], fault["path"]) == ("FL904", "flinfast.toml")
     assert process.end() == 0

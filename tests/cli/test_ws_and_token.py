@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -120,7 +121,10 @@ def test_whole_url_and_header(server: Server) -> None:
 def test_server_that_is_not_there(server: Server) -> None:
     """One line, no traceback."""
     server.stop()
-    done = flinfast(server, "ws", "/echo")
+    with socket.socket() as silent:  # keeps the port from others, and does not listen
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        silent.bind(("127.0.0.1", server.port))
+        done = flinfast(server, "ws", "/echo")
     assert done.returncode == 1
     assert "cannot connect to 127.0.0.1" in done.stderr
     assert "`flinfast dev`" in done.stderr
