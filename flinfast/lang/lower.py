@@ -127,7 +127,7 @@ class FileWriter:
         return lowering.define(FACTORY, ["$abi"], [*head, *body])
 
     def _write_functions(self) -> tuple[str, ...]:
-        self.lowering.cores = lower_function.find_cores(self.lowering)
+        lower_function.find_forms(self.lowering)
         lower_function.find_asked(self.lowering)
         for symbol in self.file.functions.values():
             self._functions += lower_function.function(self.lowering, symbol)

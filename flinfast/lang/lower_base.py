@@ -23,7 +23,7 @@ from flinfast.lang.lower_region import Captured, Placed, common
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, Variable
-from flinfast.lang.types import Kinds
+from flinfast.lang.types import ANY, Kinds
 
 T = TypeVar("T", bound=py.AST)
 
@@ -510,6 +510,10 @@ class Lowering:
         """Python name of the form of a function that does not check its arguments."""
         return f"$core_{symbol.name}"
 
+    def special(self, symbol: FunctionSymbol) -> str:
+        """Python name of the form of a function for arguments of evident kinds."""
+        return f"$special_{symbol.name}"
+
     # --- variables ----------------------------------------
 
     def read(self, variable: Variable) -> py.expr:
@@ -544,11 +548,11 @@ class Lowering:
 
     def note_map(self, variable: Variable) -> None:
         """Find out once, where a variable gets its only value, whether that is a map or list."""
-        if variable in self.listed and variable.python not in self.classes:
+        if variable in self.listed and variable.kind == ANY and variable.python not in self.classes:
             name = self.lists.pop(variable.python, "") or self.temp()
             self.emit_assign(name, self.is_exactly(self.load(variable.python), "list"))
             self.lists[variable.python] = name
-        if variable not in self.asked:
+        if variable not in self.asked or variable.kind != ANY:
             return
         if variable.python in self.classes:
             self.maps[variable] = self.class_flag(variable.python, "dict")
@@ -573,7 +577,8 @@ class Lowering:
         if not isinstance(node, ast.Name):
             return None
         symbol = self.file.symbols.get(id(node))
-        name = self.maps.get(symbol) if isinstance(symbol, Variable) else None
+        is_open = isinstance(symbol, Variable) and symbol.kind == ANY
+        name = self.maps.get(symbol) if isinstance(symbol, Variable) and is_open else None
         return None if name is None else self.load(name)
 
 

@@ -117,6 +117,9 @@ def _function(self: Lowering, node: ast.Call, symbol: FunctionSymbol) -> py.expr
     if symbol in self.cores and needs_no_check(self, symbol, node):
         values = self.operands([argument.value for argument in node.arguments])
         return self.call(self.load(self.core(symbol)), self.load(CONTEXT), *values)
+    if self.kinds.specials and self.kinds.special(node, symbol) is not None:
+        values = self.operands([argument.value for argument in node.arguments])
+        return self.call(self.load(self.special(symbol)), self.load(CONTEXT), *values)
     function = lower_expr.function(self, symbol)
     if _has_spread(node.arguments):
         bound = self.call(self.support("bound"), function, self.load(CONTEXT))

@@ -14,7 +14,8 @@ from flinfast.lang.lower_method import is_of_text, is_size
 from flinfast.lang.message import MessageUse
 from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
-from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Variable, all_code
+from flinfast.lang.special import find_specials
+from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Special, Variable, all_code
 from flinfast.lang.types import ANY, INT, LIST, annotated, has_parts
 
 _PYTHON_TYPES: Final = {
@@ -98,15 +99,53 @@ def function(self: Lowering, symbol: FunctionSymbol) -> list[py.stmt]:
             statements.clear()
             for parameter in declaration.parameters:
                 self.note_map(self.file.bindings[id(parameter)][0])
+        special = self.kinds.specials.get(symbol)
+        if special is not None:
+            _pass_on(self, symbol, special)
+            made += _special_form(self, symbol, special)
         statements[:0] = _nonlocal(self, scope)
         with self.at(declaration.body.span):
             lower_block.statements(self, declaration.body, RETURN)
         if not has_core:
-            return [self.define_with(name, arguments, statements)]
+            return [*made, self.define_with(name, arguments, statements)]
         made.append(self.define(name, names, statements))
         made.append(py.Assign([self.store(core)], self.load(name), **self.place))
         made.append(self.define_with(name, arguments, checked))
     return made
+
+
+def _pass_on(self: Lowering, symbol: FunctionSymbol, special: Special) -> None:
+    """Call the special form if the arguments fit."""
+    variables = [self.file.bindings[id(p)][0] for p in symbol.declaration.parameters]
+    tests = [
+        self.is_exactly(self.load(variable.python), _PYTHON_TYPES[kind])
+        for variable, kind in zip(variables, special.arguments, strict=True)
+        if kind and variable.kind == ANY
+    ]
+    values = [self.load(name) for name in (CONTEXT, *(v.python for v in variables))]
+    call = self.call(self.load(self.special(symbol)), *values)
+    test = tests[0] if len(tests) == 1 else self.both(*tests)
+    self.emit(py.If(test, [py.Return(call, **self.place)], [], **self.place))
+
+
+def _special_form(self: Lowering, symbol: FunctionSymbol, special: Special) -> list[py.stmt]:
+    """The form of a function for arguments of evident kinds."""
+    declaration = symbol.declaration
+    frame = Frame(self.frame.scope, "value", title=symbol.name, result=symbol.result)
+    variables = [self.file.bindings[id(p)][0] for p in declaration.parameters]
+    known = self.naturals, self.bits, self.maps
+    self.naturals, self.bits, self.maps = {}, {}, {}
+    with self.kinds.assuming(special.kinds), inside(self, frame) as statements:
+        for variable in variables:
+            self.note_map(variable)
+        statements[:0] = _nonlocal(self, frame.scope)
+        with self.at(declaration.body.span):
+            lower_block.statements(self, declaration.body, RETURN)
+    self.naturals, self.bits, self.maps = known
+    name = python_name(symbol.name)
+    names = [CONTEXT, *(variable.python for variable in variables)]
+    kept = py.Assign([self.store(self.special(symbol))], self.load(name), **self.place)
+    return [self.define(name, names, statements), kept]
 
 
 def find_asked(self: Lowering) -> None:
@@ -161,22 +200,22 @@ def find_asked(self: Lowering) -> None:
     }
 
 
-def find_cores(self: Lowering) -> set[FunctionSymbol]:
-    """Functions of the file for which some call needs no check of its arguments."""
-    found: set[FunctionSymbol] = set()
-    for node in all_code(self.file):
+def find_forms(self: Lowering) -> None:
+    """Find the functions of the file that are written twice, for calls with evident arguments."""
+    calls: dict[FunctionSymbol, list[ast.Call]] = {}
+    functions = self.file.functions
+    for node in all_code(self.file) if functions else ():
         if type(node) is ast.Call:
             symbol = self.file.symbols.get(id(node.callee))
-            if isinstance(symbol, FunctionSymbol) and needs_no_check(self, symbol, node):
-                found.add(symbol)
-    return found
+            if type(symbol) is FunctionSymbol and functions.get(symbol.name) is symbol:
+                calls.setdefault(symbol, []).append(node)
+    self.cores = {s for s, of in calls.items() if any(needs_no_check(self, s, n) for n in of)}
+    find_specials(self.kinds, {s: of for s, of in calls.items() if s not in self.cores})
 
 
 def needs_no_check(self: Lowering, symbol: FunctionSymbol, node: ast.Call) -> bool:
     """Whether the arguments of a call evidently are of the declared types."""
     declaration = symbol.declaration
-    if self.file.functions.get(symbol.name) is not symbol:
-        return False
     if len(declaration.parameters) != len(node.arguments):
         return False
     is_typed = False

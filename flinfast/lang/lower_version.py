@@ -263,6 +263,9 @@ def _find_given(self: Lowering, loop: _Loop, facts: Facts) -> None:
     for variable, origins in loop.given.items():
         if variable.kind != ANY or not _is_own(variable) or variable.annotation is not None:
             continue
+        begins_before = variable.span.start < loop.node.span.start
+        if len(origins) < variable.writes and not begins_before:
+            continue  # a variable of a loop: there is nothing to ask when it starts
         known = {id(origin) for origin in origins}
         before = {self.kinds.of_origin(s) for s in variable.sources if id(s) not in known}
         kinds = before - {ANY, NONE}

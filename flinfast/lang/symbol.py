@@ -140,6 +140,21 @@ class Variable:
         return self.function.kind == "file" and not self.function.is_lambda
 
 
+@dataclass(slots=True)
+class Special:
+    """What the special form of a function takes for granted, see `special`.
+
+    Attributes:
+        arguments: Kinds of its parameters; "" for those that may be anything.
+        kinds: Kinds of its variables.
+        result: Kind of its results.
+    """
+
+    arguments: tuple[str, ...]
+    kinds: dict[Variable, str]
+    result: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class FunctionSymbol:
     """A function or guard definition.

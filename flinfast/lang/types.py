@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
+from flinfast.lang.own_lambda import own_lambdas
 from flinfast.lang.owned import FieldKey, OwnedField, owned_fields
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.symbol import (
@@ -29,9 +30,9 @@ from flinfast.lang.symbol import (
     ItemOf,
     Origin,
     ProjectTable,
+    Special,
     Variable,
     VariantSymbol,
-    all_code,
 )
 
 UNSEEN: Final = ""
@@ -106,6 +107,7 @@ class Kinds:
         fields: Fields of maps that have kinds.
         parts: Kinds of the items of lists, such as "int" or "list int", where they are known: in
             code that is tried, see `lower_version`. An item is of kind "int?", as it may be none.
+        specials: Functions that are written twice.
     """
 
     def __init__(self, file: FileNames) -> None:
@@ -113,6 +115,7 @@ class Kinds:
         self.table: ProjectTable = file.table
         self.fields: dict[FieldKey, OwnedField] = {}
         self.parts: dict[Variable, str] | None = None
+        self.specials: dict[FunctionSymbol, Special] = {}
         self._known: dict[int, str] | None = None
 
     def freeze(self) -> None:
@@ -136,6 +139,25 @@ class Kinds:
             variable.kind = before
         self._known = known
         self.parts = outer
+
+    @contextmanager
+    def undecided(self) -> Iterator[None]:
+        """Remember no answer, as kinds of variables are being found."""
+        known, self._known = self._known, None
+        yield
+        self._known = known
+
+    def special(self, node: ast.Call, symbol: FunctionSymbol) -> Special | None:
+        """The special form of a function, if the arguments of a call evidently fit it."""
+        found = self.specials.get(symbol)
+        if found is None or len(node.arguments) != len(found.arguments):
+            return None
+        for argument, kind in zip(node.arguments, found.arguments, strict=True):
+            if argument.name is not None or argument.spread:
+                return None
+            if kind and self.of(argument.value) not in (kind, UNSEEN):
+                return None
+        return found
 
     def of(self, node: ast.Expr) -> str:
         """Kind of an expression."""
@@ -271,7 +293,8 @@ class Kinds:
         if isinstance(callee, ast.Name):
             symbol = self.file.symbols.get(id(callee))
             if isinstance(symbol, FunctionSymbol):
-                return symbol.kind
+                special = self.special(node, symbol) if self.specials else None
+                return symbol.kind if special is None else special.result
             if isinstance(symbol, Builtin):
                 if symbol.name == "floor" and len(node.arguments) == 1:
                     return self._floored(node.arguments[0].value)
@@ -493,7 +516,9 @@ def infer(files: Iterable[FileNames]) -> dict[str, Kinds]:
     ]
     for reader in readers.values():
         reader.fields = owned_fields(reader.file)
-    lambdas = [(reader, *found) for reader in readers.values() for found in _own_lambdas(reader)]
+    lambdas = [
+        (reader, *found) for reader in readers.values() for found in own_lambdas(reader.file)
+    ]
     holders: list[tuple[Kinds, Variable | FunctionSymbol | OwnedField, list[Any]]] = [
         *((reader, f, f.sources) for reader in readers.values() for f in reader.fields.values()),
         *((reader, v, v.sources) for reader, v in variables),
@@ -525,54 +550,6 @@ def infer(files: Iterable[FileNames]) -> dict[str, Kinds]:
     for reader in readers.values():
         reader.freeze()
     return readers
-
-
-def _own_lambdas(reader: Kinds) -> list[tuple[Variable, ast.Expr]]:
-    """Variables that hold one lambda which is only ever called, and the expression it gives.
-
-    All that its parameters get is known then: their sources become the arguments of the calls.
-    """
-    file = reader.file
-    calls: dict[Variable, list[ast.Call]] = {}
-    lambdas: dict[Variable, ast.Lambda] = {}
-    for variable in file.variables:
-        origin = variable.sources[0] if variable.writes == 1 and variable.sources else None
-        if isinstance(origin, ast.Lambda) and not variable.is_late:
-            lambdas[variable], calls[variable] = origin, []
-    if not lambdas:
-        return []
-    for node in all_code(file):
-        if type(node) is ast.Call:
-            symbol = file.symbols.get(id(node.callee))
-            if type(symbol) is Variable and symbol in calls:
-                calls[symbol].append(node)
-    found: list[tuple[Variable, ast.Expr]] = []
-    for variable, origin in lambdas.items():
-        if len(calls[variable]) == variable.reads and _fit(origin, calls[variable]):
-            _take_arguments(file, origin, calls[variable])
-            if not isinstance(origin.body, ast.Block):
-                found.append((variable, origin.body))
-    return found
-
-
-def _fit(function: ast.Lambda, calls: list[ast.Call]) -> bool:
-    """Whether arguments stand where the parameters are."""
-    if any(p.rest or p.default is not None for p in function.parameters):
-        return False
-    return all(
-        len(call.arguments) <= len(function.parameters)
-        and not any(a.spread or a.name is not None for a in call.arguments)
-        for call in calls
-    )
-
-
-def _take_arguments(file: FileNames, function: ast.Lambda, calls: list[ast.Call]) -> None:
-    for place, parameter in enumerate(function.parameters):
-        given: list[Origin] = [
-            call.arguments[place].value if place < len(call.arguments) else NONE for call in calls
-        ]
-        variable = file.bindings[id(parameter)][0]
-        variable.sources = [*given, *variable.sources[1:]]  # the first stood for all of them
 
 
 def _declared_kind(holder: Variable | FunctionSymbol | OwnedField) -> str:

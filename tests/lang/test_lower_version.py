@@ -221,6 +221,12 @@ def test_loop_does_what_the_oracle_does(seed: int) -> None:
     check(LoopWriter(source).function(), [arguments(source) for _ in range(12)])
 
 
+def test_loop_that_assigns_its_own_variable() -> None:
+    """Nothing is known of it when the loop starts."""
+    text = "fn f(v, n) { for y in 0..n { n = v[y] + y  y = v[0]  n += y }  n }"
+    check(text, [([1, 2, 3], 2), ([1, None], 2), ([2.5], 1), ([], 1)])
+
+
 def test_loops_of_the_property_have_two_forms() -> None:
     """Many of the generated loops are about what is tested here."""
     count = 0
