@@ -184,7 +184,9 @@ static void accept_ready(flin_hub *hub, uint64_t id, int fd) {
         struct sockaddr_storage peer;
         socklen_t size = sizeof peer;
         flin_channel *channel;
-        int accepted = accept4(fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int accepted;
+        peer.ss_family = AF_UNIX; /* of a peer without an address the kernel may write none */
+        accepted = accept4(fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted < 0) {
             if (errno == EAGAIN || errno == EWOULDBLOCK) return;
             /* Anything that concerns one connection only (ECONNABORTED, EPROTO, ...): the next. */
@@ -199,7 +201,6 @@ static void accept_ready(flin_hub *hub, uint64_t id, int fd) {
             pause_listener(hub, id, error);
             return;
         }
-        if (size < sizeof(sa_family_t)) peer.ss_family = AF_UNIX;
         keep_address(channel, &peer);
     }
 }

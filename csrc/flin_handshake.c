@@ -31,16 +31,16 @@ static const uint32_t PADDING_WORDS[80] = {
 /* Five rounds at a time, since then the state need not move along: the names do. */
 #define ROUND(a, b, c, d, e, mix, constant, i)                                                     \
     do {                                                                                           \
-        (e) += rotate(a, 5) + (mix) + words[i] + constant;                                         \
+        (e) += rotate(a, 5) + (mix) + words[i] + (constant);                                       \
         (b) = rotate(b, 30);                                                                       \
     } while (0)
 #define FIVE_ROUNDS(MIX, constant, i)                                                              \
     do {                                                                                           \
         ROUND(a, b, c, d, e, MIX(b, c, d), constant, i);                                           \
-        ROUND(e, a, b, c, d, MIX(a, b, c), constant, i + 1);                                       \
-        ROUND(d, e, a, b, c, MIX(e, a, b), constant, i + 2);                                       \
-        ROUND(c, d, e, a, b, MIX(d, e, a), constant, i + 3);                                       \
-        ROUND(b, c, d, e, a, MIX(c, d, e), constant, i + 4);                                       \
+        ROUND(e, a, b, c, d, MIX(a, b, c), constant, (i) + 1);                                     \
+        ROUND(d, e, a, b, c, MIX(e, a, b), constant, (i) + 2);                                     \
+        ROUND(c, d, e, a, b, MIX(d, e, a), constant, (i) + 3);                                     \
+        ROUND(b, c, d, e, a, MIX(c, d, e), constant, (i) + 4);                                     \
     } while (0)
 #define CHOOSE(x, y, z) ((z) ^ ((x) & ((y) ^ (z))))
 #define PARITY(x, y, z) ((x) ^ (y) ^ (z))
@@ -64,7 +64,7 @@ static void digest_words(uint32_t state[5], const uint32_t words[80]) {
 /** One block of SHA-1 (RFC 3174 section 6.1). */
 static void digest_block(uint32_t state[5], const uint8_t *block) {
     uint32_t words[80];
-    for (unsigned i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 16; i++) {
         words[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
                    (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
     }

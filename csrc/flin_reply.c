@@ -4,6 +4,8 @@
 
 /* Decimal digits of the largest size_t. */
 #define DIGITS_MAX 20u
+/* Ends the last field and the head; bytes, not a text. */
+static const uint8_t HEAD_END[4] = {'\r', '\n', '\r', '\n'};
 
 unsigned flin_reply_repeats(const uint8_t *data, size_t size, const uint8_t *known,
                             size_t known_size, unsigned count_max) {
@@ -18,9 +20,9 @@ unsigned flin_reply_repeats(const uint8_t *data, size_t size, const uint8_t *kno
 
 size_t flin_reply_write(uint8_t *out, size_t room, const uint8_t *start, size_t start_size,
                         const uint8_t *body, size_t body_size) {
-    uint8_t length[DIGITS_MAX + 4];
+    uint8_t length[DIGITS_MAX + sizeof HEAD_END];
     size_t first = DIGITS_MAX, rest = body_size, length_size;
-    memcpy(length + DIGITS_MAX, "\r\n\r\n", 4);
+    memcpy(length + DIGITS_MAX, HEAD_END, sizeof HEAD_END);
     do {
         length[--first] = (uint8_t)('0' + rest % 10);
         rest /= 10;
