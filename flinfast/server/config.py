@@ -19,8 +19,8 @@ from typing import Any, Final, Literal, cast, get_args, get_origin
 from msgspec import Struct
 from msgspec.structs import fields
 
-from flinfast.errors import ConfigError
 from flinfast.late_pattern import late_pattern
+from flinfast.server.setting_check import SettingError, check_together
 from flinfast.settings import (
     LogSettings,
     SecuritySettings,
@@ -99,20 +99,6 @@ _TIME_TEXT: Final = late_pattern(r"(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|h|d|)", re
 _TIME_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY_S}
 _TRUE: Final = frozenset({"on", "true", "yes", "1"})
 _FALSE: Final = frozenset({"off", "false", "no", "0"})
-
-
-class SettingError(ConfigError):
-    """A setting is unknown or has a bad value.
-
-    Attributes:
-        code: Its page in `flinfast explain`.
-    """
-
-    def __init__(
-        self, message: str, *, code: str = "FL905", path: str = "", hint: str = ""
-    ) -> None:
-        super().__init__(message, path=path, hint=hint)
-        self.code = code
 
 
 class Key(Struct, frozen=True):
@@ -213,7 +199,7 @@ def load(
         for table, kind in TABLES.items()
     }
     settings = Settings(mode=_mode(environ, default_mode), **tables)
-    _check_together(settings)
+    check_together(root, settings, origins)
     notes: tuple[str, ...] = ()
     if (root / FOREIGN_CONFIG_FILE).exists():
         notes = (f"`{FOREIGN_CONFIG_FILE}` is not read: move its settings to `{CONFIG_FILE}`",)
@@ -288,12 +274,17 @@ def _mode(environ: Mapping[str, str], default: Mode) -> Mode:
 
 def _convert(key: Key, value: Value, origin: str) -> Value:
     """The value in the field's type, checked against its range."""
-    path = key.path if origin == CONFIG_FILE else f"{key.path} ({origin})"
+    path = f"{key.path} ({origin})"
     try:
         return _CONVERTERS[_kind(key)](key, value)
     except (ValueError, OverflowError) as error:
-        shown = "a value that is not shown" if key.is_secret else f"`{value}`"
+        shown = "a value that is not shown" if key.is_secret else f"`{_as_written(value)}`"
         raise SettingError(f"expected {error}, got {shown}", path=path) from None
+
+
+def _as_written(value: Value) -> Value:
+    """What the file says, where Python says `True`."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _kind(key: Key) -> str:
@@ -310,8 +301,32 @@ def _kind(key: Key) -> str:
 def _ranged(key: Key, value: float, default: tuple[float, float]) -> float:
     low, high = _RANGES.get(f"{key.table}.{key.field}", default)
     if not low <= value <= high:
-        raise ValueError(f"a value from {low:g} to {high:g}")
+        written = _WRITTEN.get(_kind(key), _whole)
+        raise ValueError(f"a value from {written(low)} to {written(high)}")
     return value
+
+
+def _whole(number: float) -> str:
+    return str(int(number))
+
+
+def _size_text(size: float) -> str:
+    """A size as settings have it, such as `16GB`."""
+    for unit in "gmk":
+        if size and size % _SIZE_UNITS[unit] == 0:
+            return f"{int(size) // _SIZE_UNITS[unit]}{unit.upper()}B"
+    return str(int(size))
+
+
+def _time_text(time_s: float) -> str:
+    """A time as settings have it, such as `50ms`."""
+    for unit in ("d", "h", "m", "s"):
+        if time_s and time_s % _TIME_UNITS[unit] == 0:
+            return f"{int(time_s / _TIME_UNITS[unit])}{unit}"
+    return f"{time_s * 1000:g}ms" if time_s else "0"
+
+
+_WRITTEN: Final = types.MappingProxyType({"size": _size_text, "time": _time_text})
 
 
 def _to_int(key: Key, value: Value) -> int:
@@ -391,52 +406,6 @@ _CONVERTERS: Final[Mapping[str, Callable[[Key, Value], Value]]] = types.MappingP
         "choice": _to_choice,
     }
 )
-
-
-def _check_together(settings: Settings) -> None:
-    """Rules over more than one key.
-
-    Raises:
-        ConfigError: Two settings contradict each other.
-    """
-    server, ws = settings.server, settings.ws
-    if bool(server.ssl_keyfile) != bool(server.ssl_certfile):
-        raise SettingError(
-            "expected a key and a certificate, got only one of them",
-            path="server.ssl_keyfile",
-            hint="set both ssl_keyfile and ssl_certfile, or neither",
-        )
-    if server.uds and server.fd >= 0:
-        raise SettingError("expected `uds` or `fd`, got both", path="server.uds")
-    if server.allowed_hosts:
-        _check_hosts(server.allowed_hosts)
-    if ws.timeout_s <= ws.heartbeat_s:
-        raise SettingError(
-            f"expected more than the heartbeat ({ws.heartbeat_s:g} s), got {ws.timeout_s:g} s",
-            path="ws.timeout",
-            hint="a connection is dead after `timeout` without an answer to a ping",
-        )
-    if ws.queue_hard < ws.queue_soft:
-        raise SettingError("expected at least `ws.queue_soft`", path="ws.queue_hard")
-    if ws.queue_total < ws.queue_hard:
-        raise SettingError("expected at least `ws.queue_hard`", path="ws.queue_total")
-    if server.root_path and not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", server.root_path):
-        raise SettingError(
-            f"expected a path such as /chat, got `{server.root_path}`", path="server.root_path"
-        )
-
-
-def _check_hosts(entries: tuple[str, ...]) -> None:
-    from flinfast.server.allowed_hosts import AllowedHosts  # few set it, and it loads the parser
-
-    try:
-        AllowedHosts(entries)
-    except ValueError as error:
-        raise SettingError(
-            f"expected a host such as example.com or *.example.com:3000, got `{error}`",
-            path="server.allowed_hosts",
-            hint="write it without scheme and path, an IPv6 address in brackets",
-        ) from None
 
 
 # --- names ----------------------------------------

@@ -10,6 +10,7 @@ import time
 from functools import cache
 from typing import Final
 
+from flinfast.runtime.origin import normal_origin
 from flinfast.runtime.response import Response, json_response
 from flinfast.server.head import METHODS, Head
 from flinfast.server.http_date import http_date
@@ -43,6 +44,16 @@ class UnsafeFieldError(ValueError):
     """A response field would end its line early: a fault of the program, answered with 500."""
 
 
+def as_browsers_send(origin: str) -> str:
+    """A listed origin as `Origin` has it: lower case, without the usual port; `*` stays.
+
+    Source: HTML standard, serialisation of an origin.
+    """
+    normal = normal_origin(origin)
+    usual = ":80" if normal.startswith("http:") else ":443"
+    return normal.removesuffix(usual) or origin
+
+
 class ResponseHeads:
     """Renders the heads of all responses of a server.
 
@@ -63,7 +74,7 @@ class ResponseHeads:
         self._defaults = defaults
         policy = security.content_security_policy if security.headers else ""
         self._page_policy = f"Content-Security-Policy: {policy}\r\n" if policy else ""
-        self._origins = frozenset(security.cors_origins)
+        self._origins = frozenset(as_browsers_send(origin) for origin in security.cors_origins)
         self._cache: dict[tuple[object, ...], str] = {}
         self._second = 0
         self._date = ""

@@ -167,6 +167,33 @@ def test_choices_ignore_case_and_take_a_bool_for_on_and_off(tmp_path: Path) -> N
         ('[server]\nssl_keyfile = "k"\n', "expected a key and a certificate", "set both"),
         ('[server]\nuds = "x"\nfd = 3\n', "expected `uds` or `fd`", ""),
         ('[server]\nroot_path = "x/"\n', "expected a path such as /chat", ""),
+        ("[server]\nport = true\n", "got `true`", ""),
+        ("[server]\nhead_size_max = 1\n", "a value from 512 to 1MB", ""),
+        ("[server]\nbody_size_max = -1\n", "a value from 0 to 16GB", ""),
+        ("[server]\nhead_timeout = 0\n", "a value from 50ms to 1d", ""),
+        ("[session]\nidle = 1\n", "a value from 1m to 3660d", ""),
+        ("[ws]\nrooms_max = 0\n", "a value from 1 to 1000000", ""),
+        ('[ws]\nqueue_soft = "9MB"\n', "`ws.queue_soft` (9437184 bytes), got 1048576", ""),
+        ('[server]\nhost = ""\n', "expected an address, got an empty text", "0.0.0.0"),
+        ('[server]\nforwarded_allow_ips = "proxy"\n', "such as 10.0.0.1 or a network", ""),
+        ('[server]\nforwarded_allow_ips = "10.0.0.0/33"\n', "got `10.0.0.0/33`", ""),
+        ('[server]\nforwarded_allow_ips = "10.0.0.1/8"\n', "got `10.0.0.1/8`", "own bits"),
+        ('[session]\ncookie = ""\n', "expected a cookie's name", "letters, digits"),
+        ('[session]\ncookie = "a b"\n', "expected a cookie's name", ""),
+        ('[session]\ncookie = "a;b"\n', "expected a cookie's name", ""),
+        ('[session]\ncookie = "a=b"\n', "expected a cookie's name", ""),
+        ('[session]\ncookie = "é"\n', "expected a cookie's name", ""),
+        (f'[session]\ncookie = "{"a" * 101}"\n', "expected a cookie's name", "at most 100"),
+        ('[session]\ncookie = "__Host-a"\n', "expected a name without prefix", "under TLS"),
+        ('[session]\ncookie = "__secure-a"\n', "expected a name without prefix", ""),
+        ('[ws]\nallowed_origins = "app.example"\n', "expected an origin such as", "scheme"),
+        ('[ws]\nallowed_origins = "https://a.example/x"\n', "expected an origin", "no path"),
+        ('[ws]\nallowed_origins = "null"\n', "got `null`", ""),
+        ('[security]\ncors_origins = "https://a.example/"\n', "got `https://a.example/`", ""),
+        ('[store]\npath = ""\n', "expected a folder of its own", "among the sources"),
+        ('[store]\npath = "."\n', "expected a folder of its own", ""),
+        ('[store]\npath = "public"\n', "expected a folder outside `public`", "read the database"),
+        ('[store]\npath = "app/../public/data"\n', "outside `public`", ""),
         ("[server\n", "not valid TOML", ""),
         ("[server]\nport = 1\nport = 2\n", "not valid TOML", ""),
     ],
@@ -178,6 +205,25 @@ def test_mistakes_are_named(tmp_path: Path, toml: str, message: str, hint: str) 
         load(tmp_path, environ={})
     assert message in str(caught.value)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "toml",
+    [
+        '[server]\nforwarded_allow_ips = ["*", "10.0.0.0/8", "2001:db8::/32", "192.0.2.1"]\n',
+        '[ws]\nallowed_origins = ["*", "https://a.example", "http://[::1]:8080"]\n',
+        '[security]\ncors_origins = "https://A.example:443"\n',
+        '[session]\ncookie = "my-app_1.id"\n',
+        '[store]\npath = "../data"\n',
+        '[store]\npath = "publicity"\n',
+    ],
+)
+def test_values_that_fit_are_taken(tmp_path: Path, toml: str) -> None:
+    """The rules over texts refuse no usable one."""
+    (name,) = {key.path for key in config.all_keys()} & {
+        f"{toml.partition(']')[0][1:]}.{toml.split()[1]}"
+    }
+    assert load(project(tmp_path, toml), environ={}).origins[name] == "flinfast.toml"
 
 
 def test_unknown_variables_are_mistakes(tmp_path: Path) -> None:
@@ -193,6 +239,14 @@ def test_the_place_of_a_bad_value_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load(tmp_path, environ={"FLIN_SERVER_PORT": "x"})
     assert caught.value.path == "server.port (FLIN_SERVER_PORT)"
+    project(tmp_path, "[ws]\nheartbeat = 0\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, environ={})
+    assert caught.value.path == "ws.heartbeat (flinfast.toml)"
+    project(tmp_path, "[ws]\nheartbeat = 40\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, environ={"FLIN_WS_TIMEOUT": "35"})
+    assert caught.value.path == "ws.timeout (FLIN_WS_TIMEOUT)"
 
 
 def test_a_bad_secret_is_not_printed(tmp_path: Path) -> None:

@@ -542,6 +542,18 @@ def test_preflight_is_answered_by_the_server(start: Start) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
+def test_a_listed_origin_may_be_spelled_differently(start: Start) -> None:
+    """As people write it; browsers send lower case and no usual port."""
+    running = start(security_cors_origins="HTTPS://A.example:443,http://b.example:8080")
+    with running.connect() as client:
+        for origin in ("https://a.example", "http://b.example:8080"):
+            answer = client.get("/", f"Origin: {origin}")
+            assert answer.headers["access-control-allow-origin"] == origin
+        for origin in ("http://a.example", "http://b.example", "https://b.example:8080"):
+            answer = client.get("/", f"Origin: {origin}")
+            assert "access-control-allow-origin" not in answer.headers
+
+
 def test_any_origin_never_gets_credentials(start: Start) -> None:
     """`*` answers `*`, without credentials."""
     running = start(security_cors_origins="*")
