@@ -36,6 +36,8 @@ PUBLIC_FOLDER: Final = "public"
 DEBOUNCE_MS: Final = 20
 STEP_MS: Final = 5
 LOOK_MS: Final = 1000
+# An editor that truncates a file and then writes it leaves it empty for less than this.
+EMPTIED_S: Final = 0.5
 
 
 @click.command(
@@ -166,7 +168,8 @@ def changes(
     """Paths that changed below a project, batch by batch, until `stop` is set.
 
     The system's events tell at once; a look every second finds what they do not tell, as in mounted
-    folders of containers and on network drives.
+    folders of containers and on network drives. A file that has become empty is told a while later:
+    an empty program would end the connections of the one that is being saved.
 
     Args:
         root: Project root.
@@ -183,6 +186,8 @@ def changes(
         name = os.path.relpath(path, folder)
         return name == single.name if single is not None else _matters(name)
 
+    emptied: dict[str, float] = {}
+    waiting: set[str] = set()
     for batch in watch(
         folder,
         watch_filter=lambda _, path: is_ours(path),
@@ -200,9 +205,23 @@ def changes(
             paths |= {str(root / os.path.relpath(path, folder)) for _, path in batch}
         elif batch:
             paths.add(str(single))
-        before = now
+        paths |= waiting
+        early = {path for path in paths if _was_just_emptied(path, before, now, emptied)}
+        if early:
+            waiting = paths
+            continue
+        before, waiting = now, set()
         if paths:
             yield sorted(paths)
+
+
+def _was_just_emptied(path: str, before: Look, now: Look, emptied: dict[str, float]) -> bool:
+    """Whether a save was perhaps seen in its middle; `emptied` says since when."""
+    if not (path in before and path in now and before[path][1] > now[path][1] == 0):
+        emptied.pop(path, None)
+        return False
+    seen = time.monotonic()
+    return seen - emptied.setdefault(path, seen) < EMPTIED_S
 
 
 def _matters(name: str) -> bool:

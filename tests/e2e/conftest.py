@@ -24,7 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 # Of a loaded machine: a start takes half a second of processor time, 2 s without a cache.
 START_S = 100.0
 RECEIVE_S = 30.0
-STOP_S = 25.0  # less than a server waits by itself for what does not end
+# A server whose clients do not end is noticed: it waits longer than the tests do.
+STOP_S = 100.0
+DRAIN = "300s"
 _LISTENS = re.compile(rb"App {6}https?://\S+?:(\d+)\s")  # whole: output comes in pieces
 # Below what systems give to connections and to port 0 (32768 and up): nobody takes one of these
 # while a server is down that starts on it again.
@@ -122,7 +124,12 @@ class Server:
             [*command, "--port", str(port), *self.arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "FLIN_SESSION_SECRET": SECRET, **self.environment},
+            env={
+                **os.environ,
+                "FLIN_SESSION_SECRET": SECRET,
+                "FLIN_SERVER_DRAIN": DRAIN,
+                **self.environment,
+            },
             cwd=self.root,
         )
         self._reader = threading.Thread(target=self._drain, args=(self.process,), daemon=True)
@@ -226,6 +233,7 @@ class Client:
     def ws(self, path: str, **options: Any) -> "Socket":
         url = f"ws://127.0.0.1:{self.server.port}{path}"
         headers = {**self.cookie_header, **options.pop("additional_headers", {})}
+        options = {"open_timeout": RECEIVE_S, "ping_interval": None, **options}
         return Socket(connect(url, additional_headers=headers, **options))
 
 

@@ -42,7 +42,10 @@ def dev(make_server: MakeServer) -> Server:
 
 
 def write(server: Server, name: str, text: str) -> None:
-    (server.root / name).write_text(text)
+    """Save as editors do that nobody shall see a file half written."""
+    new = (server.root / name).with_name(".new")
+    new.write_text(text)
+    new.rename(server.root / name)
 
 
 def live_socket(server: Server, **options: Any) -> Any:
@@ -91,8 +94,7 @@ def test_fault_is_shown_and_the_last_good_program_serves(dev: Server) -> None:
             assert "FL103" in late.receive()["fault"]
         write(dev, "app/hello.flin", HELLO.format("three"))
         assert next_change(live, "page")["fault"] == ""
-    # A save that was seen in its middle, the file emptied, is followed by another reload.
-    wait_until(lambda: client.get("/hello") == (200, "three"))
+        assert client.get("/hello") == (200, "three")
 
 
 def test_pages_get_the_script_once(dev: Server) -> None:
@@ -296,6 +298,43 @@ def test_changes_of_a_single_file_are_noticed(
         wait_until(lambda: found)
         assert found == {str(path)}
         found.clear()
+    stop.set()
+    thread.join(RECEIVE_S)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_an_emptied_file_is_told_after_a_while(
+    tmp_path: Path, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it may be a save that was seen in its middle, which is told once it is whole."""
+    monkeypatch.setattr("flinfast.cli.dev.EMPTIED_S", 0.0 if is_told else 3600.0)
+    looks: list[object] = []
+    monkeypatch.setattr(
+        "flinfast.cli.dev.look_at", lambda *a, **b: looks.append(0) or look_at(*a, **b)
+    )
+    (tmp_path / "app").mkdir()
+    path, other = tmp_path / "app" / "a.flin", tmp_path / "app" / "b.flin"
+    path.write_text("1")
+    stop = threading.Event()
+    found: list[str] = []
+    before = look_at(tmp_path)
+
+    def follow() -> None:
+        for batch in changes(tmp_path, stop, before):
+            found.extend(batch)
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    path.write_text("")
+    if not is_told:
+        other.write_text("2")  # what else is saved has to wait: the whole project is read again
+        count = len(looks)
+        wait_until(lambda: len(looks) > count + 1)
+        assert found == []
+        path.write_text("3")
+        wait_until(lambda: str(other) in found)
+    wait_until(lambda: str(path) in found)
     stop.set()
     thread.join(RECEIVE_S)
     assert not thread.is_alive()

@@ -27,6 +27,7 @@ FILES = {
     "app/index.flin": 'route GET { "home" }\n\nroute POST { body.len }\n',
     "app/big.flin": 'route GET { "x".repeat(2_000_000) }\n',
     "app/sleep.flin": 'route GET { sleep(15_000) "woke" }\n',
+    "app/long.flin": 'route GET { sleep(600_000) "woke" }\n',
     "app/hash.flin": 'route GET { hash_password("a password").len }\n',
     "app/fetch.flin": """
         route GET { http_get("http://127.0.0.1:{query.port}/", { timeout: 60.seconds }).status }
@@ -267,7 +268,7 @@ def _hashing(server: Server) -> list[socket.socket]:
 
 
 def _sleeping(server: Server) -> list[socket.socket]:
-    return [ask(server, "/sleep") for _ in range(60)]
+    return [ask(server, "/long") for _ in range(60)]
 
 
 def _fetching(server: Server) -> list[socket.socket]:
@@ -311,7 +312,7 @@ def test_a_stopped_server_ends(
     start: Start, attack: Callable[[Server], list[socket.socket]]
 ) -> None:
     """SIGTERM in the middle of each: exit status 0 soon after the drain, whatever clients do."""
-    server = start(server_drain=DRAIN)
+    server = start(server_drain=DRAIN, server_handler_timeout="1h")
     assert get(server) == b'"home"'
     links = attack(server)
     try:
