@@ -146,6 +146,9 @@ class Operators(Protocol):
         """
         ...
 
+    def holds_ints(self, value: Value) -> bool:
+        """`holds` of ints at depth 1, for a loop whose turns are not known."""
+
     def iterate(self, value: Value) -> Any:
         """Items of a list (a snapshot), query, text or range; keys of a map for one variable."""
 

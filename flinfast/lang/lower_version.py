@@ -405,6 +405,9 @@ def tests_of(self: Lowering, facts: Facts, turns: py.expr) -> list[py.expr]:
     wanted = self.support(f"py_{_PYTHON_TYPES[facts.leaf]}")
     for variable, deep in facts.lists.items():
         value = self.load(variable.python)
+        if facts.leaf == INT and deep == 1 and isinstance(turns, py.Constant):
+            tests.append(self.call(self.op("holds_ints"), value))
+            continue
         depth, nested = self.const(deep), self.const(facts.is_nested)
         tests.append(self.call(self.op("holds"), value, wanted, depth, turns, nested))
     return tests

@@ -104,6 +104,9 @@ def holds(value: Any, kind: type, depth: int, turns: range | None, is_nested: bo
         is_nested: Whether there are loops in the loop: 256 items for each turn then.
     """
 
+def holds_ints(value: Any, /) -> bool:
+    """`holds(value, int, 1, None, False)`, whose arguments take longer than a few items."""
+
 def iterate(value: Any, /) -> Iterable[Any]:
     """What a loop over `value` goes through: a copy of a list, a text itself."""
 

@@ -366,6 +366,12 @@ def holds(value, type kind not None, int depth, turns, bint is_nested, /):
     return True
 
 
+def holds_ints(value, /):
+    cdef Py_ssize_t most = ITEMS_FREE
+    cdef PyObject *items = <PyObject *>value
+    return Py_TYPE(items) is &PyList_Type and are_all(items, &PyLong_Type, &most)
+
+
 def iterate(value, /):
     if Py_TYPE(<PyObject *>value) is &PyList_Type:
         return PyList_GetSlice(value, 0, PY_SSIZE_T_MAX)

@@ -71,6 +71,7 @@ class OperatorSet:
     index_twice = staticmethod(native.index_twice)
     set_index = staticmethod(native.set_index)
     holds = staticmethod(native.holds)
+    holds_ints = staticmethod(native.holds_ints)
     slice = staticmethod(access.slice_)
     call = staticmethod(access.call)
     call_value = staticmethod(access.call_value)

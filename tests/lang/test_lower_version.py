@@ -232,5 +232,5 @@ def test_loops_of_the_property_have_two_forms() -> None:
     count = 0
     for seed in range(40):
         _, closures = bind_one(LoopWriter(random.Random(seed)).function())
-        count += bool({"$op_holds", "$s_py_refused"} & used(closures["f"]))
+        count += bool({"$op_holds", "$op_holds_ints", "$s_py_refused"} & used(closures["f"]))
     assert count >= 10

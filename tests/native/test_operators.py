@@ -324,3 +324,11 @@ def test_holds_looks_at_no_more_than_the_loop_is_worth(
 def test_holds_takes_a_range_of_any_size() -> None:
     """Also one whose size Python cannot say."""
     assert native.holds([1] * 1000, int, 1, range(1 << 100), True)
+
+
+@pytest.mark.parametrize(
+    "value", [[], [1, None, -(1 << 63)], [1 << 63], [True], [1.5], [1] * 64, [1] * 65, None, (1,)]
+)
+def test_holds_ints_is_holds_with_fixed_arguments(value: Any) -> None:
+    """A short loop asks it, for which five arguments are too many."""
+    assert native.holds_ints(value) is native.holds(value, int, 1, None, False)
