@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 
-from flinfast.errors import CompileError
+from flinfast.errors import CompileError, RuntimeFault
 from flinfast.lang.cache import compile_cached
 from flinfast.lang.diagnostic import Diagnostic, Note
 from flinfast.lang.program import (
@@ -32,6 +32,7 @@ from flinfast.lang.program import (
 from flinfast.lang.source import Source, Span
 from flinfast.runtime.builtins import BoundBuiltins, specs
 from flinfast.runtime.error_page import standard_reply
+from flinfast.runtime.fault import to_fault
 from flinfast.runtime.guard import BUILTIN_GUARDS, GuardUse, Verdict, make_verdict
 from flinfast.runtime.message_limit import limited
 from flinfast.runtime.middleware import FaultReply, Plan, accept_upgrade
@@ -319,7 +320,11 @@ class Binder:
             make_response=make_response,
         )
         for file in self._compiled.program.files:
-            closures = file.bind(abi)
+            try:
+                closures = file.bind(abi)
+            except (RuntimeFault, ArithmeticError, RecursionError, MemoryError) as error:
+                fault = to_fault(error)  # with its place: nobody else sees the traceback
+                raise fault from (None if fault is error else error)
             self.closures[file.info.path] = closures
             if file.info.kind in ("lib", "entities"):
                 shared.update((name, closures[name]) for name in file.info.functions)

@@ -534,11 +534,7 @@ def copied(path: Path) -> Iterator[Database]:
 
 
 def run_shell(path: Path, commands: Sequence[str], *, writable: bool) -> int:
-    """Run SQLite's shell on a database, with these commands instead of a person's.
-
-    Returns:
-        Exit status: 1 when a command failed.
-    """
+    """Run SQLite's shell, or these commands in it; exit status, 1 when one of them failed."""
     import apsw.shell
 
     flags = apsw.SQLITE_OPEN_READWRITE if writable else apsw.SQLITE_OPEN_READONLY
@@ -554,6 +550,10 @@ def run_shell(path: Path, commands: Sequence[str], *, writable: bool) -> int:
             return 0
         for command in commands:
             shell.process_complete_line(command)  # type: ignore[no-untyped-call]
+    except apsw.ReadOnlyError as error:
+        if writable:
+            raise translate(error, str(path)) from error
+        raise StoreError("this would change the database: give `--write` to allow it") from error
     except apsw.Error as error:
         raise translate(error, str(path)) from error
     except shell.Error:

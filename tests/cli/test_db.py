@@ -270,6 +270,7 @@ def test_shell_reads_and_writes_only_when_told(seeded: Runner) -> None:
     out = seeded.ok("shell", seeded.root, "--command", "SELECT title FROM Note WHERE id = 2")
     assert out == "note 2\n"
     assert seeded("shell", seeded.root, "--command", "DELETE FROM Note") == 1
+    assert seeded.err == "error: this would change the database: give `--write` to allow it\n"
     assert seeded.rows("SELECT COUNT(*) FROM Note") == [(3,)]
     seeded.ok("shell", seeded.root, "--write", "--command", "DELETE FROM Note")
     assert seeded.rows("SELECT COUNT(*) FROM Note") == [(0,)]
@@ -283,6 +284,7 @@ def test_seed_is_one_transaction(seeded: Runner) -> None:
     (seeded.root / "twice.flin").write_text('save Note { title: "x" }\n' + SEED)
     assert seeded("seed", seeded.root / "twice.flin", seeded.root) == 1
     assert "already taken: email" in seeded.err
+    assert "twice.flin:4\n" in seeded.err
     assert seeded.rows("SELECT COUNT(*) FROM Note") == [(3,)]
 
 

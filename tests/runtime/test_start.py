@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from flinfast.errors import RuntimeFault
 from flinfast.testing import TestClient
 from tests.runtime.programs import LOGIN, client_of, write
 
@@ -45,3 +48,29 @@ def test_line_numbers_survive_the_cache(tmp_path: Path) -> None:
     with TestClient(tmp_path) as client:
         assert client.get("/a").status == 500
         assert [line.place for line in client.log if line.level == "error"] == ["app/a.flin:3"]
+
+
+@pytest.mark.parametrize(
+    ("files", "code", "place"),
+    [
+        ({"app/a.flin": 'X = 1\nY = X / to_int("0")\nroute GET { Y }'}, "FL503", "app/a.flin:2"),
+        ({"app/a.flin": "X = 1 % 0\nroute GET { X }"}, "FL503", "app/a.flin:1"),
+        (
+            {
+                "lib/deep.flin": "fn down(n) {\n    down(n + 1) + 1\n}",
+                "app/a.flin": "X = down(1)\nroute GET { X }",
+            },
+            "FL551",
+            "lib/deep.flin:2",
+        ),
+        ({"app/a.flin": 'route GET { 1 }\nabort(400, "no")'}, "", "app/a.flin:2"),
+    ],
+)
+def test_a_fault_of_file_level_code_names_its_line(
+    tmp_path: Path, files: dict[str, str], code: str, place: str
+) -> None:
+    """The program does not start; nobody has to search for what failed."""
+    with pytest.raises(RuntimeFault) as caught, client_of(tmp_path, files):
+        pass
+    assert not code or caught.value.code == code
+    assert f"{caught.value.path}:{caught.value.line}" == place
