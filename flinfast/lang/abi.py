@@ -149,6 +149,13 @@ class Operators(Protocol):
     def holds_ints(self, value: Value) -> bool:
         """`holds` of ints at depth 1, for a loop whose turns are not known."""
 
+    def has_fields(self, fields: tuple[Any, ...]) -> Callable[[Value], bool]:
+        """What says whether a value is a map that has these fields of these kinds.
+
+        A field is (name, code of a kind of `lang.lower_fields`, fields of the map that it holds).
+        """
+        ...
+
     def iterate(self, value: Value) -> Any:
         """Items of a list (a snapshot), query, text or range; keys of a map for one variable."""
 

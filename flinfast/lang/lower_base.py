@@ -159,6 +159,7 @@ class Lowering:
             taken for granted, and the kinds that they have otherwise.
         item_bits: Bits of the ints of lists whose items are known, see `lower_version`.
         is_tried: Whether what is being written relies on Python to refuse none.
+        bare_uses: Where variables are used as a whole, see `lower_fields`; None until it is asked.
     """
 
     def __init__(
@@ -194,6 +195,7 @@ class Lowering:
         self.trial: dict[Variable, str] | None = None
         self.item_bits: int | None = None
         self.is_tried = False
+        self.bare_uses: dict[Variable, list[int]] | None = None
         self._expressions = expressions
         self._statements = statements
         self._count = 0

@@ -8,6 +8,9 @@ variables that the body assigns to hold what it keeps in them. The second form t
 
 from __future__ import annotations
 
+import ast as py
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +18,7 @@ from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering
 from flinfast.lang.lower_method import is_of_text
 from flinfast.lang.symbol import Variable, walk
-from flinfast.lang.types import ANY, INT, NONE, NUMBER, TEXT
+from flinfast.lang.types import ANY, INT, MAP, NONE, NUMBER, TEXT
 
 _NODES_MAX: Final = 60  # of a body that is written twice
 _COMPUTING: Final = frozenset({"+", "-", "*", "<", "<=", ">", ">="})
@@ -30,7 +33,10 @@ _PLAIN: Final = frozenset(
 )
 
 
-_PYTHON_TYPES: Final = {INT: "int", NUMBER: "float", TEXT: "str"}
+PYTHON_TYPES: Final = {INT: "int", NUMBER: "float", TEXT: "str", MAP: "dict"}
+
+
+_NONE: Final[Mapping[Variable, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,7 @@ def assumed_of(self: Lowering, node: ast.For) -> Assumed | None:
             origin = self.file.compounds.get(id(inner), inner.value)
             given.setdefault(self.file.targets[id(inner)], []).append(origin)
     is_float = any(_is_float(inner) for inner in nodes) or _adds_to_float(given)
-    return _kept(self, item, TEXT if is_text else NUMBER if is_float else INT, given)
+    return kept(self, item, TEXT if is_text else NUMBER if is_float else INT, given)
 
 
 def _is_plain(node: ast.Node) -> bool:
@@ -103,35 +109,48 @@ def _asks_text(self: Lowering, node: ast.Node, item: Variable) -> bool:
     )
 
 
-def _kept(
-    self: Lowering, item: Variable, kind: str, given: dict[Variable, list[ast.Expr]]
+def kept(
+    self: Lowering,
+    item: Variable,
+    kind: str,
+    given: dict[Variable, list[ast.Expr]],
+    others: Mapping[Variable, str] = _NONE,
 ) -> Assumed:
-    """Variables that stay of a kind if the items are of one, as far as they are given values."""
+    """Variables that stay of a kind if the items are of one, as far as they are given values.
+
+    Args:
+        self: The file.
+        item: The loop variable.
+        kind: Its kind.
+        given: Variables that the body assigns -> expressions of the values.
+        others: Kinds of variables that it does not assign.
+    """
+    fixed = {item: kind, **others}
     wanted: dict[Variable, str] = {}
     optional: dict[Variable, str] = {}
     for variable, inside in given.items():
         before = _kinds_before(self, variable, inside)
         found = next(iter(before - {NONE}), kind)
-        if len(before - {NONE}) < 2 and found in _PYTHON_TYPES and ANY not in before:
+        if len(before - {NONE}) < 2 and found in PYTHON_TYPES and ANY not in before:
             (optional if NONE in before else wanted)[variable] = found
-    with self.kinds.assuming({item: kind, **wanted}):
+    with self.kinds.assuming({**fixed, **wanted}):
         for variable in wanted:
             first = self.kinds.of(given[variable][0])
-            if first in _PYTHON_TYPES and not _kinds_before(self, variable, given[variable]):
+            if first in PYTHON_TYPES and not _kinds_before(self, variable, given[variable]):
                 wanted[variable] = first
     while True:
-        with self.kinds.assuming({item: kind, **wanted}):
+        with self.kinds.assuming({**fixed, **wanted}):
             kept = {v: k for v, k in wanted.items() if all(self.kinds.of(o) == k for o in given[v])}
             if len(kept) == len(wanted):
                 optional = {
-                    v: _PYTHON_TYPES[k]
+                    v: PYTHON_TYPES[k]
                     for v, k in optional.items()
                     if all(self.kinds.of(origin) in (k, NONE) for origin in given[v])
                 }
                 break
         wanted = kept
-    tested = {v: _PYTHON_TYPES[k] for v, k in wanted.items() if len(given[v]) < v.writes}
-    return Assumed(_PYTHON_TYPES[kind], {item: kind, **wanted}, tested, optional)
+    tested = {v: PYTHON_TYPES[k] for v, k in wanted.items() if len(given[v]) < v.writes}
+    return Assumed(PYTHON_TYPES[kind], {**fixed, **wanted}, tested, optional)
 
 
 def _kinds_before(self: Lowering, variable: Variable, inside: list[ast.Expr]) -> set[str]:
@@ -155,3 +174,28 @@ def _is_float(node: ast.Node) -> bool:
 def _adds_to_float(given: dict[Variable, list[ast.Expr]]) -> bool:
     """Whether a variable that the body assigns to starts as a float."""
     return any(_is_float(s) for v in given for s in v.sources if isinstance(s, ast.Literal))
+
+
+# --- writing ----------------------------------------
+
+
+def tests(self: Lowering, assumed: Assumed) -> list[py.expr]:
+    """What must hold of variables when the loop starts."""
+    found: list[py.expr] = []
+    for variable, python_type in assumed.tested.items():
+        found.append(self.is_exactly(self.load(variable.python), python_type))
+    for variable, python_type in assumed.optional.items():
+        value = self.load(variable.python)
+        test = self.is_exactly(value, python_type)
+        found.append(py.BoolOp(py.Or(), [self.is_none(value), test], **self.place))
+    return found
+
+
+@contextmanager
+def fresh_facts(self: Lowering, assumed: Assumed) -> Iterator[None]:
+    """Forget what follows from other kinds than those assumed."""
+    known = self.naturals, self.bits, self.optional
+    optional = {v.python: python_type for v, python_type in assumed.optional.items()}
+    self.naturals, self.bits, self.optional = {}, {}, optional
+    yield
+    self.naturals, self.bits, self.optional = known

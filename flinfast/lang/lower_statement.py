@@ -13,6 +13,7 @@ from typing import Final
 from flinfast.lang import (
     ast,
     lower_expr,
+    lower_fields,
     lower_loop,
     lower_method,
     lower_pattern,
@@ -164,6 +165,8 @@ def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
         value = _compound(self, node, place, before)
     cell = py.Subscript(owner, self.const(place.name), py.Store(), **self.place)
     if kind == MAP:
+        if not _is_plain(owner):  # Python would take the value first
+            cell.value = self.kept(owner)
         self.emit(py.Assign([cell], value, **self.place))
         return
     if not entity_of(kind, "record") and not self.is_stable(place.target, owner):
@@ -200,6 +203,9 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     natural = of_list and is_natural(self, place.key)
     parts = (owner, value) if natural else (owner, key, value)
     tests = _set_tests(self, kinds, owner, key)
+    if kinds == (MAP, TEXT) and not _is_plain(key):  # Python would take the value first
+        owner = owner if _is_plain(owner) else self.kept(owner)
+        key = self.kept(key)
     if (of_list or tests) and not all(_is_plain(e) for e in parts):
         owner = owner if self.is_stable(place.target, owner) else self.kept(owner)
         key = key if self.is_stable(place.key, key) else self.kept(key)
@@ -353,29 +359,20 @@ def _class_flags(self: Lowering, name: str, shared: str, flags: Mapping[str, str
 
 def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target) -> None:
     """A loop over items that may be anything; in two forms where that gains, see `lower_loop`."""
+    if not self.rows:  # the bodies of such loops break with no value
+        assumed = lower_loop.assumed_of(self, node)
+        if assumed is not None:
+            _for_assumed(self, node, iterable, assumed)
+            no_value(self, target)
+            return
+        form = lower_fields.form_of(self, node)
+        if form is not None:
+
+            def write(items: py.expr) -> None:
+                _for(self, node, items, DISCARD)
+
+            iterable = lower_fields.first_form(self, node, form, iterable, write)
     items, shared = self.temp(), self.temp()
-    assumed = lower_loop.assumed_of(self, node) if target.kind == "discard" else None
-    if assumed is not None and not self.rows:
-        _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
-        wanted = self.support(f"py_{assumed.item}")
-        tests: list[py.expr] = [self.compare(self.load(shared), py.Is(), wanted)]
-        for variable, python_type in assumed.tested.items():
-            tests.append(self.is_exactly(self.load(variable.python), python_type))
-        for variable, python_type in assumed.optional.items():
-            test = self.is_exactly(self.load(variable.python), python_type)
-            is_none = self.is_none(self.load(variable.python))
-            tests.append(py.BoolOp(py.Or(), [is_none, test], **self.place))
-        with self.kinds.assuming(assumed.kinds), self.captured() as fast:
-            known = self.naturals, self.bits, self.optional
-            optional = {v.python: python_type for v, python_type in assumed.optional.items()}
-            self.naturals, self.bits, self.optional = {}, {}, optional
-            _for(self, node, self.load(items), DISCARD)
-            self.naturals, self.bits, self.optional = known
-        with self.captured() as other:
-            _for(self, node, self.load(items), DISCARD, (shared,))
-        test = tests[0] if len(tests) == 1 else self.both(*tests)
-        self.emit(py.If(test, fast, other, **self.place))
-        return
     with self.captured() as loop:
         _for(self, node, self.load(items), target, (shared,))
     if isinstance(loop[0], py.For):  # no class is asked for
@@ -383,6 +380,23 @@ def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target)
     else:
         _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
     self.body += loop
+
+
+def _for_assumed(
+    self: Lowering, node: ast.For, iterable: py.expr, assumed: lower_loop.Assumed
+) -> None:
+    """A loop in the form for items of one class, and in that for any."""
+    items, shared = self.temp(), self.temp()
+    _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
+    wanted = self.support(f"py_{assumed.item}")
+    tests = [self.compare(self.load(shared), py.Is(), wanted), *lower_loop.tests(self, assumed)]
+    facts = self.kinds.assuming(assumed.kinds), lower_loop.fresh_facts(self, assumed)
+    with facts[0], facts[1], self.captured() as fast:
+        _for(self, node, self.load(items), DISCARD)
+    with self.captured() as other:
+        _for(self, node, self.load(items), DISCARD, (shared,))
+    test = tests[0] if len(tests) == 1 else self.both(*tests)
+    self.emit(py.If(test, fast, other, **self.place))
 
 
 def _for_pairs(self: Lowering, node: ast.For, iterable: py.expr, target: Target) -> None:

@@ -21,6 +21,7 @@ py_bool: Final = bool
 py_list: Final = list
 py_dict: Final = dict
 py_len: Final = len
+py_iter: Final = iter
 py_any: Final = any
 py_all: Final = all
 py_next: Final = next

@@ -222,10 +222,10 @@ class Kinds:
                 return TEXT
             if isinstance(symbol, ContextSymbol):
                 return TEXT if self.is_path_parameter(symbol, node.name) else ANY
-            if self.fields:
-                owned = self.owned(node)
-                if owned is not None:
-                    return owned.kind
+        if self.fields:
+            owned = self.owned(node)
+            if owned is not None:
+                return owned.kind
         kind = self.of(node.target)
         if not kind:
             return UNSEEN
@@ -238,9 +238,12 @@ class Kinds:
         return self.field(entity, node.name) if entity else ANY
 
     def owned(self, node: ast.Member) -> OwnedField | None:
-        """The field that a member reads, if its map is owned and certainly has it."""
-        symbol = self.file.symbols.get(id(node.target))
-        return self.fields.get((symbol, node.name)) if type(symbol) is Variable else None
+        """The field that a member reads, if it is certainly there; one of a map in it is `a.b`."""
+        target, name = node.target, node.name
+        while isinstance(target, ast.Member):
+            name, target = f"{target.name}.{name}", target.target
+        symbol = self.file.symbols.get(id(target))
+        return self.fields.get((symbol, name)) if type(symbol) is Variable else None
 
     def is_path_parameter(self, symbol: ContextSymbol, name: str) -> bool:
         """Whether `params.name` is certainly there."""

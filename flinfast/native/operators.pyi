@@ -90,6 +90,20 @@ def common_class(items: list[Any], /) -> type | None:
         item; nothing of the items is run.
     """
 
+def has_fields(description: tuple[Any, ...], /) -> Callable[[Any], bool]:
+    """What says whether a value is a dict that has all the fields described.
+
+    It remembers where the last dict had its keys, as dicts made alike have them at the same places.
+
+    Args:
+        description: Each field is (name, code, fields of the dict that it holds). Codes: 1 an int,
+            2 a float, 3 a text, 4 a list, 5 a dict; 6 what is missing, None or of a scalar class.
+
+    Raises:
+        TypeError: A field is no such tuple.
+        MemoryError: There is no room to remember anything.
+    """
+
 def holds(value: Any, kind: type, depth: int, turns: range | None, is_nested: bool, /) -> bool:
     """Whether a value is a list whose items are of a class, exactly, or None; ints have 64 bits.
 

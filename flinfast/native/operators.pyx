@@ -7,7 +7,7 @@ own types alone, and division is that of C; every other operand goes to the func
 
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport Py_EQ, Py_GE, Py_GT, Py_LE, Py_LT, PyTypeObject
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_XDECREF, PyObject
 
 cdef extern from "Python.h":
     PyTypeObject PyLong_Type
@@ -23,6 +23,10 @@ cdef extern from "Python.h":
     PyObject *PyList_GET_ITEM_BORROWED "PyList_GET_ITEM"(PyObject *, Py_ssize_t)
     Py_ssize_t PyList_GET_SIZE_OF "PyList_GET_SIZE"(PyObject *)
     PyObject *Py_None_BORROWED "Py_None"
+    bint PyDict_Next(object, Py_ssize_t *, PyObject **, PyObject **)
+    int PyUnicode_Compare(object, object) except? -1
+    void *PyMem_Calloc(size_t, size_t)
+    void PyMem_Free(void *)
     int PyList_SetItem(object, Py_ssize_t, PyObject *) except -1
     PyObject *NewRef "Py_NewRef"(object)
     PyObject *PyDict_GetItemWithError(object, object) except? NULL
@@ -370,6 +374,156 @@ def holds_ints(value, /):
     cdef Py_ssize_t most = ITEMS_FREE
     cdef PyObject *items = <PyObject *>value
     return Py_TYPE(items) is &PyList_Type and are_all(items, &PyLong_Type, &most)
+
+
+cdef enum:  # codes of kinds of `has_fields`
+    OF_INT = 1
+    OF_FLOAT = 2
+    OF_TEXT = 3
+    OF_LIST = 4
+    OF_DICT = 5
+    OF_SCALAR = 6
+
+
+cdef bint is_scalar(PyObject *value) noexcept:
+    cdef PyTypeObject *kind = Py_TYPE(value)
+    return (
+        is_ordered(kind) or kind is &PyBool_Type or value is Py_None_BORROWED
+    )
+
+
+cdef bint is_coded(PyObject *value, int code) noexcept:
+    """Whether a value is of the class of a code."""
+    cdef PyTypeObject *kind = Py_TYPE(value)
+    if code == OF_INT:
+        return kind is &PyLong_Type
+    if code == OF_FLOAT:
+        return kind is &PyFloat_Type
+    if code == OF_TEXT:
+        return kind is &PyUnicode_Type
+    if code == OF_LIST:
+        return kind is &PyList_Type
+    if code == OF_DICT:
+        return kind is &PyDict_Type
+    return is_scalar(value)
+
+
+cdef struct Field:
+    PyObject *name  # borrowed from the description
+    PyObject *key  # owned: the name as the dict has it that was seen last, or NULL
+    Py_ssize_t place  # of that key there, as PyDict_Next counts
+    int code
+    int after  # index of the field after those of the dict that it holds
+
+
+cdef enum:
+    MISSES_MAX = 8  # keys in a row that lie elsewhere than in the dict before; then it is over
+
+
+cdef class Fields:
+    """What is looked for in dicts; `fields` lie one after the other, inner ones after theirs."""
+    cdef tuple description
+    cdef Field *fields
+    cdef int count, misses
+
+    def __cinit__(self, tuple description not None):
+        cdef int most = field_count(description)
+        self.description = description
+        self.fields = <Field *>PyMem_Calloc(most, sizeof(Field))
+        if self.fields is NULL:
+            raise MemoryError
+        self.add(description)
+
+    def __dealloc__(self):
+        cdef int place
+        for place in range(self.count):
+            Py_XDECREF(self.fields[place].key)
+        PyMem_Free(self.fields)
+
+    cdef int add(self, tuple description) except -1:
+        cdef Field *field
+        for name, code, inner in description:
+            field = &self.fields[self.count]
+            self.count += 1
+            field.name, field.code = <PyObject *>name, code
+            self.add(inner)
+            field.after = self.count
+        return 0
+
+    cdef PyObject *find(self, Field *field, PyObject *value) except? NULL:
+        """The value of a field, borrowed, or NULL.
+
+        Dicts made alike have their keys at the same places. PyDict_Next takes any place, and says
+        so when there is nothing.
+        """
+        cdef Py_ssize_t place = field.place
+        cdef PyObject *key
+        cdef PyObject *found
+        if field.key is not NULL and PyDict_Next(<object>value, &place, &key, &found):
+            if key is field.key:
+                self.misses = 0
+                return found
+        found = PyDict_GetItemWithError(<object>value, <object>field.name)
+        if found is NULL or self.misses == MISSES_MAX:
+            return found
+        self.misses += 1
+        self.note_place(field, value, found)
+        return found
+
+    cdef int note_place(self, Field *field, PyObject *value, PyObject *wanted) except -1:
+        cdef Py_ssize_t place = 0, before = 0
+        cdef PyObject *key
+        cdef PyObject *found
+        while PyDict_Next(<object>value, &place, &key, &found):
+            if found is wanted and Py_TYPE(key) is &PyUnicode_Type and (
+                key is field.name or PyUnicode_Compare(<object>key, <object>field.name) == 0
+            ):
+                Py_XDECREF(field.key)
+                field.key, field.place = NewRef(<object>key), before
+                return 0
+            before = place
+        return 0
+
+    cdef bint fit(self, PyObject *value, int start, int end) except -1:
+        """Whether a value is a dict with these fields; they nest as deep as the description."""
+        cdef Field *field
+        cdef PyObject *found
+        cdef int place = start
+        if Py_TYPE(value) is not &PyDict_Type:
+            return False
+        while place < end:
+            field = &self.fields[place]
+            found = self.find(field, value)
+            if found is NULL:
+                if field.code != OF_SCALAR:
+                    return False
+            elif not is_coded(found, field.code):
+                return False
+            elif field.after > place + 1 and not self.fit(found, place + 1, field.after):
+                return False
+            place = field.after
+        return True
+
+    def are_in(self, value, /):
+        return self.fit(<PyObject *>value, 0, self.count)
+
+
+cdef int field_count(tuple description) except -1:
+    """Fields of a description, those in dicts included; TypeError if it is none."""
+    cdef int count = len(description)
+    for field in description:
+        if type(field) is not tuple or len(field) != 3 or type(field[0]) is not str:
+            raise TypeError("expected fields as (name, code, fields)")
+        if type(field[1]) is not int or not OF_INT <= field[1] <= OF_SCALAR:
+            raise TypeError("expected a code of a kind")
+        if type(field[2]) is not tuple or (field[2] and field[1] != OF_DICT):
+            raise TypeError("expected fields of a dict alone")
+        count += field_count(field[2])
+    return count
+
+
+def has_fields(tuple description not None, /):
+    return Fields(description).are_in
 
 
 def iterate(value, /):

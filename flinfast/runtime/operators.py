@@ -72,6 +72,7 @@ class OperatorSet:
     set_index = staticmethod(native.set_index)
     holds = staticmethod(native.holds)
     holds_ints = staticmethod(native.holds_ints)
+    has_fields = staticmethod(native.has_fields)
     slice = staticmethod(access.slice_)
     call = staticmethod(access.call)
     call_value = staticmethod(access.call_value)

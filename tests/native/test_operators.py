@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import random
 import sys
 from collections.abc import Callable
 from itertools import product
@@ -332,3 +333,73 @@ def test_holds_takes_a_range_of_any_size() -> None:
 def test_holds_ints_is_holds_with_fixed_arguments(value: Any) -> None:
     """A short loop asks it, for which five arguments are too many."""
     assert native.holds_ints(value) is native.holds(value, int, 1, None, False)
+
+
+CODES: dict[int, Callable[[Any], bool]] = {
+    1: lambda value: type(value) is int,
+    2: lambda value: type(value) is float,
+    3: lambda value: type(value) is str,
+    4: lambda value: type(value) is list,
+    5: lambda value: type(value) is dict,
+    6: lambda value: value is None or type(value) in (int, float, str, bool),
+}
+
+
+def fields_of(value: Any, description: tuple[Any, ...]) -> bool:
+    """`has_fields` in Python."""
+    return type(value) is dict and all(
+        (code == 6 if name not in value else CODES[code](value[name]))
+        and (not inner or fields_of(value[name], inner))
+        for name, code, inner in description
+    )
+
+
+def test_fields_are_found_wherever_they_lie() -> None:
+    """One after the other: dicts made alike, of other orders, with holes, and what is no dict."""
+    source = random.Random(5)
+    names = ["a", "b", "".join(["c", "d"]), "e"]
+    leaves: list[Any] = [(1, ()), (2, ()), (3, ()), (4, ()), (6, ()), (5, ()), (5, (("a", 1, ()),))]
+    for _ in range(300):
+        described = tuple((n, *source.choice(leaves)) for n in names if source.random() < 0.6)
+        description = (*described, ("z", 5, described)) if source.random() < 0.3 else described
+        test = native.has_fields(description)
+        for _ in range(30):
+            order = source.sample(names, len(names)) if source.random() < 0.3 else names
+            values: list[Any] = source.choice(
+                [[1], [1.5, 2], ["x"], [[], {}], [{"a": 1}, None, True]]
+            )
+            found: Any = {"".join([*name]): source.choice(values) for name in order}
+            if source.random() < 0.2:
+                del found[source.choice(names)]
+            if source.random() < 0.2:
+                found["z"] = dict(found)
+            found = found if source.random() < 0.95 else source.choice([None, [found], 5])
+            assert test(found) == fields_of(found, description), (description, found)
+
+
+def test_fields_keep_no_dict() -> None:
+    """Where keys lie is remembered, and nothing of the dict itself."""
+    value: Any = {"a": [], "b": {}}
+    before = [sys.getrefcount(value), *map(sys.getrefcount, value.values())]
+    test = native.has_fields((("a", 4, ()), ("b", 5, ())))
+    assert all(test(value) for _ in range(100))
+    assert [sys.getrefcount(value), *map(sys.getrefcount, value.values())] == before
+    key = "".join(["a", "-", "key"])
+    references = sys.getrefcount(key)
+    test = native.has_fields((("a-key", 1, ()),))
+    assert test({key: 1})
+    del test
+    assert sys.getrefcount(key) == references
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        *(("a",), (("a", 1),), ((1, 1, ()),), (("a", 7, ()),), (("a", 0, ()),)),
+        *((("a", "1", ()),), (("a", 1, (("b", 1, ()),)),), (("a", 5, []),), (("a", 5, ("b",)),)),
+    ],
+)
+def test_description_of_fields_that_is_none_is_refused(description: Any) -> None:
+    """Before anything is read of it."""
+    with pytest.raises(TypeError):
+        native.has_fields(description)

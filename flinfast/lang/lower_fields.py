@@ -1,0 +1,504 @@
+"""Loops over maps whose body computes with their fields: written twice.
+
+Most lists of maps are records: all items have the same fields, and a field is of one kind.
+`total += order.price * order.count` is Python's own where both are ints, `order.city` is a key
+where it is a text. The first form takes that for granted. At the beginning of each turn one call
+finds out whether the item has every field that the turn relies on, of the kind that it asks for;
+the first item that has not, and all after it, go through the second form, which takes anything.
+
+Inside the first form nothing may change that: it calls nothing but what is known to be a builtin on
+a text or list, reads nothing that may have to be fetched, sets fields of the items to values of the
+kinds that they have, and others only in maps that nobody else has got (`_is_fresh`).
+"""
+
+from __future__ import annotations
+
+import ast as py
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from flinfast.lang import ast, lower_loop
+from flinfast.lang.abi import Builtin
+from flinfast.lang.lower_base import LOAD, Lowering
+from flinfast.lang.lower_loop import Assumed
+from flinfast.lang.lower_method import is_of_text, is_size
+from flinfast.lang.owned import FieldKey, OwnedField
+from flinfast.lang.symbol import Variable, all_code, walk
+from flinfast.lang.types import ANY, BOOL, INT, LIST, MAP, NONE, NUMBER, SIZE_NAMES, TEXT
+
+_NODES_MAX: Final = 120  # of a body that is written twice
+_DEPTH_MAX: Final = 4  # members of a chain
+PATHS_MAX: Final = 12  # fields that are looked at before the loop
+_PLAIN: Final = frozenset(
+    {
+        *(ast.Block, ast.ExprStatement, ast.Assign, ast.Argument, ast.Call),
+        *(ast.Continue, ast.Break, ast.Return),
+        *(ast.Literal, ast.Name, ast.Member, ast.Index, ast.Binary, ast.Unary, ast.Conditional),
+        *(ast.IfExpr, ast.Interpolation, ast.ListLiteral, ast.ListItem, ast.MapLiteral),
+        ast.MapEntry,
+    }
+)
+_COMPUTING: Final = frozenset({"+", "-", "*", "/", "%", "<", "<=", ">", ">="})
+_ADD: Final = frozenset({"push", "append"})
+_NUMERIC: Final = frozenset({INT, NUMBER})
+_PRINTED: Final = "printed"  # none or a plain value: to look at it runs nobody's code
+_SCALARS: Final = frozenset({INT, NUMBER, TEXT, BOOL, NONE, _PRINTED})
+# Kinds of fields as `has_fields` of native/operators.pyx knows them.
+_CODES: Final = {INT: 1, NUMBER: 2, TEXT: 3, LIST: 4, MAP: 5, _PRINTED: 6}
+
+Path = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Body:
+    """The body of a loop.
+
+    Attributes:
+        item: The loop variable.
+        start: Where the loop starts in the source.
+        end: Where it ends.
+        nodes: All nodes in it.
+        given: Variables that it assigns -> expressions of the values.
+        fields: Chains of members of the item -> the kind that is asked for.
+        tested: Variables of unknown kind that must be of a kind when the loop starts.
+        callees: Ids of what is called.
+        uses: Places that gain from the kinds of fields.
+    """
+
+    item: Variable
+    start: int
+    end: int
+    nodes: list[ast.Node] = field(default_factory=list)
+    given: dict[Variable, list[ast.Expr]] = field(default_factory=dict)
+    fields: dict[Path, str] = field(default_factory=dict)
+    tested: dict[Variable, str] = field(default_factory=dict)
+    callees: set[int] = field(default_factory=set)
+    uses: int = 0
+
+
+@dataclass(slots=True)
+class Form:
+    """What the first form takes for granted.
+
+    Attributes:
+        assumed: Kinds of the item and of other variables.
+        fields: Fields of the item that have kinds.
+        spec: Those fields as `has_fields` of the operators looks for them.
+    """
+
+    assumed: Assumed
+    fields: dict[FieldKey, OwnedField]
+    spec: tuple[Any, ...]
+
+
+def form_of(self: Lowering, node: ast.For) -> Form | None:
+    """What the form for maps of certain fields may take for granted.
+
+    Returns:
+        None when such a form would gain nothing, or the body cannot be written twice.
+    """
+    variables = self.file.bindings[id(node)]
+    if len(variables) != 1 or node.label is not None or self.trial is not None:
+        return None
+    item = variables[0]
+    if item.kind != ANY or item.is_captured or item.writes != 1:
+        return None
+    body = _read(self, node, item)
+    if body is None:
+        return None
+    for place in body.nodes:
+        _ask(self, body, place)
+    if not body.fields or len(body.fields) > PATHS_MAX or not _add_maps(body):
+        return None
+    if sum(kind != "" for kind in body.fields.values()) > body.uses:
+        return None  # to look at the fields would take as long as it gains
+    return _settled(self, body)
+
+
+def _read(self: Lowering, node: ast.For, item: Variable) -> _Body | None:
+    body = _Body(item, node.span.start, node.span.end)
+    for inner in walk(node.body):
+        if len(body.nodes) == _NODES_MAX or type(inner) not in _PLAIN:
+            return None
+        if isinstance(inner, ast.Member) and inner.optional:
+            return None
+        if isinstance(inner, ast.ListItem | ast.Argument) and inner.spread:
+            return None
+        if isinstance(inner, ast.Break | ast.Continue) and inner.label is not None:
+            return None
+        if isinstance(inner, ast.Break) and inner.value is not None:
+            return None
+        if isinstance(inner, ast.MapEntry) and not isinstance(inner.key, str):
+            return None
+        body.nodes.append(inner)
+        if isinstance(inner, ast.Assign) and isinstance(inner.target, ast.Name):
+            origin = self.file.compounds.get(id(inner), inner.value)
+            body.given.setdefault(self.file.targets[id(inner)], []).append(origin)
+    return body
+
+
+# --- what a body asks for ----------------------------------------
+
+
+def path_of(self: Lowering, item: Variable, node: ast.Node) -> Path:
+    """The names of `item.a.b`; () for anything else."""
+    names: list[str] = []
+    while type(node) is ast.Member:
+        if id(node) in self.file.symbols:
+            return ()
+        names.append(node.name)
+        node = node.target
+    if not names or type(node) is not ast.Name or self.file.symbols.get(id(node)) is not item:
+        return ()
+    return tuple(reversed(names))
+
+
+def _ask(self: Lowering, body: _Body, node: ast.Node) -> None:
+    """Note what a node asks of the fields that it looks at."""
+    if isinstance(node, ast.Binary):
+        if node.operator in _COMPUTING:
+            kind = TEXT if _is_text(node.left) or _is_text(node.right) else INT
+            _want(self, body, node.left, kind)
+            _want(self, body, node.right, kind)
+        elif node.operator == "++":
+            _want(self, body, node.left, _PRINTED)
+            _want(self, body, node.right, _PRINTED)
+    elif isinstance(node, ast.Assign) and node.operator != "=":
+        kind = TEXT if _is_text(node.value) else INT
+        _want(self, body, node.value, kind)
+        _want(self, body, node.target, kind)
+    elif isinstance(node, ast.Unary) and node.operator == "-":
+        _want(self, body, node.operand, INT)
+    elif isinstance(node, ast.Interpolation):
+        for part in node.parts:
+            if isinstance(part, ast.Expr):
+                _want(self, body, part, _PRINTED)
+    elif isinstance(node, ast.Index):
+        if self.kinds.of(node.target) != LIST:
+            _want(self, body, node.key, TEXT)
+            _want(self, body, node.target, MAP)
+    elif isinstance(node, ast.Call) and isinstance(node.callee, ast.Member):
+        body.callees.add(id(node.callee))  # met before what it calls
+        if node.callee.name in _ADD:
+            _want(self, body, node.callee.target, LIST)
+        elif is_of_text(node.callee.name):
+            _want(self, body, node.callee.target, TEXT)
+    elif isinstance(node, ast.Member) and is_size(node.name):
+        _want(self, body, node.target, LIST)
+    elif isinstance(node, ast.Member) and id(node) not in body.callees:
+        path = path_of(self, body.item, node)
+        if path:
+            body.fields.setdefault(path, "")
+
+
+def _is_text(node: ast.Expr) -> bool:
+    return isinstance(node, ast.Interpolation) or (
+        isinstance(node, ast.Literal) and isinstance(node.value, str)
+    )
+
+
+def _want(self: Lowering, body: _Body, node: ast.Expr, kind: str) -> None:
+    path = path_of(self, body.item, node)
+    if path:
+        body.uses += kind != _PRINTED
+        known = body.fields.get(path, "")
+        if known in ("", _PRINTED) or (known == INT and kind == TEXT):
+            body.fields[path] = kind
+        return
+    variable = self.file.symbols.get(id(node))
+    if type(variable) is Variable and variable.kind == ANY and variable is not body.item:
+        is_outside = variable.span.start < body.start and variable not in body.given
+        if is_outside and _is_own(variable) and kind in (MAP, INT):
+            body.tested[variable] = kind
+
+
+def _is_own(variable: Variable) -> bool:
+    """Whether nobody but the function that is written sees a variable."""
+    return not variable.is_captured and not variable.is_file_level
+
+
+def _add_maps(body: _Body) -> bool:
+    """Add what chains go through: maps. False where they cannot."""
+    for path in list(body.fields):
+        if len(path) > _DEPTH_MAX:
+            return False
+        if len(path) > 1 and path[-1] in SIZE_NAMES and body.fields.get(path[:-1]) == LIST:
+            body.fields.pop(path, None)
+            path = path[:-1]
+        for size in range(1, len(path)):
+            if body.fields.get(path[:size], "") not in ("", MAP):
+                return False
+            body.fields[path[:size]] = MAP
+    return True
+
+
+# --- writing ----------------------------------------
+
+
+def first_form(
+    self: Lowering,
+    node: ast.For,
+    form: Form,
+    iterable: py.expr,
+    write: Callable[[py.expr], None],
+) -> py.expr:
+    """Write the loop for items that have the fields.
+
+    Args:
+        self: The file.
+        node: The loop.
+        form: What is taken for granted.
+        iterable: What it goes through.
+        write: Writes the loop over what it is given.
+
+    Returns:
+        The items that are left, for the second form.
+    """
+    item = self.file.bindings[id(node)][0]
+    turns, left = self.temp(), self.temp()
+    self.emit_assign(left, iterable)
+    tests = lower_loop.tests(self, form.assumed)
+    self.maps.pop(item, None)
+    facts = _known_fields(self, form), lower_loop.fresh_facts(self, form.assumed)
+    with facts[0], facts[1], self.captured() as fast:
+        items = self.call(self.op("iterate"), self.load(left))
+        self.emit_assign(turns, self.call(self.support("py_iter"), items))
+        self.emit_assign(left, py.List([], LOAD, **self.place))
+        write(self.load(turns))
+    has_fields = self.bind(
+        f"$fields {form.spec}", lambda: self.call(self.op("has_fields"), self.const(form.spec))
+    )
+    others = py.Starred(self.load(turns), LOAD, **self.place)
+    with self.captured() as leave:
+        self.emit_assign(left, py.List([self.load(item.python), others], LOAD, **self.place))
+        self.emit(py.Break(**self.place))
+    fits = self.call(has_fields, self.load(item.python))
+    loop = fast[2]
+    assert isinstance(loop, py.For)
+    loop.body.insert(0, py.If(self.negate(fits), leave, [], **self.place))
+    if tests:
+        test = tests[0] if len(tests) == 1 else self.both(*tests)
+        self.emit(py.If(test, fast, [], **self.place))
+    else:
+        self.body += fast
+    return self.load(left)
+
+
+# --- what may be taken for granted ----------------------------------------
+
+
+@contextmanager
+def _known_fields(self: Lowering, form: Form) -> Iterator[None]:
+    """Answer as if items had the fields, and variables the kinds."""
+    with self.kinds.assuming(form.assumed.kinds):
+        outer, self.kinds.fields = self.kinds.fields, {**self.kinds.fields, **form.fields}
+        yield
+        self.kinds.fields = outer
+
+
+def _held(body: _Body) -> dict[FieldKey, OwnedField]:
+    return {
+        (body.item, ".".join(path)): OwnedField(kind=kind)
+        for path, kind in body.fields.items()
+        if kind not in ("", _PRINTED)
+    }
+
+
+def _settled(self: Lowering, body: _Body) -> Form | None:
+    """Fields and variables that meet floats are floats; None if not all that is done is known."""
+    while True:
+        form = Form(Assumed("dict", {body.item: MAP}, {}, {}), _held(body), _spec(body))
+        with _known_fields(self, form):
+            found = lower_loop.kept(self, body.item, MAP, body.given, body.tested)
+            with self.kinds.assuming(found.kinds):
+                floats = [p for p, kind in body.fields.items() if kind == INT]
+                floats = [p for p in floats if _meets_float(self, body, p)]
+                others = [v for v, kind in body.tested.items() if kind == INT]
+                others = [v for v in others if _meets_float(self, body, v)]
+                if not floats and not others:
+                    is_sound = all(_is_known(self, body, node) for node in body.nodes)
+                    break
+        body.fields |= dict.fromkeys(floats, NUMBER)
+        body.tested |= dict.fromkeys(others, NUMBER)
+    if not is_sound:
+        return None
+    tested = {v: lower_loop.PYTHON_TYPES[kind] for v, kind in body.tested.items()}
+    form.assumed = replace(found, tested={**found.tested, **tested})
+    return form
+
+
+def _meets_float(self: Lowering, body: _Body, wanted: Path | Variable) -> bool:
+    """Whether the body computes with a float and the field or variable, or gives it one."""
+    for node in body.nodes:
+        if isinstance(node, ast.Binary) and node.operator in ("+", "-", "*", "/"):
+            sides = (node.left, node.right)
+        elif isinstance(node, ast.Assign) and not isinstance(node.target, ast.Name):
+            sides = (node.target, node.value)
+        else:
+            continue
+        for side, other in (sides, sides[::-1]):
+            symbol = self.file.symbols.get(id(side))
+            is_wanted = symbol is wanted or path_of(self, body.item, side) == wanted
+            if is_wanted and self.kinds.of(other) == NUMBER:
+                return True
+    return False
+
+
+def _spec(body: _Body) -> tuple[Any, ...]:
+    """What `has_fields` looks for: (name, code of the kind, the same of the map there)."""
+
+    def below(path: Path) -> tuple[Any, ...]:
+        return tuple(
+            (inner[-1], _CODES[kind], below(inner))
+            for inner, kind in sorted(body.fields.items())
+            if kind and len(inner) == len(path) + 1 and inner[:-1] == path
+        )
+
+    return below(())
+
+
+def _is_known(self: Lowering, body: _Body, node: ast.Node) -> bool:
+    """Whether a node runs nobody else's code, waits for nothing, and leaves the fields as found."""
+    rule = _RULES.get(type(node))
+    return rule is None or rule(self, body, node)
+
+
+def _is_scalar(self: Lowering, body: _Body, node: ast.Expr, depth: int = 0) -> bool:
+    """Whether a value certainly is none or plain: to print it runs nobody's code."""
+    if self.kinds.of(node) in _SCALARS:
+        return True
+    if body.fields.get(path_of(self, body.item, node)) == _PRINTED:
+        return True
+    if isinstance(node, ast.Binary):
+        return node.operator in ("-", "*", "/", "%")
+    variable = self.file.symbols.get(id(node))
+    if type(variable) is not Variable or not _is_own(variable) or depth == _DEPTH_MAX:
+        return False
+    return bool(variable.sources) and all(
+        isinstance(source, ast.Expr) and _is_scalar(self, body, source, depth + 1)
+        for source in variable.sources
+    )
+
+
+def _binary(self: Lowering, body: _Body, node: ast.Binary) -> bool:
+    kinds = {self.kinds.of(node.left), self.kinds.of(node.right)}
+    sides = (node.left, node.right)
+    if node.operator == "+" and kinds.isdisjoint(_NUMERIC):  # lists are not looked at
+        return all(_is_scalar(self, body, side) for side in sides)
+    if node.operator == "++":
+        return all(_is_scalar(self, body, side) for side in sides)
+    if node.operator in ("==", "!="):
+        is_literal = any(isinstance(side, ast.Literal) for side in sides)
+        return is_literal or TEXT in kinds or kinds <= _SCALARS
+    if node.operator in ("in", "not_in"):
+        is_scalar = _is_scalar(self, body, node.left)
+        return is_scalar and self.kinds.of(node.right) in (MAP, LIST)
+    return True  # the other operators know numbers and texts alone
+
+
+def _unary(self: Lowering, body: _Body, node: ast.Unary) -> bool:
+    return node.operator in ("!", "-")
+
+
+def _interpolation(self: Lowering, body: _Body, node: ast.Interpolation) -> bool:
+    parts = (part for part in node.parts if isinstance(part, ast.Expr))
+    return all(_is_scalar(self, body, part) for part in parts)
+
+
+def _member(self: Lowering, body: _Body, node: ast.Member) -> bool:
+    target = self.kinds.of(node.target)
+    if target in (TEXT, LIST):
+        return node.name in SIZE_NAMES or node.name in _ADD or is_of_text(node.name)
+    return target == MAP
+
+
+def _index(self: Lowering, body: _Body, node: ast.Index) -> bool:
+    kinds = (self.kinds.of(node.target), self.kinds.of(node.key))
+    return kinds in ((MAP, TEXT), (LIST, INT))
+
+
+def _call(self: Lowering, body: _Body, node: ast.Call) -> bool:
+    callee = node.callee
+    if any(argument.name is not None for argument in node.arguments):
+        return False
+    if isinstance(callee, ast.Member):
+        target = self.kinds.of(callee.target)
+        if target == LIST:
+            return callee.name in _ADD and len(node.arguments) == 1
+        return target == TEXT and is_of_text(callee.name) and not node.arguments
+    symbol = self.file.symbols.get(id(callee))
+    if not isinstance(symbol, Builtin) or symbol.name not in ("to_text", "to_int", "floor", "len"):
+        return False
+    return all(_is_scalar(self, body, argument.value) for argument in node.arguments)
+
+
+def _assign(self: Lowering, body: _Body, node: ast.Assign) -> bool:
+    place = node.target
+    if isinstance(place, ast.Name):
+        return _is_own(self.file.targets[id(node)])
+    if isinstance(place, ast.Index):
+        if self.kinds.of(place.target) == LIST:
+            return True
+        return _is_fresh(self, body, place.target)
+    assert isinstance(place, ast.Member)
+    if _is_fresh(self, body, place.target):
+        return True
+    path = path_of(self, body.item, place)
+    if not path:
+        return False
+    kind = self.kinds.of(node.value)
+    if node.operator != "=":
+        result = ast.Binary(node.span, node.operator[0], place, node.value)
+        self.file.made.append(result)
+        kind = self.kinds.of(result)
+    # Two chains may lead to the same map, so it is the name that decides.
+    name = path[-1]
+    asked = {wanted for other, wanted in body.fields.items() if other[-1] == name}
+    kinds = {"", kind, _PRINTED} if kind in _SCALARS else {"", kind}
+    return asked <= kinds and not any(name in other[:-1] for other in body.fields)
+
+
+def _is_fresh(self: Lowering, body: _Body, node: ast.Expr) -> bool:
+    """Whether it is a variable whose map is no part of the items."""
+    variable = self.file.symbols.get(id(node))
+    if type(variable) is not Variable or not _is_own(variable) or not variable.sources:
+        return False
+    if not all(isinstance(source, ast.MapLiteral) for source in variable.sources):
+        return False
+    uses = _bare_uses(self).get(variable, ())
+    # A loop around this one comes back to what stands after it.
+    return not uses if self.frame.loops else all(place >= body.end for place in uses)
+
+
+def _bare_uses(self: Lowering) -> dict[Variable, list[int]]:
+    """Where variables that hold maps are used as a whole: not for an item or member."""
+    if self.bare_uses is None:
+        self.bare_uses = {}
+        parts: set[int] = set()
+        for node in all_code(self.file):
+            kind = type(node)
+            if kind is ast.Call:
+                callee = node.callee  # type: ignore[attr-defined]
+                if type(callee) is ast.Member:
+                    parts.add(-id(callee))
+            elif kind is ast.Member or kind is ast.Index or kind is ast.Assign:
+                if -id(node) not in parts:
+                    parts.add(id(node.target))  # type: ignore[attr-defined]
+            elif kind is ast.Name and id(node) not in parts:
+                variable = self.file.symbols.get(id(node))
+                if type(variable) is Variable:
+                    self.bare_uses.setdefault(variable, []).append(node.span.start)
+    return self.bare_uses
+
+
+_RULES: Final[dict[type, Any]] = {
+    ast.Binary: _binary,
+    ast.Unary: _unary,
+    ast.Interpolation: _interpolation,
+    ast.Member: _member,
+    ast.Index: _index,
+    ast.Call: _call,
+    ast.Assign: _assign,
+}
