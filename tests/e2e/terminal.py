@@ -91,7 +91,7 @@ class Terminal:
         command = [tmux, "-f", "/dev/null", "-S", f"{self._folder}/s", *arguments]
         environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         environment.pop("TMUX", None)
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -123,7 +123,7 @@ class Terminal:
     def running(self) -> list[int]:
         """Processes that the shell has started and that have not ended."""
         shell = self._tmux("display-message", "-p", "#{pane_pid}").strip()
-        done = subprocess.run(["pgrep", "-P", shell], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["pgrep", "-P", shell], capture_output=True, text=True, timeout=100)
         return [int(pid) for pid in re.findall(r"\d+", done.stdout)]
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """Crowds, stalled readers, bursts and storms over real sockets: limits hold, memory comes back."""
 
+import contextlib
 import json
 import re
 import socket
@@ -22,6 +23,7 @@ MESSAGE = 1_000_000
 STALL_S = 8.0  # time enough for some messages on a loaded machine
 LOOKS = 5
 PUBLISHED_MIN = 3  # while a reader is stalled
+TRIES = 5  # readers; a machine that is busy for STALL_S has shown nothing of one
 PATIENCE_S = 60.0  # of a loaded machine
 HEADER = 4  # of the server's frames with 126 to 65535 bytes
 FILES = {
@@ -109,10 +111,11 @@ def stalled_reader(server: Server) -> tuple[socket.socket, int]:
     sent = 0
     # Its own answers fill what the kernel takes for it: 150 kB at a time, at most 15 MB. What is
     # held at one look only was on its way.
-    while not all(queued_bytes(server) for _ in range(LOOKS)):
-        assert sent < 100, "the kernel takes everything"
-        one.sendall(frame)
-        sent += 1
+    with contextlib.suppress(ConnectionError):  # it is closed already: we were held up
+        while not all(queued_bytes(server) for _ in range(LOOKS)):
+            assert sent < 100, "the kernel takes everything"
+            one.sendall(frame)
+            sent += 1
     return one, sent
 
 
@@ -129,21 +132,27 @@ def test_a_stalled_reader_costs_the_others_nothing_and_is_closed(server: Server)
             return others.pump(lambda: min(others.received.values()) >= target, PATIENCE_S)
 
         publish()
-        stalled, sent = stalled_reader(server)
-        with stalled:
+        published = 1
+        held: list[int] = []
+        for tried in range(TRIES):
+            held.clear()
             took_s = 0.0
-            held: list[int] = []
-            while not closed_lines(server, 1013):
-                took_s += publish()
-                held.append(queued_bytes(server))
-                assert took_s < PATIENCE_S, "the stalled reader is not closed"
-        assert max(held) <= 1 << 20
+            stalled, sent = stalled_reader(server)
+            with stalled:
+                while len(closed_lines(server, 1013)) == tried:
+                    took_s += publish()
+                    held.append(queued_bytes(server))
+                    assert took_s < PATIENCE_S, "the stalled reader is not closed"
+            published += len(held)
+            if sum(size > 0 for size in held) >= PUBLISHED_MIN:
+                break
         # Everybody else had them while it was still waited for.
         assert sum(size > 0 for size in held) >= PUBLISHED_MIN
+        assert max(held) <= 1 << 20
         publish()
-        assert set(others.received.values()) == {(len(text) + HEADER) * (1 + len(held) + 1)}
+        assert set(others.received.values()) == {(len(text) + HEADER) * (published + 1)}
         assert others.ended == set()
-    (line,) = closed_lines(server, 1013)
+    line = closed_lines(server, 1013)[-1]
     assert line["path"] == "/api/room"
     assert 0 < int(str(line["messages_in"])) <= sent
     assert STALL_S <= float(str(line["s"])) < PATIENCE_S

@@ -87,7 +87,7 @@ class Disk:
         """Unmount it: the namespace ends with its last process."""
         assert self._holder.stdin is not None
         self._holder.stdin.close()
-        self._holder.wait(20)
+        self._holder.wait(60)
         for stream in (self._holder.stdout, self._holder.stderr):
             assert stream is not None
             stream.close()

@@ -99,8 +99,9 @@ def test_the_next_start_removes_what_a_killed_server_left(make_server: MakeServe
 
 def test_the_files_of_a_server_that_runs_are_never_removed(make_server: MakeServer) -> None:
     """One is killed and starts again while the other is in the middle of its handler."""
+    patience = {"FLIN_SERVER_HANDLER_TIMEOUT": "1h"}  # a start takes long on a busy machine
     killed = make_server(files=FILES, arguments=QUIET)
-    other = Server(killed.root, {}, QUIET).start()
+    other = Server(killed.root, patience, QUIET).start()
     try:
         lost = Begun(killed, "lost")
         alive = Begun(other, "alive")

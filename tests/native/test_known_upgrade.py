@@ -26,7 +26,7 @@ from tests.native.model_hub import DIRECT, Loop
 
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="the reactor needs epoll")
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 60.0
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 FIELD = b"\r\nSec-WebSocket-Key: "
