@@ -28,6 +28,7 @@ ROOM = (
     'guard auth\n\nws {\n    on connect { ws_join("tea") }\n    on message(data) {\n'
     '        if data.stop { ws_close("enough") }\n'
     '        if data.bytes { ws_send(ws.connection_id, "binary {data.size}") }\n'
+    "        began = now().unix_ms\n        while now().unix_ms - began < (data.busy || 0) { }\n"
     '        sleep(1)\n        broadcast("tea", { from: session.userName, text: data.text })\n'
     "    }\n}\n"
 )
@@ -98,6 +99,11 @@ PASSING = {
         expect !bo.close_code
         bo.close()
         expect !bo.is_open""",
+    "a program that holds up the test": """
+        test_login({ id: 1, name: "Ada" })
+        ada = test_ws("/api/room")
+        ada.send({ text: "late", busy: 500 })
+        expect ada.receive(20).text == "late\"""",
     "the server closes": """
         test_login({ id: 1, name: "Ada" })
         ada = test_ws("/api/room")
