@@ -90,8 +90,11 @@ cdef class _Turns:
         return 0
 
     def _on_sweep_timer(self):
+        """Timers come before sockets: what peers sent in time is read before any is given up."""
         self._sweep_timer = None
         try:
+            if self._epoll_fd >= 0:
+                self._wake()
             self.sweep()
         finally:
             self._arm_sweep()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from flinfast.server.compress import compress
 from flinfast.server.compressor import BODIES_MAX, LOOP_BYTES_MAX
 from flinfast.server.http_protocol import WHOLE_BODY_BYTES_MAX, WRITE_HIGH_BYTES
 from flinfast.server.outflow import PIECE_BYTES, TURN_BYTES_MAX, Outflow, Pieces
+from tests.server.program import Program
 from tests.server.running import JSON, TIMEOUT_S, Client, Running
 
 Start = Callable[..., Running]
@@ -281,6 +283,47 @@ def test_short_bodies_are_compressed_in_the_loop(
 
 
 # --- a loop that was held up
+
+
+def test_an_answer_to_our_close_counts_however_late_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The closing handshake was complete in time: the connection ends without a reset."""
+    files = {
+        "app/a.flin": 'ws { on message(data) { ws_close(4001, "bye") } }',
+        "app/hold.flin": "route GET { 1 }",
+    }
+    with Program(tmp_path, files, ws_close="1s") as program:
+        held, sent, handle = threading.Event(), threading.Event(), program.app.handle
+
+        def hold(*request: Any) -> None:
+            held.set()
+            assert sent.wait(TIMEOUT_S)
+            end = time.monotonic() + 2.5
+            while time.monotonic() < end:
+                threading.Event().wait(0.01)
+            handle(*request)
+
+        monkeypatch.setattr(program.app, "handle", hold)
+        with contextlib.ExitStack() as stack:
+            while True:
+                socket_ = stack.enter_context(program.client().ws("/a"))
+                busy = stack.enter_context(program.connect())
+                began = time.monotonic()
+                socket_.send("x")
+                assert socket_.close_code() == 4001
+                busy.send(b"GET /hold HTTP/1.1\r\nHost: test\r\n\r\n")
+                assert held.wait(TIMEOUT_S)
+                if time.monotonic() - began < 1.0:
+                    break
+                sent.set()  # this thread was held up
+                assert busy.read_response().body == b"1"
+                held.clear()
+                sent.clear()
+            socket_.send_frame(8, (4001).to_bytes(2, "big"))
+            sent.set()
+            assert socket_.client.link.recv(1) == b""
+            assert busy.read_response().body == b"1"
 
 
 def test_a_loop_that_was_held_up_reads_before_it_gives_up(start: Start) -> None:
