@@ -129,11 +129,18 @@ void flin_channel_close(flin_hub *hub, uint64_t id, bool reset) {
     give(&hub->channels, channel);
 }
 
+/** Whether bytes of the peer wait to be read: then it is we who are late. */
+static bool has_input(int fd) {
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 void flin_channel_sweep(flin_hub *hub, uint32_t fresh_ms) {
     for (uint32_t i = 0; i < hub->channels.capacity; i++) {
         flin_channel *channel = &hub->channels.items[i];
         uint32_t age_ms = hub->now_ms - channel->since_ms;
         if (channel->state == FLIN_CHANNEL_FRESH && age_ms >= fresh_ms) {
+            if (fresh_ms > 0 && has_input(channel->fd)) continue;
             flin_channel_close(hub, id_of(&hub->channels, channel), false);
         } else if (channel->state == FLIN_CHANNEL_LISTENER && channel->interest == 0 &&
                    age_ms >= FLIN_ACCEPT_PAUSE_MS) {

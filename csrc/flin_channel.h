@@ -98,7 +98,10 @@ flin_conn *flin_channel_upgrade(flin_hub *hub, uint64_t id, flin_endpoint *endpo
 /** Close a channel's socket; `reset` throws away unsent bytes and tells the peer at once. */
 void flin_channel_close(flin_hub *hub, uint64_t id, bool reset);
 
-/** Once a second: listeners accept again, FRESH channels older than `fresh_ms` are closed. */
+/**
+ * Once a second: listeners accept again, FRESH channels older than `fresh_ms` are closed unless
+ * bytes of theirs wait to be read.
+ */
 void flin_channel_sweep(flin_hub *hub, uint32_t fresh_ms);
 
 /** Close every FRESH channel: no request will be answered any more. */

@@ -496,7 +496,10 @@ class Hub:
     def unlisten(self, fd: int) -> None:
         """Stop accepting; no effect on what was accepted."""
     def sweep_accepted(self, fresh_s: float) -> None:
-        """Close sockets that have sent nothing for so many seconds; called once a second."""
+        """Close sockets that have sent nothing for so many seconds; called once a second.
+
+        One whose bytes we have not read yet stays: we are late, not the peer.
+        """
     def close_accepted(self) -> None:
         """Close sockets that have sent nothing yet."""
     @property

@@ -21,6 +21,9 @@ FRAMING_BYTES_MIN = 16 << 10
 # Extensions are opaque: no control characters, and a length that counts.
 _CHUNK_LINE: Final = late_pattern(rb"([0-9A-Fa-f]{1,16})(;[\t\x20-\x7e\x80-\xff]*)?")
 
+# A size line without extensions, of the sizes that people send.
+_PLAIN_LINE: Final = late_pattern(rb"([0-9A-Fa-f]{1,8})\r\n")
+
 _SIZE_LINE, _DATA, _DATA_END, _TRAILERS = range(4)
 
 
@@ -69,6 +72,8 @@ class ChunkedBody:
         is_complete = False
         try:
             while not is_complete:
+                if self._state == _SIZE_LINE:
+                    at = self._take_chunks(buffer, at)
                 before = at
                 if self._state == _DATA:
                     at = self._take_data(buffer, at)
@@ -82,6 +87,31 @@ class ChunkedBody:
             self.consumed += at
             del buffer[:at]
         return is_complete
+
+    def _take_chunks(self, buffer: bytearray, at: int) -> int:
+        """Take whole, plain chunks, several times faster than step by step.
+
+        It stops before everything else: what is incomplete, the last chunk, and each fault.
+        """
+        body, match = self.body, _PLAIN_LINE.match
+        framing_max = FRAMING_BYTES_MIN + len(body) - self._framing
+        framing, size_max, end = 0, self._size_max - len(body), len(buffer)
+        with memoryview(buffer) as view:
+            while (found := match(view, at)) is not None:
+                size, start = int(found[1], 16), found.end()
+                stop = start + size
+                framing += start - at + 2
+                if size == 0 or size > size_max or stop + 2 > end or framing > framing_max:
+                    break
+                if view[stop] != 13 or view[stop + 1] != 10:
+                    break
+                self._framing += start - at + 2
+                body += view[start:stop]
+                framing_max += size
+                size_max -= size
+                at = stop + 2
+            found = None  # it holds the buffer
+        return at
 
     def _take_data(self, buffer: bytearray, at: int) -> int:
         size = min(self._left, len(buffer) - at)

@@ -201,6 +201,23 @@ static void a_reset_is_told_once(void) {
     }
 }
 
+static void bytes_that_nobody_has_read_yet_keep_a_socket(void) {
+    struct sockaddr_in address;
+    int fd = listen_start(&address), client = client_of(&address);
+    turn();
+    FLIN_CHECK_EQ(write(client, "x", 1), 1);
+    test.hub.now_ms += 1000;
+    flin_channel_sweep(&test.hub, 1000);
+    FLIN_CHECK_EQ(test.hub.channels.fresh_count, 1);
+    FLIN_CHECK_EQ(seen.first_count, 0);
+    turn();
+    FLIN_CHECK_EQ(seen.first_count, 1);
+    FLIN_CHECK_EQ(test.hub.channels.fresh_count, 0);
+    flin_channel_close(&test.hub, seen.id, false);
+    close(client);
+    listen_end(fd);
+}
+
 static void silent_sockets_are_closed_by_the_sweep(void) {
     struct sockaddr_in address;
     char byte;
@@ -324,6 +341,7 @@ int main(void) {
     FLIN_RUN(first_bytes_then_more_then_the_end);
     FLIN_RUN(an_upgraded_channel_is_a_connection);
     FLIN_RUN(a_reset_is_told_once);
+    FLIN_RUN(bytes_that_nobody_has_read_yet_keep_a_socket);
     FLIN_RUN(silent_sockets_are_closed_by_the_sweep);
     FLIN_RUN(a_peer_that_says_nothing_and_leaves_costs_nothing);
     FLIN_RUN(without_descriptors_the_listener_rests);

@@ -212,6 +212,47 @@ def test_tiny_chunk_limit_is_proportional() -> None:
     assert limits_of_chunks(0, most + 1) == 400
 
 
+def decoded(parts: list[bytes], size_max: int) -> tuple[bytes, str, bytes]:
+    """Body, the fault's text or "", and what is left for the next request."""
+    body = ChunkedBody(size_max)
+    buffer = bytearray()
+    try:
+        for at, part in enumerate(parts):
+            buffer += part
+            if body.feed(buffer):
+                return bytes(body.body), "", bytes(buffer) + b"".join(parts[at + 1 :])
+    except RequestError as fault:
+        return bytes(body.body), f"{fault.status} {fault.message}", b""
+    return bytes(body.body), "unfinished", b""
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["%x", "%X", "%04x", "%x;a=b"]), st.integers(1, 40))),
+    st.sampled_from([b"", b"0\r\n\r\n", b"0\r\nA: b\r\n\r\nGET", b"0\r\n\r\n1\r\n"]),
+    st.integers(0, 400),
+    st.lists(st.tuples(st.integers(0, 600), st.binary(max_size=2)), max_size=2),
+    st.lists(st.integers(0, 600), max_size=4),
+)
+def test_whole_chunks_and_pieces_of_them_decode_alike(
+    chunks: list[tuple[str, int]],
+    end: bytes,
+    size_max: int,
+    changes: list[tuple[int, bytes]],
+    cuts: list[int],
+) -> None:
+    """The quick way and the careful one: valid, damaged, too large, with something behind it."""
+    data = b"".join(
+        (form % size).encode() + b"\r\n" + b"x" * size + b"\r\n" for form, size in chunks
+    )
+    data += end
+    for at, text in changes:
+        data = data[:at] + text + data[at + len(text) :]
+    whole = decoded([data], size_max)
+    assert decoded([bytes([byte]) for byte in data], size_max) == whole
+    assert decoded(split(data, cuts), size_max) == whole
+
+
 def test_heads_are_kept_for_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal heads are parsed once; what is kept is bounded; faults and upgrades are not kept."""
     monkeypatch.setattr(head_reader_module, "KEPT_COUNT_MAX", 3)
