@@ -152,6 +152,7 @@ class App:
             drop=self.hub.drop,
             is_shared=settings.server.workers > 1 or store.waits,
         )
+        store.on_change = sessions.record_changed
         self.services = Services(
             hub=self.hub,
             store=store,
@@ -489,6 +490,7 @@ class App:
         store = self._open_store(compiled)
         self.services.store = store
         self.services.sessions.table = store.sessions
+        store.on_change = self.services.sessions.record_changed
 
     def _open_store(self, compiled: Compiled) -> BaseStore:
         specs = entity_specs(

@@ -18,7 +18,15 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from flinfast.runtime.cookie import format_cookie
-from flinfast.runtime.session_value import SessionChange, SessionState, pack_row, unpack_row
+from flinfast.runtime.rights import RightsWatch
+from flinfast.runtime.session_value import (
+    EntityRef,
+    SessionChange,
+    SessionState,
+    kept_values,
+    pack_row,
+    unpack_row,
+)
 from flinfast.runtime.session_view import Session
 from flinfast.settings import SessionSettings
 
@@ -72,6 +80,7 @@ class SessionManager:
     Attributes:
         table: See above; replaced when the database is opened again.
         load_record: `find_record`.
+        record_changed: To be told of records that are written again or deleted.
     """
 
     def __init__(
@@ -100,6 +109,8 @@ class SessionManager:
         self._unchecked: list[SessionState] = []
         self._verified: dict[str, str] = {}  # cookies whose signature was right, to their ids
         self._purge_ms = 0
+        self._rights = RightsWatch()
+        self.record_changed = self._rights.note  # for the store
 
     # --- cookies ----------------------------------------
 
@@ -186,6 +197,7 @@ class SessionManager:
             if known is not None:
                 self._end(known)
             return None
+        self._note_user(packed)
         if known is None:
             known = SessionState(id, packed, created_ms, seen_ms)
             self._remember(known)
@@ -246,6 +258,8 @@ class SessionManager:
         """
         now = self._clock_ms()
         old = change.state
+        if not change.is_end:
+            self._note_user(change.packed)
         if old is not None:
             self._forget(old)
         if old is None or change.closes:
@@ -303,10 +317,26 @@ class SessionManager:
         for connection in state.connections:
             self._drop(connection, CLOSE_CODE, CLOSE_REASON)
 
+    def _note_user(self, packed: bytes) -> None:
+        """Records like the user of a session are watched from now on."""
+        user = kept_values(packed).get("user")
+        if type(user) is EntityRef:
+            self._rights.entities.add(user.entity)
+
+    def _close_changed(self) -> None:
+        """Close the connections of users whose rights are not those they were let in with."""
+        changed = self._rights.take(self.load_record)
+        if not changed.records and not changed.entities:
+            return
+        for state in list(self._connected.values()):
+            user = state.data.get("user")
+            if type(user) is EntityRef and changed.has(user.entity, user.id):
+                self._close(state)
+
     # --- time ----------------------------------------
 
     def sweep(self) -> None:
-        """Close the connections of expired sessions; called about once a second."""
+        """Close connections of expired sessions and changed users; called about once a second."""
         now = self._clock_ms()
         if not self._due and self._due_ms <= now:
             self._due = list(self._connected.values())
@@ -321,6 +351,8 @@ class SessionManager:
                 self._end(state)
             else:
                 self._watch(state)
+        if self._rights.has_noted:
+            self._close_changed()
         if self._is_shared:
             self._check_connected()
 

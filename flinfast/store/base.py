@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from flinfast.errors import RuntimeFault
@@ -25,9 +25,12 @@ class BaseStore(QuickStore):
         entities: Handle by entity name.
         sessions: The table of sessions.
         waits: Whether statements may suspend the handler that runs them.
+        on_change: Told of each record that is written again or deleted: its entity, its row and
+            the new one or None. It is not committed yet, and may never be.
     """
 
     waits = False
+    on_change: Callable[[Entity, Sequence[Value], Sequence[Value] | None], None] | None = None
     clock_ms: Callable[[], int]
     database: Database
     entities: Mapping[str, Entity]

@@ -287,6 +287,7 @@ class Entity(QuickEntity):
             record._row = self._replace(old, cells, now)
         except UniqueViolation as violation:
             raise UniqueFault({violation.column: _TAKEN}) from None
+        self._tell(old, record._row)
 
     def _insert(self, record: Record, tail: tuple[Stored, ...]) -> None:
         """Insert a new record whose row without the id is `tail`."""
@@ -302,6 +303,10 @@ class Entity(QuickEntity):
         if not self._database.replace(self.table, old, cells, now, data):
             raise ConflictFault(f"`{self.name}` {id} was changed since it was read")
         return (id, *cells, created, now, deleted, version + 1)
+
+    def _tell(self, old: Row, new: Row | None) -> None:
+        if self.store.on_change is not None:
+            self.store.on_change(self, old, new)
 
     def _encode(self, record: Record) -> list[Stored]:
         """Cells of the declared fields; puts coerced values back into the record."""
@@ -396,6 +401,7 @@ class Entity(QuickEntity):
         self._database.execute(self._delete, (now, row[0]))
         if row[-2] is None:
             record._row = (*row[:-2], now, row[-1])
+        self._tell(row, None)
 
     def restore(self, record: Record) -> None:
         """Undo a soft delete; nothing happens to a live record.
@@ -425,6 +431,7 @@ class Entity(QuickEntity):
         self._commit.writing(None)
         self._database.execute(self.destroy_history_sql, (row[0],))
         self._database.execute(self.destroy_sql, (row[0],))
+        self._tell(row, None)
 
     def snapshot(self, row: Row) -> Record:
         """A read-only record of an old version."""

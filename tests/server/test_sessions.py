@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from flinfast.runtime import app as app_module
 from flinfast.runtime.app import App
 from flinfast.server.log import Log
 from flinfast.server.loop import LoopScheduler
@@ -19,6 +18,18 @@ from tests.server.program import ClosedError, Program, Socket
 FILES = {
     **LOGIN,
     "app/role.flin": "route POST { session.role = body.role }",
+    "app/member.flin": """
+        route PATCH {
+            member = User.where(name == body.name).first
+            if body.role { member.role = body.role }
+            if body.mood { member.mood = body.mood }
+            save member
+            if body.fails { abort(409, "undone") }
+        }
+        route DELETE { delete User.where(name == query.name).first }
+        route PUT { destroy User.where(name == query.name).first }
+    """,
+    "entities/user.flin": "entity User { name: text @required @unique  role: text  mood: text }",
     "app/visit.flin": "route POST { session.visits = (session.visits || 0) + 1 }",
     "app/me.flin": "guard auth\n\nroute GET { session.userId }",
     "app/ws.flin": """
@@ -66,13 +77,22 @@ def test_an_old_cookie_is_dead_after_logout(site: Program) -> None:
     assert copy.get("/me").status == 401
 
 
-def test_logout_closes_the_sockets_of_the_session(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Unswept(Program):
+    """A program that never looks at its sessions by itself."""
+
+    def _load(self, scheduler: LoopScheduler, log: Log) -> Any:
+        class Still(App):
+            def _sweep(self) -> None:
+                return
+
+        self.app = Still.load(self.root, self.config.settings, scheduler=scheduler, log=log)
+        return self.app, self.app.hub
+
+
+def test_logout_closes_the_sockets_of_the_session(tmp_path: Path) -> None:
     """All of them with 4401 at once, not when sessions are looked at next; others' stay."""
-    monkeypatch.setattr(app_module, "SWEEP_S", 3600.0)
     with contextlib.ExitStack() as stack:
-        site = stack.enter_context(Program(tmp_path, FILES, log_access="off"))
+        site = stack.enter_context(Unswept(tmp_path, FILES, log_access="off"))
         browser, other = site.client().log_in("Out"), site.client().log_in("Stays")
         first, second, kept = (
             stack.enter_context(welcomed(one.ws("/ws"))) for one in (browser, browser, other)
@@ -92,6 +112,35 @@ def test_another_user_or_role_closes_the_sockets(site: Program) -> None:
     with welcomed(browser.ws("/ws")) as socket:
         browser.log_in("Somebody else")
         assert socket.close_code() == 4401
+
+
+def is_open(socket: Socket) -> bool:
+    """Whether a message comes back."""
+    socket.send("still here")
+    return bool(socket.receive() == "still here")
+
+
+def test_a_role_that_somebody_else_changes_closes_the_sockets(site: Program) -> None:
+    """Guards read it before the upgrade; the session goes on, with the new rights."""
+    admin, bob, carol = (site.client().log_in(name) for name in ("Admin", "Bob", "Carol"))
+    with welcomed(bob.ws("/ws")) as bobs, welcomed(carol.ws("/ws")) as carols:
+        answer = admin.request("PATCH", "/member", {"name": "Bob", "role": "guest"})
+        assert answer.status == 204, (answer, site.log_text())
+        assert bobs.close_code() == 4401
+        assert is_open(carols)
+        assert bob.get("/me").status == 200
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PUT"])
+def test_a_user_that_is_gone_has_no_sockets(site: Program, method: str) -> None:
+    """Deleted or destroyed; the session is nobody's."""
+    admin = site.client().log_in("Admin3")
+    name = f"Eve{method}"
+    eve = site.client().log_in(name)
+    with welcomed(eve.ws("/ws")) as eves:
+        assert admin.request(method, f"/member?name={name}").status == 204
+        assert eves.close_code() == 4401
+        assert eve.get("/me").status == 401
 
 
 class Aged(Program):
@@ -121,6 +170,22 @@ class Aged(Program):
             clock_ms=lambda: self.now_ms,
         )
         return self.app, self.app.hub
+
+
+def test_what_leaves_the_rights_as_they_were_closes_nothing(tmp_path: Path) -> None:
+    """Another field, the same role, a handler that failed."""
+    with Aged(tmp_path, FILES, log_access="off") as program:
+        admin, dora = program.client().log_in("Admin"), program.client().log_in("Dora")
+        with welcomed(dora.ws("/ws")) as doras:
+            for change in (
+                {"mood": "fine"},
+                {"role": "member"},
+                {"role": "guest", "fails": True},
+            ):
+                admin.request("PATCH", "/member", {"name": "Dora", **change})
+            before = program.sweeps
+            program.wait_for(lambda: program.sweeps > before + 1)
+            assert is_open(doras)
 
 
 def test_an_expired_session_loses_its_sockets(tmp_path: Path) -> None:
