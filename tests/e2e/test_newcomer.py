@@ -135,7 +135,8 @@ def overlay(page: webdriver.Chrome) -> str:
 def keep_socket(page: webdriver.Chrome, url: str) -> ClientConnection:
     """A socket beside the pages, with the cookie of one of them."""
     cookies = "; ".join(f"{c['name']}={c['value']}" for c in page.get_cookies())
-    return connect(url.replace("http", "ws") + "/api/chat", additional_headers={"Cookie": cookies})
+    url = url.replace("http", "ws") + "/api/chat"
+    return connect(url, additional_headers={"Cookie": cookies}, open_timeout=STEP_S)
 
 
 def load_per_core() -> float:

@@ -51,7 +51,7 @@ def test_new_project_serves(tmp_path: Path) -> None:
         client.request("GET", "/api/echo")
         assert json.loads(client.getresponse().read()) == {"ok": True}
         client.close()
-        with connect(f"ws://127.0.0.1:{port}/api/echo") as ws:
+        with connect(f"ws://127.0.0.1:{port}/api/echo", open_timeout=60) as ws:
             ws.send('{"n": 41}')
             assert json.loads(ws.recv(60)) == {"got": 42}
     finally:
