@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar
 from flinfast.lang import ast
 from flinfast.lang.abi import Value
 from flinfast.lang.lower_region import Captured, Placed, common
+from flinfast.lang.lower_value import Choice, Tried
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, Variable
@@ -55,16 +56,6 @@ class Target:
     name: str = ""
 
 
-class Choice(py.IfExp):
-    """`likely if test else rare`, where the likely value is of an evident kind.
-
-    An operation on it goes into both branches: Python does it on the likely value, and an operator
-    of the runtime on the other.
-    """
-
-    kind = ""
-
-
 DISCARD: Final = Target("discard")
 RETURN: Final = Target("return")
 
@@ -76,6 +67,7 @@ class Loop:
     Attributes:
         label: Its label.
         wants_value: Whether somebody looks at its value (`break value`).
+        start: Where it starts in the source.
         result: Python name of its value, once there is one.
         flag: Python name that says which jump to it is under way in an inner loop, once there is
             one.
@@ -84,6 +76,7 @@ class Loop:
 
     label: str | None
     wants_value: bool
+    start: int
     result: str = ""
     flag: str = ""
     crossed: list[Loop] = field(default_factory=list)
@@ -157,6 +150,7 @@ class Lowering:
         positive: Variables that hold ints above 0 where something is written, see `lower_version`.
         trial: While code is written that is tried, see `lower_version`: variables whose kinds are
             taken for granted, and the kinds that they have otherwise.
+        has_forms: Whether a loop around this place is written twice, see `lower_version`.
         item_bits: Bits of the ints of lists whose items are known, see `lower_version`.
         is_tried: Whether what is being written relies on Python to refuse none.
         bare_uses: Where variables are used as a whole, see `lower_fields`; None until it is asked.
@@ -193,6 +187,7 @@ class Lowering:
         self.bits: dict[Variable, int | None] = {}
         self.positive: frozenset[object] = frozenset()
         self.trial: dict[Variable, str] | None = None
+        self.has_forms = False
         self.item_bits: int | None = None
         self.is_tried = False
         self.bare_uses: dict[Variable, list[int]] | None = None
@@ -342,8 +337,13 @@ class Lowering:
 
     def emit_assign(self, name: str, value: py.expr) -> None:
         """`name = value`."""
+        if isinstance(value, Tried) and value.replaces(self.body, partial(self._assigned, name)):
+            return
+        self.body.append(self._assigned(name, value))
+
+    def _assigned(self, name: str, value: py.expr) -> py.Assign:
         fields = {"targets": [self.store(name)], "value": value, **self.place}
-        self.body.append(_made(py.Assign, fields))
+        return _made(py.Assign, fields)
 
     def emit_expr(self, value: py.expr) -> None:
         """`value` for its effects; nothing for a constant or name."""
@@ -413,10 +413,15 @@ class Lowering:
 
     def operands(self, nodes: Sequence[ast.Expr]) -> list[py.expr]:
         """Lower expressions so that they are evaluated from left to right."""
-        return self.in_order([partial(self.expr, node) for node in nodes])
+        return self.in_order([partial(self.expr, node) for node in nodes], nodes)
 
-    def in_order(self, makers: Sequence[Callable[[], py.expr]]) -> list[py.expr]:
-        """Run makers of expressions so that what they make is evaluated from left to right."""
+    def in_order(
+        self, makers: Sequence[Callable[[], py.expr]], nodes: Sequence[ast.Expr] = ()
+    ) -> list[py.expr]:
+        """Run makers of expressions so that what they make is evaluated from left to right.
+
+        With the nodes they are made of, a variable that nothing assigns may be read later.
+        """
         if len(makers) == 1:
             return [makers[0]()]
         found: list[tuple[list[py.stmt], py.expr]] = []
@@ -433,7 +438,8 @@ class Lowering:
         values: list[py.expr] = []
         for place, (statements, value) in enumerate(found):
             self.body.extend(statements)
-            values.append(self.kept(value) if place < last else value)
+            is_stable = place >= last or (nodes and self.is_stable(nodes[place], value))
+            values.append(value if is_stable else self.kept(value))
         return values
 
     def branch(

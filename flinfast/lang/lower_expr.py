@@ -10,8 +10,9 @@ from typing import Final
 
 from flinfast.lang import ast, lower_method, lower_read, lower_version
 from flinfast.lang.abi import Builtin
-from flinfast.lang.lower_base import CONTEXT, Lowering, Rule, Target
+from flinfast.lang.lower_base import CONTEXT, LOAD, Lowering, Rule, Target
 from flinfast.lang.lower_operator import condition
+from flinfast.lang.lower_value import Tried
 from flinfast.lang.magnitude import is_natural
 from flinfast.lang.scope import python_name
 from flinfast.lang.symbol import (
@@ -239,13 +240,15 @@ def _inside(self: Lowering, node: ast.Expr, value: py.expr, key: py.expr) -> lis
     return [py.Compare(self.const(0), [py.LtE(), py.Lt()], [key, size], **self.place)]
 
 
-def _item_in_loop(self: Lowering, value: py.expr, key: py.expr) -> py.expr:
+def _item_in_loop(self: Lowering, value: py.expr, key: py.expr) -> Tried:
     """An item of a list, tried: in a loop most are there, and Python checks the bounds anyway."""
     result = self.temp()
     found = py.Assign([self.store(result)], self.item(value, key), **self.place)
     missing = py.Assign([self.store(result)], self.const(None), **self.place)
     self.emit_in_bounds(found, missing)
-    return self.load(result)
+    tried = Tried(result, LOAD, **self.place)
+    (tried.attempt,) = self.body[-1:]  # type: ignore[assignment]  # a Try, see above
+    return tried
 
 
 def _item_if_list(self: Lowering, value: py.expr, key: py.expr) -> py.expr:
@@ -254,11 +257,10 @@ def _item_if_list(self: Lowering, value: py.expr, key: py.expr) -> py.expr:
     _, again = self.once(key)
     with self.captured() as inside:
         found = _item_in_loop(self, value, key)
-    assert isinstance(found, py.Name)
     other = self.call(self.op("index"), value, again())
     outside = py.Assign([self.store(found.id)], other, **self.place)
     self.emit(py.If(self.is_exactly(value, "list"), inside, [outside], **self.place))
-    return found
+    return self.load(found.id)
 
 
 def slice_(self: Lowering, node: ast.Slice) -> py.expr:

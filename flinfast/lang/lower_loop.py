@@ -1,9 +1,10 @@
 """Loops over items of unknown kind whose body computes with them: written twice.
 
-Most such lists hold ints, floats where the body computes with floats, or texts where it asks for
-their length and such. The first form takes that for granted and needs no tests in its body; it runs
-when the class of all items, which the runtime gives together with their snapshot, is that one, and
-variables that the body assigns to hold what it keeps in them. The second form takes any.
+Most such lists hold ints, floats where the body computes with floats, texts where it asks for
+their length and such, or lists where it reads items of the items by their place. The first form
+takes that for granted and needs no tests in its body; it runs when the class of all items, which
+the runtime gives together with their snapshot, is that one, and variables that the body assigns to
+hold what it keeps in them. The second form takes any.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering
 from flinfast.lang.lower_method import is_of_text
 from flinfast.lang.symbol import Variable, walk
-from flinfast.lang.types import ANY, INT, MAP, NONE, NUMBER, TEXT
+from flinfast.lang.types import ANY, INT, LIST, MAP, NONE, NUMBER, TEXT
 
 _NODES_MAX: Final = 60  # of a body that is written twice
 _COMPUTING: Final = frozenset({"+", "-", "*", "<", "<=", ">", ">="})
@@ -33,6 +34,7 @@ _PLAIN: Final = frozenset(
 )
 
 
+_TAKING: Final = _PLAIN | {ast.Destructure, ast.ListPattern, ast.BindPattern}
 PYTHON_TYPES: Final = {INT: "int", NUMBER: "float", TEXT: "str", MAP: "dict"}
 
 
@@ -73,6 +75,10 @@ def assumed_of(self: Lowering, node: ast.For) -> Assumed | None:
         nodes.append(inner)
         if len(nodes) > _NODES_MAX or not _is_plain(inner):
             return None
+    if any(_takes_item(self, inner, item) for inner in nodes):
+        return Assumed("list", {item: LIST}, {}, {})
+    if any(type(inner) is ast.Destructure for inner in nodes):
+        return None
     is_text = any(_asks_text(self, inner, item) for inner in nodes)
     if not is_text and not any(_computes_with(self, inner, item) for inner in nodes):
         return None
@@ -88,7 +94,17 @@ def assumed_of(self: Lowering, node: ast.For) -> Assumed | None:
 def _is_plain(node: ast.Node) -> bool:
     if isinstance(node, ast.Break | ast.Continue):
         return node.label is None and getattr(node, "value", None) is None
-    return type(node) in _PLAIN and not (isinstance(node, ast.Member) and node.optional)
+    return type(node) in _TAKING and not (isinstance(node, ast.Member) and node.optional)
+
+
+def _takes_item(self: Lowering, node: ast.Node, item: Variable) -> bool:
+    """Whether it reads an item of the item by its place, as of a list."""
+    if isinstance(node, ast.Index):
+        is_at_place = self.kinds.of(node.key) == INT
+        return is_at_place and self.file.symbols.get(id(node.target)) is item
+    if not isinstance(node, ast.Destructure) or not isinstance(node.pattern, ast.ListPattern):
+        return False
+    return self.file.symbols.get(id(node.value)) is item
 
 
 def _computes_with(self: Lowering, node: ast.Node, item: Variable) -> bool:

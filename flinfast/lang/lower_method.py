@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from flinfast.lang import ast
-from flinfast.lang.lower_base import CONTEXT, Choice, Lowering
+from flinfast.lang.lower_base import CONTEXT, Lowering
+from flinfast.lang.lower_value import Choice, Tried
 from flinfast.lang.types import ANY, BOOL, INT, LIST, TEXT
 
 # Methods of text without arguments -> method of str.
@@ -203,7 +204,12 @@ def push(self: Lowering, target: ast.Expr, name: str, item: ast.Expr) -> None:
     owner, value = self.operands([target, item])
     self.forget()
     if kind == LIST:
-        self.emit_expr(self.call(self.attr(owner, "append"), value))
+
+        def append_to(value: py.expr) -> py.stmt:
+            return py.Expr(self.call(self.attr(owner, "append"), value), **self.place)
+
+        if not isinstance(value, Tried) or not value.replaces(self.body, append_to):
+            self.emit(append_to(value))
         return
     if not self.is_stable(target, owner):
         owner, value = self.kept(owner), self.kept(value)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Final
 
 from flinfast.lang import ast
-from flinfast.lang.lower_base import Choice, Lowering, Rule
+from flinfast.lang.lower_base import Lowering, Rule
 from flinfast.lang.lower_read import is_tested
 from flinfast.lang.lower_text import join_texts
+from flinfast.lang.lower_value import Choice
 from flinfast.lang.magnitude import INT_EXACT_BITS, PRODUCT_BITS_MAX, bits_of, is_natural
 from flinfast.lang.types import (
     ANY,

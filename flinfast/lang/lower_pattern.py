@@ -14,6 +14,7 @@ from flinfast.lang.abi import Value
 from flinfast.lang.lower_base import Lowering, Target
 from flinfast.lang.lower_region import common, ends
 from flinfast.lang.symbol import Variable, VariantSymbol
+from flinfast.lang.types import ANY, LIST
 
 ARMS_CHAINED_MAX: Final = 40  # arms of a match that become one if-else chain
 
@@ -272,14 +273,14 @@ def _or_default(self: Lowering, pattern: ast.BindPattern, value: py.expr) -> py.
 # --- destructuring ----------------------------------------
 
 
-def take_apart(self: Lowering, pattern: ast.Pattern, value: py.expr) -> None:
+def take_apart(self: Lowering, pattern: ast.Pattern, value: py.expr, kind: str = ANY) -> None:
     """Assign the names of a destructuring pattern; `value` may be evaluated several times."""
     if isinstance(pattern, ast.BindPattern):
         symbol = self.file.symbols.get(id(pattern))
         if isinstance(symbol, Variable):
             _take(self, pattern, symbol, _or_default(self, pattern, value))
     elif isinstance(pattern, ast.ListPattern):
-        _take_list_apart(self, pattern, value)
+        _take_list_apart(self, pattern, value, kind)
     elif isinstance(pattern, ast.MapPattern):
         is_map: py.expr | None = None
         if len(pattern.items) > 1:
@@ -308,7 +309,7 @@ def _take(self: Lowering, pattern: ast.Pattern, variable: Variable, value: py.ex
     self.write(variable, value, declares=id(pattern) in self.file.declares)
 
 
-def _take_list_apart(self: Lowering, pattern: ast.ListPattern, value: py.expr) -> None:
+def _take_list_apart(self: Lowering, pattern: ast.ListPattern, value: py.expr, kind: str) -> None:
     variables = _plain_variables(self, pattern)
     if len(variables) < 2 or not isinstance(value, py.Name):
         _take_items(self, pattern, value)
@@ -316,7 +317,8 @@ def _take_list_apart(self: Lowering, pattern: ast.ListPattern, value: py.expr) -
     # Python takes a list of as many items apart.
     size = self.call(self.support("py_len"), value)
     is_as_long = self.compare(size, py.Eq(), self.const(len(variables)))
-    fits = self.both(self.is_exactly(value, "list"), is_as_long)
+    is_list = self.is_exactly(value, "list")
+    fits = is_as_long if kind == LIST else self.both(is_list, is_as_long)
     with self.captured() as fast:
         _store_all(self, variables, value)
     with self.captured() as slow:

@@ -62,7 +62,7 @@ def remembered(self: Lowering, read: Read | None, value: py.expr) -> py.expr:
     assert read is not None
     name = value.id if isinstance(value, py.Name) else self.temp()
     self.seen[read] = name
-    return value if isinstance(value, py.Name) else self.walrus(name, value)
+    return self.load(name) if isinstance(value, py.Name) else self.walrus(name, value)
 
 
 def is_twice(self: Lowering, node: ast.Member | ast.Index) -> bool:

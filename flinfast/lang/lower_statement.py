@@ -296,14 +296,17 @@ def _in_two_forms(
     self: Lowering, facts: lower_version.Facts, turns: py.expr, write: Callable[[], None]
 ) -> None:
     """A loop in the form for items of one kind, and in that for any; see `lower_version`."""
+    self.has_forms = True
     with lower_version.first_form(self, facts) as fast:
         write()
     tests = lower_version.tests_of(self, facts, turns)
     if not tests:
+        self.has_forms = False
         self.body += fast
         return
     with self.captured() as other:
         write()
+    self.has_forms = False
     test = tests[0] if len(tests) == 1 else self.both(*tests)
     self.emit(py.If(test, fast, other, **self.place))
 
@@ -457,7 +460,7 @@ def _stop_unless(self: Lowering, wanted: py.expr) -> None:
 
 
 def _enter(self: Lowering, node: ast.For | ast.While, target: Target) -> Loop:
-    loop = Loop(node.label, wants_value=target.kind != "discard")
+    loop = Loop(node.label, target.kind != "discard", node.span.start)
     self.frame.loops.append(loop)
     self.forget()  # another turn may have changed anything
     return loop
@@ -574,7 +577,7 @@ def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
     value = self.expr(node.value)
     if not self.is_stable(node.value, value):
         value = self.kept(value)
-    lower_pattern.take_apart(self, node.pattern, value)
+    lower_pattern.take_apart(self, node.pattern, value, self.kinds.of(node.value))
     no_value(self, target)
 
 

@@ -177,7 +177,7 @@ def _root(self: Lowering, node: ast.Expr) -> tuple[Variable | None, int]:
 
 def facts_of(self: Lowering, node: ast.For | ast.While) -> Facts | None:
     """What the first form of a loop takes for granted; None when there is nothing to gain."""
-    if self.frame.loops or self.rows or node.label is not None:
+    if self.has_forms or self.rows or node.label is not None:
         return None
     loop = _read(self, node)
     if loop is None:
@@ -346,8 +346,12 @@ def _is_fresh(self: Lowering, loop: _Loop, variable: Variable) -> bool:
     start, end = loop.node.span.start, loop.node.span.end
     if all(isinstance(s, ast.ListLiteral) and s.span.start > start for s in variable.sources):
         return True
-    # Made before: nothing may have put it anywhere until the loop is over.
-    return all(place >= end for place in _bare_uses(self, variable))
+    # Made before: nothing may have put it anywhere until the loop is over, in no turn of a loop
+    # around it either.
+    around = self.frame.loops[-1].start if self.frame.loops else -1
+    return variable.span.start > around and all(
+        place >= end for place in _bare_uses(self, variable)
+    )
 
 
 def _bare_uses(self: Lowering, variable: Variable) -> list[int]:

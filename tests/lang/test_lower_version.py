@@ -30,6 +30,7 @@ class LoopWriter:
     def __init__(self, source: random.Random) -> None:
         self.random = source
         self.floats = False
+        self.rows = ("m",)  # names of lists of lists, or of what is made in each turn around
         self._names = 0
         self._places = ["y", "k"]  # names that hold indexes here
 
@@ -53,6 +54,8 @@ class LoopWriter:
         )
 
     def item(self) -> str:
+        if "q" in self.rows and self.random.random() < 0.4:
+            return f"{self.pick('q', 'z', 'z')}[{self.key()}]"
         return str(
             self.pick(
                 *(f"v[{self.key()}]", f"w[{self.key()}]", f"m[{self.key()}][{self.key()}]"),
@@ -93,6 +96,8 @@ class LoopWriter:
         forms += (
             ["r[K] = V", "v[K] = x", "v[K] = c", "m[K] = v"] if self.random.random() < 0.1 else []
         )
+        if "q" in self.rows:
+            forms += ["q.push(V)", "q[K] = V", "q.push(I)", "z[K] = V", "z.push(x)", "r.push(I)"]
         if depth:
             forms += ["if", "if", "for", "while", "if"]
         if inside and self.random.random() < 0.2:
@@ -127,11 +132,31 @@ class LoopWriter:
         self._places.pop()
         return f"{name} = 0\nwhile {name} < 6 && ({test}) {{\n{name} += 1\n{body[2:]}"
 
+    def turns(self) -> str:
+        """A loop that is written once, with loops in it that are not."""
+        self.rows = ("m", "q")
+        inner = [self.loop(DEPTH - 2) for _ in range(self.random.randint(1, 2))]
+        self.rows = ("m",)
+        where = self.pick(
+            "m.push(q)",
+            "m[0] = q",
+            "m[0] = r",
+            "m.push(r)",
+            "out.push(q)",
+            "m[o] = q",
+            "r = q",
+            "q = r",
+        )
+        made = self.pick("q = [1, 2]", "q = []", "q = [x]", "q = [1]  if n == o { q = [2] }")
+        lines = [f"for o in 0..3 {{\n{made}\nz = m[{self.pick('o', '0', '-1')}]", *inner, where]
+        return "\n".join([*lines, f"out.push({self.pick('len(z)', 'q.len', 'to_text(z)')})", "}"])
+
     def function(self) -> str:
         self.floats = self.random.random() < 0.2
         start = self.pick("0", "0", "v[0]", "none", "0.0" if self.floats else "1")
         lines = [f"x = {start}\ny = 1\nt = 0\nc = none\nout = []\nr = [1, 2]"]
-        lines += [self.loop(DEPTH - 1) for _ in range(self.random.randint(1, 2))]
+        for _ in range(self.random.randint(1, 2)):
+            lines.append(self.turns() if self.random.random() < 0.3 else self.loop(DEPTH - 1))
         lines.append("[x, y, t, c, out, r]")
         return f"fn f({', '.join(NAMES)}) {{\n" + "\n".join(lines) + "\n}"
 
@@ -225,6 +250,15 @@ def test_loop_that_assigns_its_own_variable() -> None:
     """Nothing is known of it when the loop starts."""
     text = "fn f(v, n) { for y in 0..n { n = v[y] + y  y = v[0]  n += y }  n }"
     check(text, [([1, 2, 3], 2), ([1, None], 2), ([2.5], 1), ([], 1)])
+
+
+def test_list_that_was_put_somewhere_by_a_loop_around() -> None:
+    """What an inner loop reads may be the list that it sets items of."""
+    text = (
+        "fn f(m, n) {\nr = [1, 2]\nt = 0\nfor o in 0..3 {\nz = m[0]\nfor i in 0..n {\n"
+        'if o > 0 { r.push("a") }\nt = z[-1] * 2\n}\nm[0] = r\n}\nt\n}'
+    )
+    check(text, [([[1]], 2), ([[1.5]], 1)])
 
 
 def test_loops_of_the_property_have_two_forms() -> None:
