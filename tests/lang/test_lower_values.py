@@ -353,6 +353,9 @@ for i in 0..2 { if a[i] == b { a[i] = c } } ; a
 [x, x] = a ; [y, y] = [b, c] ; f = z => { y = z } ; [x, y] = [y, x] ; f(c) ; [x, y]
 l = [] ; for x in a { [y, z] = x ; l.push(z) ; l.push(x[0]) ; [y, z] = [z, y] ; l.push(y) } ; l
 l = [] ; for x in [a, b, c] { for i in 0..3 { l.push(x[i]) ; l.push(x[i - 2]) } } ; l
+l = [] ; for x in a { for i in 0..b { l.push(x[i]) } ; l.push(x[c]) } ; l
+l = [] ; for x in [[1, 2], a, [b]] { y = x[0] ; l.push(y) ; l.push(x[1]) ; l.push(x[1] ?? c) } ; l
+for x in a { [y, z] = x ; [u, v] = [z, y] ; if u == b { return [v, c] } } ; a
 a.k += b ; a.k += c ; a
 a[b] += c ; a
 """.strip().splitlines()
