@@ -126,7 +126,8 @@ def _misplaced(item: Any, report: Report) -> None:
         report("FL108", "a guard stands at the top of a file, `route` or `ws`", span, "not here")
     elif isinstance(item, ast.Validate):
         span = Span(item.span.start, item.span.start + len("validate"))
-        report("FL108", "`validate` stands at the top of a `route`", span, "not here")
+        help = 'elsewhere write `validate(data, { name: "text @required" })`'
+        report("FL108", "`validate` stands at the top of a `route`", span, "not here", help)
     else:
         what, help = _WHAT.get(type(item), ("this", ""))
         span = Span(item.span.start, min(item.span.end, item.span.start + _HEAD_MAX))

@@ -14,14 +14,23 @@ from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
 from flinfast.lang.diagnostic import suggest
 from flinfast.lang.report import Report
-from flinfast.lang.symbol import UNKNOWN, ContextSymbol, FileNames, ProjectTable, all_code
+from flinfast.lang.symbol import (
+    UNKNOWN,
+    ContextSymbol,
+    FileNames,
+    ProjectTable,
+    Variable,
+    all_code,
+)
 from flinfast.lang.types import (
     BOOL,
     INT,
     LIST,
+    MAP,
     NUMBER,
     QUERY_RESULTS,
     RANGE,
+    SIZE_NAMES,
     TEXT,
     Kinds,
     entity_of,
@@ -39,6 +48,7 @@ _OF_OBJECTS: Final = (
     | {"is_silent", "close", "ok", "created", "accepted", "no_content", "bad_request", "error"}
     | {"unauthorized", "forbidden", "not_found", "redirect", "json", "html", "text"}
 )
+_OF_MAPS: Final = SIZE_NAMES | {"keys", "values", "entries", "is_empty"}
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -47,9 +57,13 @@ def check_methods(readers: Iterable[Kinds], report: Report) -> None:
     readers = list(readers)
     keys = {key for reader in readers for node in all_code(reader.file) for key in _keys(node)}
     for reader in readers:
+        called: set[int] = set()  # ids of members; a call stands before what it calls
         for node in all_code(reader.file):
             if isinstance(node, ast.Call) and isinstance(node.callee, ast.Member):
+                called.add(id(node.callee))
                 _check(reader, node, node.callee, keys, report)
+            elif isinstance(node, ast.Member) and id(node) not in called:
+                _check_member(reader, node, keys, report)
 
 
 def _keys(node: ast.Node) -> Iterable[str]:
@@ -89,6 +103,24 @@ def _check(
         message = f"unknown method `{name}`"
         help = advice(name, reader.table)
         report.warning("FL203", message, file.source, callee.name_span, label, help=help)
+
+
+def _check_member(reader: Kinds, node: ast.Member, keys: set[str], report: Report) -> None:
+    """Warn about `map.len`, which is a key of the map, where nothing has such a key."""
+    if node.name not in _OF_MAPS or node.name in keys or reader.of(node.target) != MAP:
+        return
+    symbol = reader.file.symbols.get(id(node.target))
+    if not isinstance(symbol, Variable) or not all(map(_shows_keys, symbol.sources)):
+        return
+    message = f"`{node.name}` without parentheses is a key of a map"
+    label = "nothing puts such a key into a map"
+    help = f"write `.{node.name}()`"
+    report.warning("FL203", message, reader.file.source, node.name_span, label, help=help)
+
+
+def _shows_keys(source: object) -> bool:
+    """Whether it is a map with nothing of another one in it."""
+    return isinstance(source, ast.MapLiteral) and all(e.key is not None for e in source.entries)
 
 
 def advice(name: str, table: ProjectTable) -> str:

@@ -100,6 +100,8 @@ def _shape(kind: str, nearby: list[Any], place: int, line: list[Any]) -> str:
         if "GUARD" in words or line[0].value == "guards":
             return _GUARDS
         return _WITH_STATUS if "RETURN" in words and before.type != "NUMBER" else ""
+    if kind == "ASSIGN" and "ARROW" in words:
+        return "a statement in an arm stands between `{` and `}`"
     if kind == "ASSIGN" and place > 2 and nearby[place - 2].type == "LCALL":
         return _of_entity(nearby[place - 3], before)
     if kind == "NAME" and "LPARAM" in words:
