@@ -554,6 +554,12 @@ class Lowering:
         if self.seen_if_true:
             self.seen_if_true = {}
 
+    def forget_items(self) -> None:
+        """Evaluate items of lists again; a list got another, and no map has changed."""
+        if self.seen:
+            self.seen = {read: n for read, n in self.seen.items() if type(read[1]) is str}
+        self.seen_if_true = {}
+
     def note_map(self, variable: Variable) -> None:
         """Find out once, where a variable gets its only value, whether that is a map or list."""
         if variable in self.listed and variable.kind == ANY and variable.python not in self.classes:

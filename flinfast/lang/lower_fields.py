@@ -408,6 +408,8 @@ def _interpolation(self: Lowering, body: _Body, node: ast.Interpolation) -> bool
 
 
 def _member(self: Lowering, body: _Body, node: ast.Member) -> bool:
+    if id(node) in body.callees:
+        return True  # `_call` knows it
     target = self.kinds.of(node.target)
     if target in (TEXT, LIST):
         return node.name in SIZE_NAMES or node.name in _ADD or is_of_text(node.name)
@@ -425,7 +427,7 @@ def _call(self: Lowering, body: _Body, node: ast.Call) -> bool:
         return False
     if isinstance(callee, ast.Member):
         target = self.kinds.of(callee.target)
-        if target == LIST:
+        if target == LIST or self.kinds.entry(callee.target) == LIST:
             return callee.name in _ADD and len(node.arguments) == 1
         return target == TEXT and is_of_text(callee.name) and not node.arguments
     symbol = self.file.symbols.get(id(callee))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast as py
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from flinfast.lang import ast
@@ -201,8 +202,16 @@ def is_push(name: str, nodes: Sequence[ast.Argument]) -> bool:
 def push(self: Lowering, target: ast.Expr, name: str, item: ast.Expr) -> None:
     """`target.push(item)` as a statement."""
     kind = self.kinds.of(target)
-    owner, value = self.operands([target, item])
-    self.forget()
+    is_list = self.kinds.entry(target) == LIST  # or none
+    if is_list and isinstance(target, ast.Index) and self.kinds.of(target.key) == TEXT:
+        makers = [partial(_listed, self, target), partial(self.expr, item)]
+        owner, value = self.in_order(makers)
+    else:
+        owner, value = self.operands([target, item])
+    if kind == LIST or is_list:
+        self.forget_items()
+    else:
+        self.forget()
     if kind == LIST:
 
         def append_to(value: py.expr) -> py.stmt:
@@ -217,9 +226,21 @@ def push(self: Lowering, target: ast.Expr, name: str, item: ast.Expr) -> None:
         value = self.kept(value)
     append = self.call(self.attr(owner, "append"), value)
     other = self.call(method(self, name, 1), self.load(CONTEXT), owner, value)
-    test = self.is_exactly(owner, "list")
+    test = self.negate(self.is_none(owner)) if is_list else self.is_exactly(owner, "list")
     fast, rare = py.Expr(append, **self.place), py.Expr(other, **self.place)
     self.emit(py.If(test, [fast], [rare], **self.place))
+
+
+def _listed(self: Lowering, node: ast.Index) -> py.expr:
+    """`map[text]` where a missing one is a fault, so that it is rare."""
+    owner, key = (self.kept(part) for part in self.operands([node.target, node.key]))
+    found = self.temp()
+    place, error = self.store(found), self.support("py_key_error")
+    read = py.Assign([place], self.item(owner, key), **self.place)
+    missing = py.Assign([place], self.const(None), **self.place)
+    handler = py.ExceptHandler(error, None, [missing], **self.place)
+    self.emit(py.Try([read], [handler], [], [], **self.place))
+    return self.load(found)
 
 
 def method(self: Lowering, name: str, count: int) -> py.Name:

@@ -132,7 +132,7 @@ def assign(self: Lowering, node: ast.Assign, target: Target) -> None:
             _assign_member(self, node, place)
         elif isinstance(place, ast.Index):
             _assign_index(self, node, place)
-        self.forget()
+        self.forget(self.kinds.owner(place))  # no other name has a map that is owned
     no_value(self, target)
 
 

@@ -2,18 +2,21 @@
 
 `state = { count: 0, log: [] }` is owned when the rest of its function only reads and sets fields by
 name, and gives the map as its result at most: no call can take a field away or put another kind
-into it.
+into it. Where fields are set by computed names, all values of the map together have a kind: that of
+the field ENTRIES.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.symbol import FileNames, FunctionSymbol, Origin, Variable, all_code
 
 FieldKey = tuple[Variable, str]
+ENTRIES: Final = "*"
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +35,6 @@ class OwnedField:
 def owned_fields(file: FileNames) -> dict[FieldKey, OwnedField]:
     """The fields of all owned maps of a resolved file."""
     names = {variable: _literal_names(variable) for variable in file.variables if _fits(variable)}
-    names = {variable: found for variable, found in names.items() if found}
     if not names:
         return {}
     uses = dict.fromkeys(names, 0)
@@ -46,12 +48,19 @@ def owned_fields(file: FileNames) -> dict[FieldKey, OwnedField]:
             variable = file.symbols.get(id(node.target))  # type: ignore[attr-defined]
             if variable in uses and id(node) not in called:
                 uses[variable] += 1
+        elif kind is ast.Binary and node.operator in _TESTS:  # type: ignore[attr-defined]
+            variable = file.symbols.get(id(node.right))  # type: ignore[attr-defined]
+            if variable in uses:
+                uses[variable] += 1
         elif kind is ast.Assign:
             assert isinstance(node, ast.Assign)
             set_to += _set(file, node)
     for symbol in (*file.functions.values(), *file.guards.values()):
         _count_results(file, symbol, uses)
     return _fields(names, uses, set_to)
+
+
+_TESTS: Final = frozenset({"in", "not_in"})
 
 
 def _fits(variable: Variable) -> bool:
@@ -73,22 +82,26 @@ def _literal_names(variable: Variable) -> set[str]:
     return common or set()
 
 
+def _entries(variable: Variable) -> Iterable[ast.MapEntry]:
+    """Entries of all maps that a variable gets."""
+    for origin in variable.sources:
+        assert isinstance(origin, ast.MapLiteral)
+        yield from origin.entries
+
+
 def _set(file: FileNames, node: ast.Assign) -> Iterable[tuple[FieldKey, Origin]]:
-    """What an assignment gives to which field; the name "" when that is not known."""
+    """What an assignment gives to which field; ENTRIES when that is not known."""
     place = node.target
     if not isinstance(place, ast.Member | ast.Index):
         return
     variable = file.symbols.get(id(place.target))
     if not isinstance(variable, Variable):
         return
-    if isinstance(place, ast.Index):
-        yield (variable, ""), ""
-    elif node.operator == "=":
-        yield (variable, place.name), node.value
-    else:
-        result = ast.Binary(node.span, node.operator[0], place, node.value)
-        file.made.append(result)
-        yield (variable, place.name), result
+    value: ast.Expr = node.value
+    if node.operator != "=":
+        value = ast.Binary(node.span, node.operator[0], place, node.value)
+        file.made.append(value)
+    yield (variable, place.name if isinstance(place, ast.Member) else ENTRIES), value
 
 
 def _count_results(file: FileNames, symbol: FunctionSymbol, uses: dict[Variable, int]) -> None:
@@ -105,17 +118,22 @@ def _fields(
     set_to: list[tuple[FieldKey, Origin]],
 ) -> dict[FieldKey, OwnedField]:
     fields: dict[FieldKey, OwnedField] = {}
-    unknown = {variable for (variable, name), _ in set_to if not name}
+    unknown = {variable for (variable, name), _ in set_to if name == ENTRIES}
     for variable, found in names.items():
-        if uses[variable] == variable.reads and variable not in unknown:
+        if uses[variable] != variable.reads:
+            continue
+        if variable in unknown:
+            if not any(entry.key is None for entry in _entries(variable)):
+                sources: list[Origin] = [entry.value for entry in _entries(variable)]
+                sources += [given for (owner, _), given in set_to if owner is variable]
+                fields[variable, ENTRIES] = OwnedField(sources)
+        else:
             for name in found:
                 fields[variable, name] = OwnedField()
-            for origin in variable.sources:
-                assert isinstance(origin, ast.MapLiteral)
-                for entry in origin.entries:
-                    if isinstance(entry.key, str) and entry.key in found:
-                        fields[variable, entry.key].sources.append(entry.value)
+            for entry in _entries(variable):
+                if isinstance(entry.key, str) and entry.key in found:
+                    fields[variable, entry.key].sources.append(entry.value)
     for key, given in set_to:
-        if key in fields:
+        if key in fields and key[1] != ENTRIES:
             fields[key].sources.append(given)
     return fields

@@ -28,6 +28,7 @@ py_next: Final = next
 py_enumerate: Final = enumerate
 py_range: Final = range
 py_index_error: Final = IndexError
+py_key_error: Final = KeyError
 py_exception: Final = Exception
 py_refused: Final = (IndexError, TypeError)
 bound: Final = partial  # a FLIN function as a value: its context is the first argument

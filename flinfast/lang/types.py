@@ -17,7 +17,7 @@ from typing import Any, Final
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
 from flinfast.lang.own_lambda import own_lambdas
-from flinfast.lang.owned import FieldKey, OwnedField, owned_fields
+from flinfast.lang.owned import ENTRIES, FieldKey, OwnedField, owned_fields
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.symbol import (
     AUTO_FIELDS,
@@ -245,6 +245,19 @@ class Kinds:
         symbol = self.file.symbols.get(id(target))
         return self.fields.get((symbol, name)) if type(symbol) is Variable else None
 
+    def owner(self, node: ast.Expr) -> Variable | None:
+        """The variable of `map[key]` if its map is owned and its values have a kind."""
+        if type(node) is not ast.Index or not self.fields:
+            return None
+        symbol = self.file.symbols.get(id(node.target))
+        is_owned = type(symbol) is Variable and (symbol, ENTRIES) in self.fields
+        return symbol if is_owned else None  # type: ignore[return-value]
+
+    def entry(self, node: ast.Expr) -> str | None:
+        """Kind of `map[key]` of an owned map if it is not none; None for anything else."""
+        owner = self.owner(node)
+        return None if owner is None else self.fields[owner, ENTRIES].kind
+
     def is_path_parameter(self, symbol: ContextSymbol, name: str) -> bool:
         """Whether `params.name` is certainly there."""
         return symbol.name == "params" and name in self.file.parameters
@@ -335,7 +348,8 @@ class Kinds:
         if operator in ("&&", "||"):
             return join(left, right)
         if operator == "??":
-            return self._coalesce(left, right)
+            entry = self.entry(node.left)
+            return self._coalesce(left, right) if entry is None else join(entry, right)
         if operator == "+" and TEXT in (left, right):
             return TEXT
         if not left or not right:

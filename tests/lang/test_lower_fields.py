@@ -69,7 +69,8 @@ class RecordLoopWriter:
         forms = ["x = V", "x += V", "n += V", "n -= V", "out.push(V)", "out.push(p.o)"]
         forms += ["by[T] = V", "by[T] = (by[T] ?? 0) + V", "p.a += V", "p.b = V", "p.d.a -= V"]
         forms += ["p.a = V", "p.d.b += V", "s = T", "s += T", "out.push({ t: T, o: p.o })"]
-        forms += ["p.l.push(V)", "z = T", "by.total = V"]
+        forms += ["p.l.push(V)", "z = T", "by.total = V", "gr[T].push(V)"]
+        forms += ["if gr[T] == none { gr[T] = [V] }\ngr[T].push(V)"] * 2
         if self.random.random() < 0.15:
             forms = ["p.t = V", "p.a = T", "p.d = { a: 1 }", "m[T] = V", "q = p\nq.a = T"]
             forms += ["out.push(by)", "p.o = V", "p.t += T", "p.new = V", "by.a.b = 1"]
@@ -92,13 +93,13 @@ class RecordLoopWriter:
 
     def function(self) -> str:
         lines = [f"x = {self.pick('0', '0', '0.0', 'none', 'k')}\nn = 0\nz = none"]
-        lines.append('s = ""\nout = []\nby = {}')
+        lines.append('s = ""\nout = []\nby = {}\ngr = {}')
         if self.random.random() < 0.1:
             lines.append("rows.push(by)")
         for _ in range(self.random.randint(1, 2)):
             loop = f"for p in rows {self.block(DEPTH)}"
             lines.append(f"for i in 0..2 {{\n{loop}\n}}" if self.random.random() < 0.2 else loop)
-        lines.append("[x, n, z, s, out, by]")
+        lines.append(self.pick("[x, n, z, s, out, by, gr]", "[x, n, z, s, out]", "by", "gr"))
         return "fn f(rows, m, k) {\n" + "\n".join(lines) + "\n}"
 
 

@@ -24,7 +24,10 @@ from tests.lang.test_lower import Thing, fault_of, used
         ("if v.b && v.c { 1 } else { [v.b, v.c] }", "bcc"),
         ("x = v.a  m = {}  m.k = 1\n[x, v.a]", "aa"),
         ("x = v.a  l = [1]  l[0] = 2\n[x, v.a]", "aa"),
-        ("x = v.a  l = []  l.push(1)\n[x, v.a]", "aa"),
+        ("x = v.a  l = []  l.push(1)\n[x, v.a]", "a"),
+        ("x = v.a  m = {}  m[x] = 1\nm[v.a]", "a"),
+        ("x = v.a  m = {}  m[x] = 1\n[m, v.a]", "aa"),
+        ("x = v.a  m = {}  m[x] = []\nm[v.a].push(v.a)", "a"),
         ("x = v.a  g(1)\n[x, v.a]", "aa"),
         ("x = v.a  w = v  v = w\n[x, v.a]", "aa"),
         ("for i in 0..2 { v.a }  v.a", "aaa"),
@@ -190,3 +193,51 @@ def _outcome(function: Any, *given: Any) -> Any:
         return fault.code, str(fault)
     except (KeyError, AttributeError) as error:  # what an object of the tests lacks
         return type(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_known"),
+    [
+        ("m[k] = (m[k] ?? 0) + 1  m", True),
+        ("m[k] = (m[k] ?? 0) + 1  if k in m { m.b = 2 }  m", True),
+        ("m[k] = (m[k] ?? 0) + 1  m[k] = none  m", False),
+        ("m[k] = (m[k] ?? 0) + 1  m[k] = k  m", False),
+        ("m[k] = (m[k] ?? 0) + 1  m.b = 0.5  m", False),
+        ("m[k] = (m[k] ?? 0) + 1  g(m)  m", False),
+        ("m[k] = (m[k] ?? 0) + 1  w = m  w[k] = k  m", False),
+        ("h = () => { m[k] = k }  h()  m[k] = (m[k] ?? 0) + 1  m", False),
+        ("m = { ...g(m) }  m[k] = (m[k] ?? 0) + 1  m", False),
+    ],
+)
+def test_values_of_a_map_that_stays_here_have_a_kind(body: str, is_known: bool) -> None:
+    """What is set by a computed name counts, too."""
+    _, closures = bind_one(f"fn f(k) {{ m = {{ a: 1 }}  {body} }}  fn g(x) {{ x }}")
+    assert ("$op_add" not in used(closures["f"])) == is_known
+    found = closures["f"](None, "a")
+    assert type(found) is dict
+
+
+def test_list_of_a_map_that_stays_here_gets_an_item() -> None:
+    """Without a look at what it is, but for none."""
+    text = """
+        fn f(k, x) {
+            m = { a: [] }
+            if x != none { m[k] = [] }
+            m[k].push(1)
+            m
+        }
+        fn g(k: text) {
+            m = { a: [] }
+            m["a"] = [2]
+            m[k].push(k.len)
+            m
+        }
+    """
+    _, closures = bind_one(text)
+    assert closures["f"](None, "b", 1) == {"a": [], "b": [1]}
+    assert closures["f"](None, 1, 1) == {"a": [], "1": [1]}
+    assert closures["g"](None, "a") == {"a": [2, 1]}
+    for run in (lambda: closures["f"](None, "b", None), lambda: closures["g"](None, "b")):
+        with pytest.raises(RuntimeFault) as caught:
+            run()
+        assert caught.value.code == "FL502"
