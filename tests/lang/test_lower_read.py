@@ -237,7 +237,7 @@ def test_list_of_a_map_that_stays_here_gets_an_item() -> None:
     assert closures["f"](None, "b", 1) == {"a": [], "b": [1]}
     assert closures["f"](None, 1, 1) == {"a": [], "1": [1]}
     assert closures["g"](None, "a") == {"a": [2, 1]}
-    for run in (lambda: closures["f"](None, "b", None), lambda: closures["g"](None, "b")):
+    for run in (partial(closures["f"], None, "b", None), partial(closures["g"], None, "b")):
         with pytest.raises(RuntimeFault) as caught:
             run()
         assert caught.value.code == "FL502"
