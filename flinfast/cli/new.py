@@ -63,7 +63,7 @@ def _copy(source: Traversable, target: Path) -> list[Path]:
     """Copy a folder; paths of the files made, sorted."""
     target.mkdir(parents=True, exist_ok=True)
     created: list[Path] = []
-    for item in sorted(source.iterdir(), key=lambda item: item.name):
+    for item in sorted(source.iterdir(), key=lambda item: _DOTTED.get(item.name, item.name)):
         if item.name.startswith((".", "__")):
             continue
         to = target / _DOTTED.get(item.name, item.name)

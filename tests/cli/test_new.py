@@ -138,6 +138,17 @@ def test_collab_has_the_pages_of_the_documents_example() -> None:
         assert (template / name).read_bytes() == (example / name).read_bytes(), name
 
 
+def test_pages_look_alike() -> None:
+    """What several share is one text, `base.css`; who knows one page knows the look of all."""
+    folders = (ROOT / "examples", ROOT / "flinfast" / "cli" / "templates")
+    shared = [path for folder in folders for path in folder.glob("*/public/base.css")]
+    assert len(shared) >= 6
+    assert len({path.read_bytes() for path in shared}) == 1
+    for path in shared:
+        page = (path.parent / "index.html").read_text(encoding="utf-8")
+        assert page.index('"/base.css"') < page.rindex('.css"'), "its own style comes after it"
+
+
 def test_help_says_what_templates_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["new", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
