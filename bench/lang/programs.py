@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.lang import tables
+from bench.lang import lists, tables
 
 
 def fib(n: int) -> int:
@@ -280,6 +280,7 @@ GAMES = [
     {"home": f"t{n % 8}", "away": f"t{(n * 3 + 1) % 8}", "goals": [n % 3, n % 4]}
     for n in range(200)
 ]
+GRAPH = {f"n{i}": [f"n{(i * k + k) % 200}" for k in (3, 7, 1)] for i in range(200)}
 CSV = "\n".join(f"Ada {n} ,{n},{'yes' if n % 3 else 'no'}" for n in range(200))
 CASES = {
     "fib": Case(fib, lambda: (17,)),
@@ -323,4 +324,19 @@ CASES = {
     ),
     "scores": Case(tables.scores, lambda: (GAMES,)),
     "gcds": Case(tables.gcds, lambda: (30,)),
+    "transpose": Case(lists.transpose, lambda: ([[i * j for j in range(30)] for i in range(30)],)),
+    "pascal": Case(lists.pascal, lambda: (40,)),
+    "prefix": Case(lists.prefix, lambda: ([(n * 37) % 101 for n in range(500)],)),
+    "quick": Case(lists.quick, lambda: ([(n * 37) % 501 for n in range(300)],)),
+    "collatz": Case(lists.collatz, lambda: (100,)),
+    "mandel": Case(lists.mandel, lambda: (16, 12)),
+    "window": Case(lists.window, lambda: ([(n * 37) % 101 for n in range(100)], 10)),
+    "flood": Case(
+        lists.flood,
+        lambda: ([[int((i * 7 + j * 5) % 6 == 0) for j in range(15)] for i in range(15)], 1, 1),
+    ),
+    "trees": Case(lists.trees, lambda: ([(n * 37) % 501 for n in range(200)],)),
+    "bfs": Case(lists.bfs, lambda: (GRAPH, "n0")),
+    "pairs_of": Case(lists.pairs_of, lambda: ([[f"k{n % 9}", n] for n in range(500)],)),
+    "caesar": Case(lists.caesar, lambda: ("Hello wide world of text! " * 20, 3)),
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast as py
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from flinfast.lang import ast
@@ -75,11 +75,13 @@ def assumed_of(self: Lowering, node: ast.For) -> Assumed | None:
         nodes.append(inner)
         if len(nodes) > _NODES_MAX or not _is_plain(inner):
             return None
-    if any(_takes_item(self, inner, item) for inner in nodes):
-        return Assumed("list", {item: LIST}, {}, {})
-    if any(type(inner) is ast.Destructure for inner in nodes):
-        return None
     is_text = any(_asks_text(self, inner, item) for inner in nodes)
+    takes_apart = any(type(inner) is ast.Destructure for inner in nodes)
+    if takes_apart or not is_text:
+        if any(_takes_item(self, inner, item) for inner in nodes):
+            return Assumed("list", {item: LIST}, {}, {})
+        if takes_apart:
+            return None
     if not is_text and not any(_computes_with(self, inner, item) for inner in nodes):
         return None
     given: dict[Variable, list[ast.Expr]] = {}
@@ -88,7 +90,10 @@ def assumed_of(self: Lowering, node: ast.For) -> Assumed | None:
             origin = self.file.compounds.get(id(inner), inner.value)
             given.setdefault(self.file.targets[id(inner)], []).append(origin)
     is_float = any(_is_float(inner) for inner in nodes) or _adds_to_float(given)
-    return kept(self, item, TEXT if is_text else NUMBER if is_float else INT, given)
+    kind = TEXT if is_text else NUMBER if is_float else INT
+    beside = {} if is_text else _computed_beside(self, nodes, item, given)
+    found = kept(self, item, kind, given, dict.fromkeys(beside, kind))
+    return replace(found, tested={**found.tested, **dict.fromkeys(beside, PYTHON_TYPES[kind])})
 
 
 def _is_plain(node: ast.Node) -> bool:
@@ -114,6 +119,22 @@ def _computes_with(self: Lowering, node: ast.Node, item: Variable) -> bool:
     if not isinstance(node, ast.Binary) or node.operator not in _COMPUTING:
         return False
     return any(self.file.symbols.get(id(side)) is item for side in (node.left, node.right))
+
+
+def _computed_beside(
+    self: Lowering, nodes: list[ast.Node], item: Variable, given: dict[Variable, list[ast.Expr]]
+) -> dict[Variable, None]:
+    """Variables of unknown kind that meet the item in a computation, and stay as they are."""
+    found: dict[Variable, None] = {}
+    for node in nodes:
+        if isinstance(node, ast.Binary) and node.operator in _COMPUTING:
+            sides = [self.file.symbols.get(id(side)) for side in (node.left, node.right)]
+            for variable in sides if item in sides else ():
+                if type(variable) is Variable and variable is not item and variable not in given:
+                    is_own = not variable.is_captured and not variable.is_file_level
+                    if variable.kind == ANY and is_own:
+                        found[variable] = None
+    return found
 
 
 def _asks_text(self: Lowering, node: ast.Node, item: Variable) -> bool:

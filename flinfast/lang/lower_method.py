@@ -187,7 +187,10 @@ def size_of(self: Lowering, value: py.expr, rare: Callable[[py.expr], py.expr]) 
 def _size(self: Lowering, name: str, target: py.expr) -> Choice:
     """`value.len` of a text or list."""
     first, again = self.once(target)
-    kinds = ("list", "str") if isinstance(first, py.Name) else ("str", "list")
+    inner = first.value if isinstance(first, py.NamedExpr) else first
+    is_item = isinstance(inner, py.IfExp) and isinstance(inner.body, py.Subscript)
+    is_likely_list = is_item or isinstance(first, py.Name)
+    kinds = ("list", "str") if is_likely_list else ("str", "list")
     tests = [self.is_exactly(first, kinds[0]), self.is_exactly(again(), kinds[1])]
     is_sized = py.BoolOp(py.Or(), tests, **self.place)
     rare = self.call(self.op("member"), again(), self.const(name))

@@ -75,7 +75,8 @@ def is_twice(self: Lowering, node: ast.Member | ast.Index) -> bool:
     if type(inner) is not type(node) or self.kinds.of(inner) != ANY:
         return False
     assert isinstance(inner, ast.Member | ast.Index)
-    if self.kinds.of(inner.target) not in (ANY, MAP) or id(inner) in self.file.symbols:
+    kinds = (ANY, MAP) if isinstance(inner, ast.Member) or self.frame.loops else (ANY, MAP, LIST)
+    if self.kinds.of(inner.target) not in kinds or id(inner) in self.file.symbols:
         return False
     read = read_of(self, inner)
     if read in self.repeated or known(self, read) is not None:
