@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, TypedDict, TypeVar
 from flinfast.lang import ast
 from flinfast.lang.abi import Value
 from flinfast.lang.lower_region import Captured, Placed, common
-from flinfast.lang.lower_value import Choice, Tried
+from flinfast.lang.lower_value import Choice, Loop, Tried
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, Variable
@@ -58,28 +58,6 @@ class Target:
 
 DISCARD: Final = Target("discard")
 RETURN: Final = Target("return")
-
-
-@dataclass(slots=True, eq=False)
-class Loop:
-    """A loop that is being lowered.
-
-    Attributes:
-        label: Its label.
-        wants_value: Whether somebody looks at its value (`break value`).
-        start: Where it starts in the source.
-        result: Python name of its value, once there is one.
-        flag: Python name that says which jump to it is under way in an inner loop, once there is
-            one.
-        crossed: Loops further out that a jump inside this one goes to.
-    """
-
-    label: str | None
-    wants_value: bool
-    start: int
-    result: str = ""
-    flag: str = ""
-    crossed: list[Loop] = field(default_factory=list)
 
 
 # What is read of a variable: the variable, then a name, or an index and what it is moved by.

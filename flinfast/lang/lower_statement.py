@@ -19,7 +19,7 @@ from flinfast.lang import (
     lower_pattern,
     lower_version,
 )
-from flinfast.lang.lower_base import DISCARD, RETURN, Loop, Lowering, StatementRule, Target
+from flinfast.lang.lower_base import DISCARD, RETURN, Lowering, StatementRule, Target
 from flinfast.lang.lower_block import (
     checked,
     deliver,
@@ -31,6 +31,7 @@ from flinfast.lang.lower_block import (
 )
 from flinfast.lang.lower_operator import arithmetic, condition
 from flinfast.lang.lower_region import common, ends
+from flinfast.lang.lower_value import Loop
 from flinfast.lang.magnitude import is_natural
 from flinfast.lang.symbol import Variable
 from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT, entity_of, is_parallel

@@ -1,9 +1,10 @@
-"""Lowered values that say more of themselves than Python's."""
+"""What lowering knows of values and loops beside the Python that it writes for them."""
 
 from __future__ import annotations
 
 import ast as py
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 
 class Choice(py.IfExp):
@@ -33,3 +34,25 @@ class Tried(py.Name):
             assert isinstance(given, py.Assign)
             branch[0] = make(given.value)
         return True
+
+
+@dataclass(slots=True, eq=False)
+class Loop:
+    """A loop that is being lowered.
+
+    Attributes:
+        label: Its label.
+        wants_value: Whether somebody looks at its value (`break value`).
+        start: Where it starts in the source.
+        result: Python name of its value, once there is one.
+        flag: Python name that says which jump to it is under way in an inner loop, once there is
+            one.
+        crossed: Loops further out that a jump inside this one goes to.
+    """
+
+    label: str | None
+    wants_value: bool
+    start: int
+    result: str = ""
+    flag: str = ""
+    crossed: list[Loop] = field(default_factory=list)
