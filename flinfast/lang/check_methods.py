@@ -59,7 +59,9 @@ def check_methods(readers: Iterable[Kinds], report: Report) -> None:
     for reader in readers:
         called: set[int] = set()  # ids of members; a call stands before what it calls
         for node in all_code(reader.file):
-            if isinstance(node, ast.Call) and isinstance(node.callee, ast.Member):
+            if isinstance(node, ast.Call) and isinstance(node.callee, ast.Name):
+                _check_response(reader.file, node.callee, report)
+            elif isinstance(node, ast.Call) and isinstance(node.callee, ast.Member):
                 called.add(id(node.callee))
                 _check(reader, node, node.callee, keys, report)
             elif isinstance(node, ast.Member) and id(node) not in called:
@@ -116,6 +118,14 @@ def _check_member(reader: Kinds, node: ast.Member, keys: set[str], report: Repor
     label = "nothing puts such a key into a map"
     help = f"write `.{node.name}()`"
     report.warning("FL203", message, reader.file.source, node.name_span, label, help=help)
+
+
+def _check_response(file: FileNames, callee: ast.Name, report: Report) -> None:
+    """Warn about `response(201, value)`."""
+    symbol = file.symbols.get(id(callee))
+    if isinstance(symbol, ContextSymbol) and symbol.name == "response":
+        help = "write `response { status: 201, body: value }`"
+        report.warning("FL203", "`response` is not a function", file.source, callee.span, help=help)
 
 
 def _shows_keys(source: object) -> bool:

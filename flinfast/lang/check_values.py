@@ -1,7 +1,7 @@
-"""Values that go nowhere: `note.done == true`, `items.sort()`, `- b` on a line of its own.
+"""Values that go nowhere: `note.done == true`, `items.sort()`, `if !user { error(401, "no") }`.
 
 Only expressions that can do nothing but give a value are looked at, and only where that value is
-dropped: before the end of a block, and at the end of a loop's body.
+dropped: before the end of a block, at the end of a loop's body, and in branches of what is dropped.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _PURE: Final = frozenset(
         *("truncate", "type_of", "union", "unique", "upper"),
     }
 )
+_ANSWERS: Final = frozenset({"error", "redirect"})  # builtins that make an answer
 _CHOICES: Final = frozenset({"&&", "||", "??"})  # their right side may do something
 
 
@@ -53,7 +54,23 @@ def _dropped(node: ast.Node) -> Iterator[ast.Expr]:
         statements = node.body.statements[-1:]
     for statement in statements:
         if isinstance(statement, ast.ExprStatement):
-            yield statement.value
+            yield from _values(statement.value)
+
+
+def _values(dropped: ast.Expr) -> Iterator[ast.Expr]:
+    """What an expression that is dropped may give: itself, or the values of its branches."""
+    pending: list[ast.Expr | ast.Block | None] = [dropped]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, ast.Block):
+            last = value.statements[-1] if value.statements else None
+            pending.append(last.value if isinstance(last, ast.ExprStatement) else None)
+        elif isinstance(value, ast.IfExpr):
+            pending += [value.otherwise, value.then]
+        elif isinstance(value, ast.Match):
+            pending += [arm.body for arm in reversed(value.arms)]
+        elif value is dropped or not isinstance(value, ast.Literal | ast.Name | None):
+            yield value  # a branch that does nothing has to hold something: `_ -> none`
 
 
 def _help(file: FileNames, value: ast.Expr) -> str | None:
@@ -69,6 +86,8 @@ def _help(file: FileNames, value: ast.Expr) -> str | None:
         return None if symbol is UNKNOWN else "assign it, or `return` it"
     if isinstance(value, ast.Literal):
         return "assign it, or `return` it"
+    if isinstance(value, ast.ResponseLiteral):
+        return "to answer with it, write `return response { ... }`"
     if isinstance(value, ast.Call):
         return _call_help(file, value)
     return None
@@ -84,4 +103,6 @@ def _call_help(file: FileNames, node: ast.Call) -> str | None:
         name = builtin.name if builtin is not None else ""
     else:
         return None
+    if name in _ANSWERS and symbol is not None:
+        return f"to answer with it, write `return {name}(...)`"
     return f"`{name}` changes nothing: it gives a new value" if name in _PURE else None

@@ -27,6 +27,7 @@ from flinfast.lang.symbol import (
     FunctionSymbol,
     ProjectTable,
 )
+from flinfast.lang.vocabulary import FOREIGN_MODIFIERS
 
 TYPE_NAMES: Final = {
     **{name: name for name in ("text", "int", "number", "bool", "time", "duration", "file")},
@@ -340,7 +341,10 @@ class Declarations:
         spec = MODIFIERS.get(name)
         if spec is None:
             span = _head(modifier.span, len(modifier.name) + 1)
-            self.report.unknown("FL402", "modifier", f"@{modifier.name}", source, span, _SPELLINGS)
+            help = FOREIGN_MODIFIERS.get(modifier.name, "")
+            known = () if help else _SPELLINGS
+            shown = f"@{modifier.name}"
+            self.report.unknown("FL402", "modifier", shown, source, span, known, help=help)
             return None
         fault = ""
         values: tuple[Value, ...] = ()

@@ -21,7 +21,7 @@ from flinfast.lang.symbol import (
     Variable,
 )
 from flinfast.lang.types import ANY, QUERY_RESULTS, entity_of, record
-from flinfast.lang.vocabulary import FOREIGN_METHODS
+from flinfast.lang.vocabulary import FOREIGN_GUARDS, FOREIGN_METHODS
 
 if TYPE_CHECKING:
     from flinfast.lang.resolve import Resolver
@@ -129,6 +129,7 @@ def guard(self: Resolver, node: ast.Guard, scope: FunctionScope) -> None:
     elif node.name not in self.table.builtin_guards and self.table.is_complete:
         known = {*self.table.builtin_guards, *self.table.guards, *self.file.guards}
         help = f"define it: `guard_definition {node.name} {{ ... }}`"
+        help = FOREIGN_GUARDS.get(node.name, help)
         self.unknown("FL201", "guard", node.name, node.name_span, known, help=help)
 
 

@@ -122,7 +122,8 @@ FOREIGN: Final = {
     **dict.fromkeys(("req", "ctx"), _ASKED),
     **dict.fromkeys(("res", "jsonify", "render", "status"), _ANSWER),
     **dict.fromkeys(("fetch", "axios", "requests"), _FETCH),
-    **dict.fromkeys(("io", "socket", "emit"), _SHARE),
+    **dict.fromkeys(("io", "socket", "emit", "send", "reply"), _SHARE),
+    "Math": "write `floor(x)`, `max(x, value)`, `random()`",
     "switch": "write `match value { pattern -> result }`",
     "case": "write `match value { pattern -> result }`",
     "finally": "a failing handler undoes what it did by itself",
@@ -145,6 +146,7 @@ FOREIGN_METHODS: Final = {
     "isdigit": "did you mean `is_numeric`?",
     "items": "did you mean `entries`?",
     "then": _NO_WAITING,
+    "status": "write `response { status: 201, body: value }`",
     **dict.fromkeys(("test", "match"), "a text is checked by `@pattern` in rules of `validate`"),
     **dict.fromkeys(("emit", "send", "broadcast_to", "publish"), _SHARE),
     **dict.fromkeys(("save", "commit"), "write `save record`"),
@@ -157,6 +159,20 @@ FOREIGN_METHODS: Final = {
     **dict.fromkeys(("findOne", "find_one", "findFirst", "find_by", "findBy"), _FIRST),
     **dict.fromkeys(("findMany", "filter_by", "select", "query"), "write `.where(condition)`"),
     **dict.fromkeys(("objects", "findAll", "find_all"), "did you mean `all`?"),
+}
+# Guards and modifiers of other frameworks -> what to write instead.
+FOREIGN_GUARDS: Final = {
+    **dict.fromkeys(
+        ("logged_in", "login_required", "authenticated", "login"), "write `guard auth`"
+    ),
+    **dict.fromkeys(("admin", "is_admin", "admin_only"), 'write `guard role("admin")`'),
+}
+_REFERENCE: Final = "a field of the type of an entity refers to a record: `author: User`"
+FOREIGN_MODIFIERS: Final = {
+    **dict.fromkeys(("not_null", "notnull", "notNull", "non_null"), "did you mean `@required`?"),
+    **dict.fromkeys(("primary_key", "primary", "id", "auto_increment"), "every record has an `id`"),
+    **dict.fromkeys(("foreign_key", "references", "belongs_to", "relation"), _REFERENCE),
+    **dict.fromkeys(("nullable", "optional", "null"), "a value that may be none: `name: text?`"),
 }
 RESERVED: Final = frozenset({"try", "catch"})  # no meaning yet, and no names either
 

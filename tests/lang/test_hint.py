@@ -10,11 +10,17 @@ from flinfast.errors import CompileError
 from flinfast.lang import hint
 from flinfast.lang.program import compile_project
 from flinfast.lang.source import Source
-from flinfast.lang.vocabulary import FOREIGN, FOREIGN_METHODS
+from flinfast.lang.vocabulary import (
+    FOREIGN,
+    FOREIGN_GUARDS,
+    FOREIGN_METHODS,
+    FOREIGN_MODIFIERS,
+)
 from flinfast.runtime.builtins import specs
 from flinfast.runtime.guard import BUILTIN_GUARDS
 
-HINTS = sorted({*FOREIGN.values(), *FOREIGN_METHODS.values(), *hint._INSTEAD.values()})
+HINTS = sorted({*FOREIGN_GUARDS.values(), *FOREIGN_MODIFIERS.values()})
+HINTS += sorted({*FOREIGN.values(), *FOREIGN_METHODS.values(), *hint._INSTEAD.values()})
 HINTS += sorted({*hint._AFTER.values(), hint._PARAMETER, hint._RESULT, hint._RULES})
 _CODE = re.compile(r"`([^`]*)`")
 _SIGNS = frozenset({"{", "}", "+", ".", "!", "->", "else if", "lib/"})
@@ -27,6 +33,9 @@ _WHOLE = {
     "expect": 'test "a" { expect 1 == 1 }',
     "@pattern": 'validate { a: text @pattern("a") }',
     "title: text @required @min(3)": "validate { title: text @required @min(3) }",
+    "@required": "validate { a: text @required }",
+    "author: User": "fn g(author: User) { author }",
+    "name: text?": "fn g(name: text?) { name }",
     "text?": "fn g(a: text?) { a }",
     "[text]": "fn g(a: [text]) { a }",
     "...name": "fn g(...name) { name }",
