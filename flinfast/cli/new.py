@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -45,9 +46,12 @@ def command(name: Path, template: str) -> None:
     if name.exists() and (not name.is_dir() or any(name.iterdir())):
         raise click.UsageError(f"`{name}` exists already.")
     source = files("flinfast.cli").joinpath("templates", template)
+    was_there = name.exists()
     try:
         created = _copy(source, name)
     except OSError as error:
+        if not was_there:
+            shutil.rmtree(name, ignore_errors=True)  # so that it can be tried again
         raise click.ClickException(f"cannot write to `{name}`: {error.strerror}") from error
     click.echo("  created  " + "\n           ".join(str(path) for path in created))
     shown = shlex.quote(str(name))

@@ -42,10 +42,11 @@ def backup(source: Path, target: Path, progress: Progress | None = None) -> None
     if target.exists():
         raise StoreError(f"{target} exists: give another name or remove it")
     with _written(target) as temporary:
-        _copy(source, temporary, progress)
+        _copy(source, temporary, progress, name=target)
 
 
-def _copy(source: Path, target: Path, progress: Progress | None) -> None:
+def _copy(source: Path, target: Path, progress: Progress | None, *, name: Path) -> None:
+    """Copy to a file that will be called `name`."""
     with read_only(source) as database:
         try:
             copy = apsw.Connection(str(target))
@@ -61,6 +62,8 @@ def _copy(source: Path, target: Path, progress: Progress | None) -> None:
                 copy.execute("PRAGMA journal_mode = DELETE").fetchall()
             finally:
                 copy.close(force=True)
+        except apsw.FullError as error:
+            raise StoreError(f"{name} cannot be written: its disk is full") from error
         except apsw.Error as error:
             raise translate(error, str(source)) from error
 
@@ -116,7 +119,7 @@ def restore(folder: Path, source: Path, progress: Progress | None = None) -> Pat
         copy = path.with_name(f".{FILE_NAME}.restored")
         copy.unlink(missing_ok=True)
         with _written(copy) as temporary:
-            _copy(source, temporary, progress)
+            _copy(source, temporary, progress, name=path)
         try:
             kept = _set_aside(folder, path) if path.exists() else None
             copy.rename(path)

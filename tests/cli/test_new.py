@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.cookies
 import json
 import os
@@ -147,6 +148,26 @@ def test_pages_look_alike() -> None:
     for path in shared:
         page = (path.parent / "index.html").read_text(encoding="utf-8")
         assert page.index('"/base.css"') < page.rindex('.css"'), "its own style comes after it"
+
+
+def test_what_could_not_be_written_whole_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk: the folder goes, so that the same command works when there is room."""
+    real, written = Path.write_bytes, []
+
+    def full(path: Path, data: bytes) -> int:
+        written.append(path)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        assert main(["new", str(tmp_path / "project")]) == 1
+    assert "No space left on device" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    made(tmp_path, "chat")
 
 
 def test_help_says_what_templates_are(capsys: pytest.CaptureFixture[str]) -> None:

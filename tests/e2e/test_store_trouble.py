@@ -154,6 +154,25 @@ def test_full_disk(make_server: MakeServer, disk: Disk, tmp_path: Path) -> None:
     server.stop()
 
 
+def test_backup_to_a_full_disk(disk: Disk, tmp_path: Path) -> None:
+    """What is full is the disk of the copy, not that of the database; nothing is left of it."""
+    source, copy = tmp_path / "source.db", disk.folder / "copy.db"
+    database = Database(source)
+    database.execute("CREATE TABLE page (words TEXT)")
+    database.close()
+    code = "import sys; from pathlib import Path; from flinfast.store.backup import backup\n"
+    code += "backup(*map(Path, sys.argv[1:]))"
+    command = [*disk.prefix, sys.executable, "-c", code, str(source), str(copy)]
+    disk.fill()
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert f"StoreError: {copy} cannot be written: its disk is full\n" in refused.stderr
+    assert [path.name for path in disk.view.iterdir()] == ["filler"]
+    disk.free()
+    subprocess.run(command, timeout=60, check=True)
+    shutil.copy(disk.view / copy.name, tmp_path)
+    assert integrity(tmp_path / copy.name) == []
+
+
 @needs_limits
 def test_file_that_may_not_grow(make_server: MakeServer) -> None:
     """The same with a limit of the process: an input/output error instead of a full disk."""
