@@ -37,7 +37,7 @@ _PLAIN: Final = frozenset(
         *(ast.Continue, ast.Break, ast.Return),
         *(ast.Literal, ast.Name, ast.Member, ast.Index, ast.Binary, ast.Unary, ast.Conditional),
         *(ast.IfExpr, ast.Interpolation, ast.ListLiteral, ast.ListItem, ast.MapLiteral),
-        ast.MapEntry,
+        *(ast.MapEntry, ast.Destructure, ast.MapPattern, ast.MapPatternItem, ast.BindPattern),
     }
 )
 _COMPUTING: Final = frozenset({"+", "-", "*", "/", "%", "<", "<=", ">", ">="})
@@ -132,11 +132,34 @@ def _read(self: Lowering, node: ast.For, item: Variable) -> _Body | None:
             return None
         if isinstance(inner, ast.MapEntry) and not isinstance(inner.key, str):
             return None
+        if isinstance(inner, ast.Destructure) and not _takes_apart(self, body, inner):
+            return None
         body.nodes.append(inner)
         if isinstance(inner, ast.Assign) and isinstance(inner.target, ast.Name):
             origin = self.file.compounds.get(id(inner), inner.value)
             body.given.setdefault(self.file.targets[id(inner)], []).append(origin)
     return body
+
+
+def _takes_apart(self: Lowering, body: _Body, node: ast.Destructure) -> bool:
+    """Note what `{ x, y: z } = item` gives; False for what is anything else."""
+    pattern = node.pattern
+    if not isinstance(pattern, ast.MapPattern) or pattern.rest is not None:
+        return False
+    if self.file.symbols.get(id(node.value)) is not body.item:
+        return False
+    for entry in pattern.items:
+        bound = entry.pattern
+        variable = self.file.symbols.get(id(bound))
+        if not isinstance(bound, ast.BindPattern) or bound.default is not None:
+            return False
+        if not isinstance(variable, Variable) or variable.annotation is not None:
+            return False
+        member = ast.Member(entry.span, node.value, entry.key, entry.span)
+        self.file.made.append(member)
+        body.nodes.append(member)
+        body.given.setdefault(variable, []).append(member)
+    return True
 
 
 # --- what a body asks for ----------------------------------------
@@ -209,6 +232,9 @@ def _want(self: Lowering, body: _Body, node: ast.Expr, kind: str) -> None:
         return
     variable = self.file.symbols.get(id(node))
     if type(variable) is Variable and variable.kind == ANY and variable is not body.item:
+        for origin in body.given.get(variable, ()):
+            if path_of(self, body.item, origin):
+                _want(self, body, origin, kind)
         is_outside = variable.span.start < body.start and variable not in body.given
         if is_outside and _is_own(variable) and kind in (MAP, INT):
             body.tested[variable] = kind

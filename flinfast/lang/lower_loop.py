@@ -170,10 +170,11 @@ def kept(
         found = next(iter(before - {NONE}), kind)
         if len(before - {NONE}) < 2 and found in PYTHON_TYPES and ANY not in before:
             (optional if NONE in before else wanted)[variable] = found
+    fresh = [v for v in wanted if not _kinds_before(self, v, given[v])]
     with self.kinds.assuming({**fixed, **wanted}):
-        for variable in wanted:
+        for variable in fresh:
             first = self.kinds.of(given[variable][0])
-            if first in PYTHON_TYPES and not _kinds_before(self, variable, given[variable]):
+            if first in PYTHON_TYPES:
                 wanted[variable] = first
     while True:
         with self.kinds.assuming({**fixed, **wanted}):

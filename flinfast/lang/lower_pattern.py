@@ -14,7 +14,7 @@ from flinfast.lang.abi import Value
 from flinfast.lang.lower_base import Lowering, Target
 from flinfast.lang.lower_region import common, ends
 from flinfast.lang.symbol import Variable, VariantSymbol
-from flinfast.lang.types import ANY, LIST
+from flinfast.lang.types import ANY, LIST, MAP
 
 ARMS_CHAINED_MAX: Final = 40  # arms of a match that become one if-else chain
 
@@ -273,8 +273,18 @@ def _or_default(self: Lowering, pattern: ast.BindPattern, value: py.expr) -> py.
 # --- destructuring ----------------------------------------
 
 
-def take_apart(self: Lowering, pattern: ast.Pattern, value: py.expr, kind: str = ANY) -> None:
-    """Assign the names of a destructuring pattern; `value` may be evaluated several times."""
+def take_apart(
+    self: Lowering, pattern: ast.Pattern, value: py.expr, node: ast.Expr | None = None
+) -> None:
+    """Assign the names of a destructuring pattern.
+
+    Args:
+        self: The file.
+        pattern: The pattern.
+        value: What is taken apart; may be evaluated several times.
+        node: What it comes from, if that is an expression.
+    """
+    kind = ANY if node is None else self.kinds.of(node)
     if isinstance(pattern, ast.BindPattern):
         symbol = self.file.symbols.get(id(pattern))
         if isinstance(symbol, Variable):
@@ -283,10 +293,15 @@ def take_apart(self: Lowering, pattern: ast.Pattern, value: py.expr, kind: str =
         _take_list_apart(self, pattern, value, kind)
     elif isinstance(pattern, ast.MapPattern):
         is_map: py.expr | None = None
-        if len(pattern.items) > 1:
+        if kind != MAP and len(pattern.items) > 1:
             is_map = self.kept(self.is_exactly(value, "dict"))
+        owner = None if node is None else self.file.symbols.get(id(node))
         for entry in pattern.items:
-            part = lower_expr.read_member(self, value, "any", entry.key, is_map=is_map)
+            if isinstance(owner, Variable) and (owner, entry.key) in self.kinds.fields:
+                part: py.expr = self.item(value, self.const(entry.key))
+            else:
+                of = MAP if kind == MAP else ANY
+                part = lower_expr.read_member(self, value, of, entry.key, is_map=is_map)
             take_apart(self, entry.pattern, _simple(self, entry.pattern, part))
         for variable in _rest_variables(self, pattern):
             _take(self, pattern, variable, _rest(self, pattern, value))

@@ -578,7 +578,7 @@ def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
     value = self.expr(node.value)
     if not self.is_stable(node.value, value):
         value = self.kept(value)
-    lower_pattern.take_apart(self, node.pattern, value, self.kinds.of(node.value))
+    lower_pattern.take_apart(self, node.pattern, value, node.value)
     no_value(self, target)
 
 

@@ -199,8 +199,13 @@ class Evaluator:
         write(owner, key, getattr(self.ops, operator)(before, self.value(node.value)))
 
     def _Destructure(self, node: ast.Destructure) -> None:  # noqa: N802
-        assert isinstance(node.pattern, ast.ListPattern)
         values = self.value(node.value)
+        if isinstance(node.pattern, ast.MapPattern):
+            for entry in node.pattern.items:
+                assert isinstance(entry.pattern, ast.BindPattern)
+                self.names[entry.pattern.name] = self.ops.member(values, entry.key)
+            return
+        assert isinstance(node.pattern, ast.ListPattern)
         for place, pattern in enumerate(node.pattern.items):
             assert isinstance(pattern, ast.BindPattern)
             self.names[pattern.name] = self.ops.index(values, place)

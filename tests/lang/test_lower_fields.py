@@ -74,6 +74,7 @@ class RecordLoopWriter:
         if self.random.random() < 0.15:
             forms = ["p.t = V", "p.a = T", "p.d = { a: 1 }", "m[T] = V", "q = p\nq.a = T"]
             forms += ["out.push(by)", "p.o = V", "p.t += T", "p.new = V", "by.a.b = 1"]
+        forms += ["{ a, b: w } = p\nx += a * w", "{ t, a: w } = p\nw -= V\nout.push([t, w])"]
         if self.random.random() < 0.1:
             forms = ["break", "continue", "return [x, n]"]
         if depth:
