@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.lang import lists, tables
+from bench.lang import lists, records, tables
 
 
 def fib(n: int) -> int:
@@ -281,6 +281,18 @@ GAMES = [
     for n in range(200)
 ]
 GRAPH = {f"n{i}": [f"n{(i * k + k) % 200}" for k in (3, 7, 1)] for i in range(200)}
+BASKET = [{"sku": f"s{n % 30}", "quantity": n % 15} for n in range(200)]
+PRICES = {f"s{n}": n * 3 + 1 for n in range(25)}
+
+
+def points() -> list[dict[str, float]]:
+    """Points that move; the programs change them."""
+    return [
+        {"x": n % 10 + 0.5, "y": n % 7 + 0.5, "vx": 1.5 - n % 3, "vy": n % 4 - 1.5}
+        for n in range(30)
+    ]
+
+
 CSV = "\n".join(f"Ada {n} ,{n},{'yes' if n % 3 else 'no'}" for n in range(200))
 CASES = {
     "fib": Case(fib, lambda: (17,)),
@@ -339,4 +351,6 @@ CASES = {
     "bfs": Case(lists.bfs, lambda: (GRAPH, "n0")),
     "pairs_of": Case(lists.pairs_of, lambda: ([[f"k{n % 9}", n] for n in range(500)],)),
     "caesar": Case(lists.caesar, lambda: ("Hello wide world of text! " * 20, 3)),
+    "moving": Case(records.moving, lambda: (points(),)),
+    "cart": Case(records.cart, lambda: (BASKET, PRICES)),
 }
