@@ -99,9 +99,9 @@ class Operators(Protocol):
         ...
 
     def member_twice(
-        self, member: Callable[[Value, str], Value], value: Value, name: str, next_name: str
-    ) -> Value:
-        """`value.name.next_name`; `member` is the operator of that name."""
+        self, member: Callable[[Value, str], Value], name: str, next_name: str
+    ) -> Callable[[Value], Value]:
+        """`value.name.next_name` as a function; `member` is the operator of that name."""
         ...
 
     def set_index(self, target: Value, key: Value, value: Value) -> None: ...

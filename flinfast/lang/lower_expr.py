@@ -103,9 +103,12 @@ def member(self: Lowering, node: ast.Member) -> py.expr:
         return known
     if lower_read.is_twice(self, node):
         assert isinstance(target, ast.Member)
-        names = (self.const(target.name), self.const(node.name))
-        value = self.expr(target.target)
-        return self.call(self.op("member_twice"), self.op("member"), value, *names)
+        names = (target.name, node.name)
+        twice = self.bind(
+            f"$of.{'.'.join(names)}",
+            lambda: self.call(self.op("member_twice"), self.op("member"), *map(self.const, names)),
+        )
+        return self.call(twice, self.expr(target.target))
     value, is_map = self.expr(target), self.is_map(target)
     if self.kinds.owned(node) is not None:
         return lower_read.remembered(self, read, self.item(value, self.const(node.name)))

@@ -72,11 +72,12 @@ def index_twice(value: Any, key: Any, next_key: Any, /) -> Any:
     """`value[key][next_key]`, as two calls of `index`."""
 
 def member_twice(
-    member: Callable[[Any, str], Any], value: Any, name: str, next_name: str, /
-) -> Any:
-    """`value.name.next_name`: maps, and `len` of a list or text in one, here.
+    member: Callable[[Any, str], Any], name: str, next_name: str, /
+) -> Callable[[Any], Any]:
+    """A function that gives `value.name.next_name`; `member` is the operator of that name.
 
-    Every other read is `member`'s, the operator of the program.
+    It remembers where the last dicts had their keys, as dicts made alike have them at the same
+    places.
     """
 
 def set_index(target: Any, key: Any, value: Any, /) -> None:

@@ -265,23 +265,94 @@ def index_twice(value, key, next_key, /):
     return item_of(item_of(value, key), next_key)
 
 
-def member_twice(member, value, name, next_name, /):
+cdef struct Field:
+    PyObject *name  # borrowed from who has the field
+    PyObject *key  # owned: the name as the dict has it that was looked at, or NULL
+    Py_ssize_t place  # of that key there, as PyDict_Next counts
+    int misses  # dicts in a row that have something else at that place
+    int code
+    int after  # index of the field after those of the dict that it holds
+
+
+cdef enum:
+    MISSES_BEFORE = 2  # to look where the key lies: dicts of two sorts may come in turns
+    MISSES_MAX = 8  # then it is not worth while
+
+
+cdef PyObject *field_of(Field *field, PyObject *value) except? NULL:
+    """The value of a field of a dict, borrowed, or NULL.
+
+    Dicts made alike have their keys at the same places. PyDict_Next takes any place, and says so
+    when there is nothing.
+    """
+    cdef Py_ssize_t place = field.place
+    cdef PyObject *key
     cdef PyObject *found
-    if Py_TYPE(<PyObject *>value) is not &PyDict_Type:
-        return member(member(value, name), next_name)
-    found = PyDict_GetItemWithError(value, name)
-    if found is NULL:
-        return member(None, next_name)
-    if Py_TYPE(found) is &PyDict_Type:
-        found = PyDict_GetItemWithError(<object>found, next_name)
-        return None if found is NULL else <object>found
-    if next_name is "len":  # a name in code is the same object everywhere
-        if Py_TYPE(found) is &PyList_Type:
-            return PyLong_FromLongLong(PyList_GET_SIZE(<object>found))
-        if Py_TYPE(found) is &PyUnicode_Type:
-            return PyLong_FromLongLong(PyUnicode_GET_LENGTH(<object>found))
-    value = <object>found  # held while the operator runs
-    return member(value, next_name)
+    if field.key is not NULL:
+        if PyDict_Next(<object>value, &place, &key, &found) and key is field.key:
+            field.misses = 0
+            return found
+    found = PyDict_GetItemWithError(<object>value, <object>field.name)
+    if found is NULL or field.misses == MISSES_MAX:
+        return found
+    field.misses += 1
+    if field.key is NULL or field.misses >= MISSES_BEFORE:
+        note_place(field, value, found)
+    return found
+
+
+cdef int note_place(Field *field, PyObject *value, PyObject *wanted) except -1:
+    cdef Py_ssize_t place = 0, before = 0
+    cdef PyObject *key
+    cdef PyObject *found
+    while PyDict_Next(<object>value, &place, &key, &found):
+        if found is wanted and Py_TYPE(key) is &PyUnicode_Type and (
+            key is field.name or PyUnicode_Compare(<object>key, <object>field.name) == 0
+        ):
+            Py_XDECREF(field.key)
+            field.key, field.place = NewRef(<object>key), before
+            return 0
+        before = place
+    return 0
+
+
+cdef class Twice:
+    """`value.name.next_name`."""
+    cdef object member
+    cdef str name, next_name
+    cdef bint is_size
+    cdef Field first, second
+
+    def __cinit__(self, member, str name not None, str next_name not None):
+        self.member, self.name, self.next_name = member, name, next_name
+        self.is_size = next_name == "len"
+        self.first.name, self.second.name = <PyObject *>name, <PyObject *>next_name
+
+    def __dealloc__(self):
+        Py_XDECREF(self.first.key)
+        Py_XDECREF(self.second.key)
+
+    def read(self, value, /):
+        cdef PyObject *found
+        if Py_TYPE(<PyObject *>value) is not &PyDict_Type:
+            return self.member(self.member(value, self.name), self.next_name)
+        found = field_of(&self.first, <PyObject *>value)
+        if found is NULL:
+            return self.member(None, self.next_name)
+        if Py_TYPE(found) is &PyDict_Type:
+            found = field_of(&self.second, found)
+            return None if found is NULL else <object>found
+        if self.is_size:
+            if Py_TYPE(found) is &PyList_Type:
+                return PyLong_FromLongLong(PyList_GET_SIZE(<object>found))
+            if Py_TYPE(found) is &PyUnicode_Type:
+                return PyLong_FromLongLong(PyUnicode_GET_LENGTH(<object>found))
+        value = <object>found  # held while the operator runs
+        return self.member(value, self.next_name)
+
+
+def member_twice(member, str name not None, str next_name not None, /):
+    return Twice(member, name, next_name).read
 
 
 def set_index(target, key, value, /):
@@ -408,23 +479,11 @@ cdef bint is_coded(PyObject *value, int code) noexcept:
     return is_scalar(value)
 
 
-cdef struct Field:
-    PyObject *name  # borrowed from the description
-    PyObject *key  # owned: the name as the dict has it that was seen last, or NULL
-    Py_ssize_t place  # of that key there, as PyDict_Next counts
-    int code
-    int after  # index of the field after those of the dict that it holds
-
-
-cdef enum:
-    MISSES_MAX = 8  # keys in a row that lie elsewhere than in the dict before; then it is over
-
-
 cdef class Fields:
     """What is looked for in dicts; `fields` lie one after the other, inner ones after theirs."""
     cdef tuple description
     cdef Field *fields
-    cdef int count, misses
+    cdef int count
 
     def __cinit__(self, tuple description not None):
         cdef int most = field_count(description)
@@ -450,40 +509,6 @@ cdef class Fields:
             field.after = self.count
         return 0
 
-    cdef PyObject *find(self, Field *field, PyObject *value) except? NULL:
-        """The value of a field, borrowed, or NULL.
-
-        Dicts made alike have their keys at the same places. PyDict_Next takes any place, and says
-        so when there is nothing.
-        """
-        cdef Py_ssize_t place = field.place
-        cdef PyObject *key
-        cdef PyObject *found
-        if field.key is not NULL and PyDict_Next(<object>value, &place, &key, &found):
-            if key is field.key:
-                self.misses = 0
-                return found
-        found = PyDict_GetItemWithError(<object>value, <object>field.name)
-        if found is NULL or self.misses == MISSES_MAX:
-            return found
-        self.misses += 1
-        self.note_place(field, value, found)
-        return found
-
-    cdef int note_place(self, Field *field, PyObject *value, PyObject *wanted) except -1:
-        cdef Py_ssize_t place = 0, before = 0
-        cdef PyObject *key
-        cdef PyObject *found
-        while PyDict_Next(<object>value, &place, &key, &found):
-            if found is wanted and Py_TYPE(key) is &PyUnicode_Type and (
-                key is field.name or PyUnicode_Compare(<object>key, <object>field.name) == 0
-            ):
-                Py_XDECREF(field.key)
-                field.key, field.place = NewRef(<object>key), before
-                return 0
-            before = place
-        return 0
-
     cdef bint fit(self, PyObject *value, int start, int end) except -1:
         """Whether a value is a dict with these fields; they nest as deep as the description."""
         cdef Field *field
@@ -493,7 +518,7 @@ cdef class Fields:
             return False
         while place < end:
             field = &self.fields[place]
-            found = self.find(field, value)
+            found = field_of(field, value)
             if found is NULL:
                 if field.code != OF_SCALAR:
                     return False

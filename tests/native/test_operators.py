@@ -159,9 +159,10 @@ def test_member_of_a_member_is_that_of_two_operators() -> None:
 
     inner = (*HOLDERS, "\U0001f600b", {"len": 5, "a": None}, True, Time(5), NO_VALUE, len)
     values = (*HOLDERS, *({"a": one, "len": one} for one in inner))
-    for given in product(values, ("a", "len", "upper"), ("a", "len", "length", "upper")):
-        found = outcome(native.member_twice, member, *given)
-        assert found == outcome(expected, *given), given
+    for names in product(("a", "len", "upper"), ("a", "len", "length", "upper")):
+        twice = native.member_twice(member, *names)
+        for value in values:
+            assert outcome(twice, value) == outcome(expected, value, *names), (value, names)
 
 
 def test_value_is_held_while_its_member_is_read() -> None:
@@ -173,7 +174,7 @@ def test_value_is_held_while_its_member_is_read() -> None:
             return f"{name} of {type(self).__name__}"
 
     holder: dict[str, Any] = {"a": Leaving()}
-    assert native.member_twice(COMPLETED.member, holder, "a", "b") == "b of Leaving"
+    assert native.member_twice(COMPLETED.member, "a", "b")(holder) == "b of Leaving"
     assert holder == {}
 
 
@@ -375,6 +376,22 @@ def test_fields_are_found_wherever_they_lie() -> None:
                 found["z"] = dict(found)
             found = found if source.random() < 0.95 else source.choice([None, [found], 5])
             assert test(found) == fields_of(found, description), (description, found)
+
+
+def test_member_is_found_wherever_it_lies() -> None:
+    """In dicts of several sorts, in turns or one after the other, with holes and equal keys."""
+    source = random.Random(7)
+    twice = native.member_twice(COMPLETED.member, "a", "b")
+    for _ in range(200):
+        order = source.sample(["a", "b", "c", "d"], source.randint(1, 4))
+        for _ in range(source.randint(1, 20)):
+            inner = {"".join([*name]): source.random() for name in order}
+            outer = {name: dict(inner) for name in source.sample(order, len(order))}
+            if source.random() < 0.3:
+                outer = dict.fromkeys(outer, inner)
+                inner.pop(source.choice(order))
+            if "a" in outer:
+                assert twice(outer) == outer["a"].get("b")
 
 
 def test_fields_keep_no_dict() -> None:
