@@ -24,7 +24,8 @@ def setting_faults(root: Path) -> tuple[Diagnostic, ...]:
         load(root, environ={})
     except ConfigError as error:
         source = Source(CONFIG_FILE, text)
-        table, _, name = error.path.rpartition(".")
+        path = error.path.partition(" (")[0]  # without the name of the file
+        table, _, name = path.rpartition(".")
         return (
             Diagnostic(
                 getattr(error, "code", "FL905"),
