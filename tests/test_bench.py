@@ -56,6 +56,11 @@ SMALL = {
 }
 
 
+# Seconds to measure: in a short time that the machine spent on something else nothing comes back.
+DURATIONS = (0.3, 3.0, 20.0)
+NOTHING = "nothing came back while it was measured"
+
+
 def answer(rate: float) -> dict[str, object]:
     return {"ok": True, "msgs_per_s": rate, "server_cpu_us": 1e6 / rate}
 
@@ -90,7 +95,10 @@ def test_server_answers_rightly_in_every_kind(name: str) -> None:
                 timed=kind != "connect",
                 sessions=20 if kind == "session" else 0,
             )
-            seen = load(small, port, pid, 0.3)
+            for seconds in DURATIONS:
+                seen = load(small, port, pid, seconds)
+                if seen.get("first_error") != NOTHING:
+                    break
             assert seen["ok"], (kind, seen.get("first_error"))
 
 
@@ -101,12 +109,16 @@ def test_a_run_writes_a_table_with_ratios_to_the_ceiling(tmp_path: Path) -> None
     command = [sys.executable, "-m", "bench", "--servers", "limit,limit-coalesce,flinfast"]
     options = ["--scenarios", "echo-64B-100x1,fanout-100,http-100", "--rounds", "1"]
     out, page = tmp_path / "rows.json", tmp_path / "page.md"
-    done = subprocess.run(
-        [*command, *options, "--seconds", "0.3", "--json", str(out), "--markdown", str(page)],
-        cwd=ROOT,
-        capture_output=True,
-        timeout=RUN_S,
-    )
+    files = ["--json", str(out), "--markdown", str(page)]
+    for seconds in DURATIONS:
+        done = subprocess.run(
+            [*command, *options, "--seconds", str(seconds), *files],
+            cwd=ROOT,
+            capture_output=True,
+            timeout=RUN_S,
+        )
+        if NOTHING not in done.stderr.decode():
+            break
     assert done.returncode == 0, done.stderr.decode()
     about, rows = from_json(json.loads(out.read_text()))
     assert "load average" in about

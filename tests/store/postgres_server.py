@@ -46,7 +46,7 @@ def running_server() -> Iterator[str]:
             shutil.chown(folder, user)
         data = folder / "data"
         options = f"-k {folder} -h '' -c fsync=off -c max_connections=100 -c log_min_messages=fatal"
-        run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder, "timeout": 60}
+        run = {"check": True, "stdout": subprocess.DEVNULL, "cwd": folder, "timeout": 100}
         login = ("-U", "flin", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         subprocess.run(_as_server(user, initdb, "-D", str(data), *login), **run)
         log = ("-l", str(folder / "log"))
