@@ -1,9 +1,9 @@
 """Loops that compute with items of lists: written twice, once for lists of ints or floats.
 
 `total += a[i][k] * b[k][j]` is Python's own where the items of both lists are ints. That is asked
-when the outermost loop begins: of each list that it reads items of, and of each variable of unknown
-kind that it computes with. Inside, nothing can put another value into those lists (`_keeps_lists`).
-The second form takes anything.
+when the outermost loop begins that can be written twice: of each list that it reads items of, and
+of each variable of unknown kind that it computes with. Inside, nothing can put another value into
+those lists (`_keeps_lists`). The second form takes anything.
 
 An item may still be none, beyond the end or in the list. Its kind is "int?" then, and Python
 refuses what FLIN does otherwise with none: so each statement of the first form that relies on such

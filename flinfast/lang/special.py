@@ -31,6 +31,7 @@ from flinfast.lang.types import (
 
 _NODES_MAX: Final = 240  # of a function that is written twice
 _ROUNDS_MAX: Final = 4  # in which kinds of arguments are found through one another
+_TRIES_MAX: Final = 8  # in which forms that do not hold are dropped; then there are none
 _ARGUMENTS: Final = frozenset({INT, NUMBER, TEXT, LIST, MAP})
 _COMPUTING: Final = frozenset({"+", "-", "*", "%", "<", "<=", ">", ">="})
 # What a function may hold: nothing that is a function itself, or asks the database.
@@ -81,7 +82,7 @@ def find_specials(kinds: Kinds, calls: dict[FunctionSymbol, list[ast.Call]]) -> 
     found = [candidate for candidate in found if candidate.kinds]
     if found:
         _find_inner(kinds.file, found)
-    while found:
+    for _ in range(_TRIES_MAX):
         kinds.specials = {c.symbol: _special(c) for c in found}
         wrong = _infer(kinds, found)
         for candidate in found:
@@ -91,6 +92,7 @@ def find_specials(kinds: Kinds, calls: dict[FunctionSymbol, list[ast.Call]]) -> 
         if not wrong and len(fitting) == len(found):
             break
         found = fitting
+    else:
         kinds.specials = {}
     if kinds.specials:
         kinds.freeze()  # what calls give is another kind now
