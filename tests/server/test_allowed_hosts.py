@@ -105,7 +105,7 @@ def test_entry_that_is_no_host_is_refused(tmp_path: Path, entry: str) -> None:
     )
     with pytest.raises(ConfigError) as caught:
         config.load(tmp_path, environ={})
-    assert caught.value.path == "server.allowed_hosts"
+    assert caught.value.path == "server.allowed_hosts (flinfast.toml)"
 
 
 @pytest.mark.parametrize("data_plane", PLANES)
