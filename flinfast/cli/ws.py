@@ -48,6 +48,7 @@ class RefusedError(FlinError):
     epilog=example(
         "flinfast ws /api/chat",
         "flinfast ws /api/chat --as 7",
+        'flinfast ws /api/chat --login /api/login \'{"name": "ada"}\'',
         'echo \'{"type": "ping"}\' | flinfast ws ws://localhost:8000/api/chat --wait 1',
     ),
 )
@@ -56,12 +57,23 @@ class RefusedError(FlinError):
     "--project", type=click.Path(path_type=Path), default=".", help="Whose server and secret."
 )
 @click.option("--as", "user", metavar="USER", help="Send a bearer token for this user.")
+@click.option(
+    "--login",
+    metavar="PATH JSON",
+    nargs=2,
+    help="First post JSON to this path of the server, and keep the session it gives.",
+)
 @click.option("--header", "headers", metavar="NAME:VALUE", multiple=True, help="A further header.")
 @click.option(
     "--wait", metavar="SECONDS", type=float, help="After the last input line, wait so long."
 )
 def command(
-    target: str, project: Path, user: str | None, headers: tuple[str, ...], wait: float | None
+    target: str,
+    project: Path,
+    user: str | None,
+    login: tuple[str, str] | None,
+    headers: tuple[str, ...],
+    wait: float | None,
 ) -> None:
     """Open the WebSocket at PATH_OR_URL: each input line is sent, each message printed.
 
@@ -85,9 +97,40 @@ def command(
             fields.append(("Authorization", f"Bearer {token}"))
     elif user is not None:
         raise click.UsageError("`--as` needs a path: only this project's server knows its tokens")
+    if login is not None:
+        fields.append(("Cookie", log_in(url, *login)))
     link, early = open_socket(url, fields)
     with link:
         raise SystemExit(_Terminal(link, wait).run(early))
+
+
+def log_in(url: str, path: str, body: str) -> str:
+    """The cookies that the server of a ws:// URL gives for a POST of JSON.
+
+    Raises:
+        RefusedError: It cannot be reached, answered with an error, or gave none.
+    """
+    import http.client
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "wss" else http.client.HTTPConnection
+    try:
+        link = kind(parts.netloc.rpartition("@")[2], timeout=CONNECT_S)
+        with contextlib.closing(link):
+            fields = {"Content-Type": "application/json"}
+            target = quote("/" + path.lstrip("/"), safe=_TARGET_SAFE)
+            link.request("POST", target, body.encode(), fields)
+            answer = link.getresponse()
+            said = answer.read(HEAD_BYTES_MAX).decode("utf-8", "replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise RefusedError(f"cannot log in at {parts.netloc}: {error}") from error
+    if answer.status >= 300:
+        said = _CONTROL.sub("", said)[:200]
+        raise RefusedError(f"POST {path} answered {answer.status} {answer.reason}: {said}")
+    cookies = [line.partition(";")[0] for line in answer.headers.get_all("Set-Cookie", ())]
+    if not cookies:
+        raise RefusedError(f"POST {path} set no cookie: it starts no session")
+    return "; ".join(cookies)
 
 
 def open_socket(url: str, fields: list[tuple[str, str]]) -> tuple[socket.socket, bytes]:

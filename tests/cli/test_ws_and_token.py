@@ -29,6 +29,14 @@ FILES = {
     "app/live.flin": (
         "guard auth\nws { on connect { ws_send(ws.connection_id, request.user.sub) } }\n"
     ),
+    "app/login.flin": (
+        'route POST { if body.name == "" { return error(400, "no name") } '
+        "session.user = { id: 7, name: body.name } { ok: true } }\n"
+    ),
+    "app/who.flin": (
+        "guard auth\nws { on connect { ws_send(ws.connection_id, session.userName) } }\n"
+    ),
+    "app/quiet.flin": 'route POST { "no session" }\n',
     "app/admin.flin": 'guard role("admin")\nroute GET { "yes" }\n',
 }
 
@@ -104,6 +112,34 @@ def test_user_is_whom_the_token_names(server: Server) -> None:
     refused = flinfast(server, "ws", "/live")
     assert refused.returncode != 0
     assert "expected 101 Switching Protocols, got 401" in refused.stderr
+
+
+@pytest.mark.parametrize("target", ["/who", "ws://127.0.0.1:{port}/who"])
+def test_login_gives_a_session(server: Server, target: str) -> None:
+    """As a browser has one, unlike a token; by path and by URL."""
+    target = target.format(port=server.port)
+    login = ("--login", "/login", '{"name": "Ada"}')
+    assert flinfast(server, "ws", "/who").returncode == 1
+    process, lines = begin(server, target, *login, typed="", count=1)
+    assert lines == ["Ada\n"]
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/login", '{"name": ""}', "POST /login answered 400 Bad Request: "),
+        ("/login", "{", "POST /login answered 400 Bad Request: "),
+        ("/nowhere", "{}", "POST /nowhere answered 404 Not Found: "),
+        ("/quiet", "{}", "POST /quiet set no cookie: it starts no session"),
+    ],
+)
+def test_login_that_fails_is_told(server: Server, path: str, body: str, said: str) -> None:
+    """No socket is opened then."""
+    done = flinfast(server, "ws", "/who", "--login", path, body)
+    assert done.returncode == 1
+    assert f"error: {said}" in done.stderr
 
 
 def test_whole_url_and_header(server: Server) -> None:
