@@ -19,7 +19,7 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
         "others get 421. Empty: any name."
     ),
     "server.proxy_headers": "Believe `X-Forwarded-For` and `X-Forwarded-Proto` of trusted proxies.",
-    "server.forwarded_allow_ips": "Addresses of trusted proxies.",
+    "server.forwarded_allow_ips": "Trusted proxies: addresses, networks as `10.0.0.0/8`, or `*`.",
     "server.ssl_keyfile": "Private key in PEM; switches TLS on together with the certificate.",
     "server.ssl_certfile": "Certificate chain in PEM.",
     "server.head_size_max": "Request line and header fields; beyond it 431.",
@@ -44,7 +44,10 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "ws.queue_total": "Memory of all queued output; beyond it the furthest behind are closed.",
     "ws.rooms_max": "Rooms of one connection.",
     "ws.connections_per_session": "Open sockets and event streams of one session; beyond it 429.",
-    "ws.allowed_origins": "Other origins whose pages may open sockets with a session cookie.",
+    "ws.allowed_origins": (
+        "Other origins, such as `https://app.example.com`, whose pages may open sockets with a "
+        "session cookie; `*` for all."
+    ),
     "ws.implicit_rooms": "Endpoints that never join are members of what they broadcast to.",
     "ws.compression": "Accept permessage-deflate.",
     "ws.compression_threshold": "Payload from which a message is compressed.",
@@ -55,7 +58,7 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "session.secure": "Mark the cookie `Secure`; `auto` does under TLS.",
     "session.same_site": "The cookie's `SameSite`.",
     "session.cookie": "Name of the cookie; `__Host-` is put in front under TLS.",
-    "store.path": "Folder of the database, relative to the project.",
+    "store.path": "Folder of the database, relative to the project; not in `public`.",
     "store.database": "`postgres://user:password@host/name`; empty for the embedded database.",
     "store.connections": "Connections of a process to PostgreSQL, at most.",
     "store.durability": "Whether an acknowledged write survives a power cut (`full`) or a crash.",
@@ -67,7 +70,10 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
         "Wrong passwords from one address, over all accounts, before 429; 0 allows any number."
     ),
     "security.login_address_window": "Time over which wrong passwords of an address are counted.",
-    "security.cors_origins": "Origins that may call routes from other sites.",
+    "security.cors_origins": (
+        "Origins, such as `https://app.example.com`, that may call routes from other sites; `*` "
+        "for all, without cookies."
+    ),
     "security.content_security_policy": "Policy sent with HTML.",
     "security.private_addresses": "Whether `http_get` may reach addresses that are not public.",
     "log.level": "Least severe line that is written.",
