@@ -20,6 +20,7 @@ from flinfast.errors import RuntimeFault
 from flinfast.lang import (
     lower_call,
     lower_each,
+    lower_fields,
     lower_formula,
     lower_loop,
     lower_method,
@@ -64,6 +65,7 @@ def compiled_plainly(text: str) -> dict[str, Function]:
             (lower_each, "formula_of"),
             (lower_method, "text_property"),
             (lower_read, "read_of"),
+            (lower_fields, "form_of"),
         ):
             patch.setattr(module, name, lambda *_: None)
         for module, name in (
@@ -137,6 +139,7 @@ STATEMENTS = [
         "xs[0] = <number>",
         "ys[x] = <number>",
         "m.a += <number>",
+        "ms[0].a = <number>",
         "w = (w + <text>).slice(0, 9)",
         "zs = <list>.take(5)",
     ),
@@ -255,7 +258,7 @@ def arguments(source: random.Random) -> tuple[Any, ...]:
     if source.random() < 0.15:
         second = first
     if source.random() < 0.1:
-        maps[1] = source.choice(odd)
+        maps[1] = source.choice([*odd, {"b": 1}])
     scalars = [source.choice([2, 3, 1, 0, -1, 2.5]) for _ in "xy"]
     return (*scalars, first, second, {"a": 1, "b": 2}, source.choice(["abc", "", "a"]), maps)
 
