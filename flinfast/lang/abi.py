@@ -98,6 +98,12 @@ class Operators(Protocol):
         """`value[key][next_key]`."""
         ...
 
+    def member_once(
+        self, member: Callable[[Value, str], Value], name: str
+    ) -> Callable[[Value], Value]:
+        """`value.name` as a function; `member` is the operator of that name."""
+        ...
+
     def member_twice(
         self, member: Callable[[Value, str], Value], name: str, next_name: str
     ) -> Callable[[Value], Value]:

@@ -135,6 +135,8 @@ def read_member(
         made = lower_method.text_property(self, kind, name, value)
         if made is not None:
             return made
+    if kind == ANY and not optional and not self.rows:
+        return self.call(member_of(self, name), value)
     operator = self.op("member_optional" if optional else "member")
     if kind in (TEXT, LIST):
         return self.call(operator, value, self.const(name))
@@ -145,6 +147,14 @@ def read_member(
         return self.choose(self.is_none(first), slow, fast)
     fast = self.call(self.attr(again(), "get"), self.const(name))
     return self.choose(is_map or self.is_exactly(first, "dict"), fast, slow)
+
+
+def member_of(self: Lowering, name: str) -> py.Name:
+    """The function that gives `value.name`."""
+    return self.bind(
+        f"$of.{name}",
+        lambda: self.call(self.op("member_once"), self.op("member"), self.const(name)),
+    )
 
 
 def _context_member(self: Lowering, symbol: ContextSymbol, node: ast.Member) -> py.expr:

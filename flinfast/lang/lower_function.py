@@ -149,16 +149,20 @@ def _special_form(self: Lowering, symbol: FunctionSymbol, special: Special) -> l
 
 
 def find_asked(self: Lowering) -> None:
-    """Find the variables whose members are read in several places, and what is read repeatedly."""
+    """Find the variables that are asked for being maps, and what is read repeatedly."""
     counts: dict[Variable, int] = {}
     reads: dict[Read, int] = {}
     sizes: dict[Variable, int] = {}
     indexed: set[Variable] = set()
     called: set[int] = set()
+    given: set[int] = set()
     for node in all_code(self.file):
         # There are many nodes: `type` narrows as `isinstance` does, and costs half of it.
         if type(node) is ast.Call:
             called.add(id(node.callee))  # a call is met before what it calls
+            continue
+        if type(node) is ast.Assign:
+            given.add(id(node.target))
             continue
         if type(node) is ast.Member:
             if id(node) in called:
@@ -174,7 +178,7 @@ def find_asked(self: Lowering) -> None:
             continue
         if type(node) is ast.Index and self.kinds.of(node.key) == INT:
             indexed.add(symbol)
-        elif symbol.kind == ANY and symbol.writes <= 1:
+        elif symbol.kind == ANY and symbol.writes <= 1 and _asks(node, given):
             counts[symbol] = counts.get(symbol, 0) + 1
         read = lower_read.read_of(self, node)
         if read is not None:
@@ -198,6 +202,11 @@ def find_asked(self: Lowering) -> None:
         for variable, count in counts.items()
         if count > 1 and not variable.is_boxed and not variable.is_file_level
     }
+
+
+def _asks(node: ast.Member | ast.Index, given: set[int]) -> bool:
+    """Whether it matters to code whether a variable is a map: members are read by a function."""
+    return type(node) is ast.Index or id(node) in given
 
 
 def find_forms(self: Lowering) -> None:

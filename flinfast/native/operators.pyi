@@ -71,6 +71,9 @@ def index(value: Any, key: Any, /) -> Any:
 def index_twice(value: Any, key: Any, next_key: Any, /) -> Any:
     """`value[key][next_key]`, as two calls of `index`."""
 
+def member_once(member: Callable[[Any, str], Any], name: str, /) -> Callable[[Any], Any]:
+    """`member_twice` for one name."""
+
 def member_twice(
     member: Callable[[Any, str], Any], name: str, next_name: str, /
 ) -> Callable[[Any], Any]:

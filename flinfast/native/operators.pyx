@@ -316,6 +316,31 @@ cdef int note_place(Field *field, PyObject *value, PyObject *wanted) except -1:
     return 0
 
 
+cdef class Once:
+    """`value.name`."""
+    cdef object member
+    cdef str name
+    cdef Field field
+
+    def __cinit__(self, member, str name not None):
+        self.member, self.name = member, name
+        self.field.name = <PyObject *>name
+
+    def __dealloc__(self):
+        Py_XDECREF(self.field.key)
+
+    def read(self, value, /):
+        cdef PyObject *found
+        if Py_TYPE(<PyObject *>value) is not &PyDict_Type:
+            return self.member(value, self.name)
+        found = field_of(&self.field, <PyObject *>value)
+        return None if found is NULL else <object>found
+
+
+def member_once(member, str name not None, /):
+    return Once(member, name).read
+
+
 cdef class Twice:
     """`value.name.next_name`."""
     cdef object member

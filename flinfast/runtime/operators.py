@@ -66,6 +66,7 @@ class OperatorSet:
     to_text = staticmethod(native.to_text)
     is_type = staticmethod(access.is_type)
     set_member = staticmethod(access.set_member)
+    member_once = staticmethod(native.member_once)
     member_twice = staticmethod(native.member_twice)
     index = staticmethod(native.index)
     index_twice = staticmethod(native.index_twice)

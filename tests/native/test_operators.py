@@ -159,6 +159,9 @@ def test_member_of_a_member_is_that_of_two_operators() -> None:
 
     inner = (*HOLDERS, "\U0001f600b", {"len": 5, "a": None}, True, Time(5), NO_VALUE, len)
     values = (*HOLDERS, *({"a": one, "len": one} for one in inner))
+    for name, value in product(("a", "len", "upper"), values):
+        once = native.member_once(member, name)
+        assert outcome(once, value) == outcome(member, value, name), (value, name)
     for names in product(("a", "len", "upper"), ("a", "len", "length", "upper")):
         twice = native.member_twice(member, *names)
         for value in values:
@@ -381,6 +384,7 @@ def test_fields_are_found_wherever_they_lie() -> None:
 def test_member_is_found_wherever_it_lies() -> None:
     """In dicts of several sorts, in turns or one after the other, with holes and equal keys."""
     source = random.Random(7)
+    once = native.member_once(COMPLETED.member, "a")
     twice = native.member_twice(COMPLETED.member, "a", "b")
     for _ in range(200):
         order = source.sample(["a", "b", "c", "d"], source.randint(1, 4))
@@ -390,6 +394,7 @@ def test_member_is_found_wherever_it_lies() -> None:
             if source.random() < 0.3:
                 outer = dict.fromkeys(outer, inner)
                 inner.pop(source.choice(order))
+            assert once(outer) == outer.get("a")
             if "a" in outer:
                 assert twice(outer) == outer["a"].get("b")
 
