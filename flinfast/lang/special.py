@@ -208,6 +208,7 @@ def _infer(kinds: Kinds, found: list[_Candidate]) -> list[Variable]:
     """
     specials = kinds.specials
     inner = [variable for c in found for variable in c.inner]
+    order = list(found)
     assumed = {v: kind for c in found for v, kind in c.kinds.items()}
     is_declared = {c.symbol for c in found if c.symbol.kind != ANY}
     for symbol in is_declared:
@@ -216,13 +217,15 @@ def _infer(kinds: Kinds, found: list[_Candidate]) -> list[Variable]:
         is_settled = False
         while not is_settled:
             is_settled = True
+            inner.reverse()  # chains of calls settle soon in one direction or the other
+            order.reverse()
             for variable in inner:
                 kind = variable.kind
                 for origin in variable.sources:
                     kind = join(kind, kinds.of_origin(origin))
                 if kind != variable.kind:
                     variable.kind, is_settled = kind, False
-            for candidate in found:
+            for candidate in order:
                 special = specials[candidate.symbol]
                 if candidate.symbol in is_declared:
                     continue
