@@ -54,6 +54,7 @@ _SUSPECTS: Final = (
         r"\{(?:(?<=[=(,:].)|(?<=[=(,:]\s.)|(?<=\breturn\s.))\s*+\w++\s*+=(?![=>])", re.DOTALL
     ),
     re.compile(r"el(?:(?<=\Wel)|(?<=^el))(?:if|seif|sif)\b"),
+    re.compile(r"\n[ \t]*+(?:\+\+|--)\w++[ \t]*+(?:[\n;}]|\Z)"),
     re.compile(r"ws(?:[ \t]*+/|[ \t]++[\"'])"),
 )
 
@@ -129,8 +130,6 @@ class _Slips:
                 out.append(token)
         return out
 
-    # --- reading tokens
-
     def _kind(self, index: int) -> str:
         return self._tokens[index].type if 0 <= index < len(self._tokens) else ""
 
@@ -164,8 +163,6 @@ class _Slips:
         offset = self._tokens[index].index
         made = [make_token(kind, value, offset, offset) for kind, value in kinds]
         self._before.setdefault(index, []).extend(made)
-
-    # --- loops
 
     def _for(self, index: int) -> None:
         """`for (i = 0; ...)`, `for x of list`, `for (x in list)`."""
@@ -553,6 +550,18 @@ class _Slips:
         self._fault(index, index, message, "found `{`", "", "FL116")
         self._add(index, ("NONE", "none"))
 
+    def _step(self, index: int) -> None:
+        """`++i` on a line of its own: it would go on with the line before."""
+        name, sign, end = self._word(index + 1), self._tokens[index].value, index + 2
+        is_glued = index and name and self._tokens[index].end == self._tokens[index + 1].index
+        if is_glued and self._starts_line(index) and self._ends_line(end):
+            help = f"write `{name} {sign[0]}= 1`"
+            self._fault(index, index + 1, f"`{sign}` stands after the name", "", help)
+            self._dropped.add(index)
+
+    def _ends_line(self, index: int) -> bool:
+        return self._kind(index) in ("RBRACE", "SEMICOLON", "") or self._starts_line(index)
+
     def _paren(self, index: int) -> None:
         """A call or parameters."""
         self._parameters(index)
@@ -587,4 +596,5 @@ _LOOKS: Final[dict[str, Callable[[_Slips, int], None]]] = {
     "LBRACE": _Slips._brace,
     "LPAREN": _Slips._paren,
     "ELSE": _Slips._else,
+    **dict.fromkeys(("PLUS_PLUS", "MINUS_MINUS"), _Slips._step),
 }

@@ -52,6 +52,8 @@ MEANT = [
     ("x = r'a'", "x = 'a'"),
     ("if a { b = 1 } elif c { b = 2 }", "if a { b = 1 } else if c { b = 2 }"),
     ("match x { 1 -> 2 else -> 3 }", "match x { 1 -> 2 _ -> 3 }"),
+    ("x = 1\n++i\nj", "x = 1\ni\nj"),
+    ("{ x = 1\n --j }", "{ x = 1\n j }"),
     ("x = { a, b: 2, c }", "x = { a: a, b: 2, c: c }"),
     ("f({ a, b })", "f({ a: a, b: b })"),
     ("return { a, ...b }", "return { a: a, ...b }"),
@@ -62,6 +64,9 @@ MEANT = [
 ]
 
 KEPT = [
+    "x = a\n++ b",
+    "x = a\n++b ++ c",
+    "x++\ny",
     "x = { a = 1\n a + 1 }",  # a block that has a value
     "x = { a = 1\n[:] }",
     "f(x => { a = 1 })",
