@@ -27,11 +27,12 @@ class WsService:
         site: What its connections share.
     """
 
-    __slots__ = ("_app", "_effects", "endpoint", "site")
+    __slots__ = ("_app", "_effects", "_is_retired", "endpoint", "site")
 
     def __init__(self, app: App, route: Route, entry: WsEntry) -> None:
         self._app = app
         self._effects = entry.effects
+        self._is_retired = False
         self.site = WsSite(str(route.pattern), route.pattern.names, entry.keeps, app.find_record)
         limits = app.settings.ws
         self.endpoint = Endpoint(
@@ -51,12 +52,19 @@ class WsService:
     def swap(self, route: Route, entry: WsEntry) -> None:
         """Use the handlers of a reloaded program from the next event on."""
         self._effects = entry.effects
+        self._is_retired = False
         self.site.keeps = entry.keeps
         self.site.names = route.pattern.names
         self.endpoint.swap(**self._handlers(entry), implicit_room=entry.is_implicit)
 
     def retire(self) -> None:
         """The block is gone: its connections stay open and nothing handles their messages."""
+        if self._is_retired:
+            return
+        self._is_retired = True
+        if count := self.endpoint.connection_count:
+            text = "a `ws` block is gone: its sockets stay open, nothing handles their messages"
+            self._app.services.log("warn", text, {"path": self.endpoint.path, "sockets": count}, "")
         self._effects = {}
         self.endpoint.swap(
             on_connect=None,

@@ -63,6 +63,31 @@ def test_a_changed_program_serves_and_sockets_stay(tmp_path: Path) -> None:
         program.wait_for(lambda: "program reloaded" in program.log_text())
 
 
+def test_sockets_without_a_block_are_told_once(tmp_path: Path) -> None:
+    """They stay open, unheard, until the block is there again; a path nobody uses is no news."""
+    gone = "a `ws` block is gone"
+    with Program(tmp_path, {**ONE, "app/unused.flin": ONE["app/ws.flin"]}) as program:
+        browser = program.client()
+        with browser.ws("/ws") as socket_:
+            (tmp_path / "app/ws.flin").unlink()
+            (tmp_path / "app/unused.flin").unlink()
+            reload(program)
+            lines = [line for line in program.log_text().splitlines() if gone in line]
+            assert len(lines) == 1
+            assert re.search(r"/ws\b", lines[0])
+            assert re.search(r"sockets\W+1\b", lines[0])
+            socket_.send("unheard")
+            reload(program)
+            assert program.log_text().count(gone) == 1
+            write(tmp_path, TWO)
+            reload(program)
+            socket_.send("x")
+            assert socket_.receive() == 2
+            (tmp_path / "app/ws.flin").unlink()
+            reload(program)
+            assert program.log_text().count(gone) == 2
+
+
 def test_messages_are_answered_while_a_large_program_is_read_again(tmp_path: Path) -> None:
     """2,000 routes take seconds to compile; meanwhile the old program serves, then the new one."""
     files = {
