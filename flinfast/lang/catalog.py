@@ -67,6 +67,7 @@ CATALOG: Final[dict[str, str]] = {
     "FL220": "query that reads every record",
     "FL221": "password check without a login",
     "FL222": "value that is not used",
+    "FL223": "status that is a value",
     # --- routes and handlers
     "FL301": "two ws blocks in one file",
     "FL302": "two routes for one method",

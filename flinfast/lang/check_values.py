@@ -2,6 +2,7 @@
 
 Only expressions that can do nothing but give a value are looked at, and only where that value is
 dropped: before the end of a block, at the end of a loop's body, and in branches of what is dropped.
+Besides, `return 404` in a route, whose value is no status.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
 from flinfast.lang.report import Report
+from flinfast.lang.source import Span
 from flinfast.lang.symbol import UNKNOWN, FileNames, FunctionSymbol, all_code
 from flinfast.lang.types import Kinds
 from flinfast.lang.vocabulary import FOREIGN
@@ -28,13 +30,15 @@ _PURE: Final = frozenset(
     }
 )
 _ANSWERS: Final = frozenset({"error", "redirect"})  # builtins that make an answer
+_FAULTS: Final = range(400, 600)  # statuses that a handler may mean, and hardly a number
 _CHOICES: Final = frozenset({"&&", "||", "??"})  # their right side may do something
 
 
 def check_values(readers: Iterable[Kinds], report: Report) -> None:
-    """Warn about expressions whose value is not used and which do nothing else."""
+    """Warn about values that are not used by what does nothing else, and `return 404`."""
     for reader in readers:
         file = reader.file
+        _check_statuses(file, report)
         for node in all_code(file):
             for value in _dropped(node):
                 help = _help(file, value)
@@ -42,6 +46,32 @@ def check_values(readers: Iterable[Kinds], report: Report) -> None:
                     report.warning(
                         "FL222", "this value is not used", file.source, value.span, "", help=help
                     )
+
+
+def _check_statuses(file: FileNames, report: Report) -> None:
+    """Warn about `return 404` in routes, which answers 200 with a number."""
+    code = all_code(file)
+    found = [
+        node.value
+        for node in code
+        if isinstance(node, ast.Return)
+        and isinstance(node.value, ast.Literal)
+        and type(node.value.value) is int
+        and node.value.value in _FAULTS
+    ]
+    if not found:
+        return
+    routes = [item.span for item in file.tree.items if isinstance(item, ast.Route)]
+    values = [node.span for node in code if isinstance(node, ast.Lambda)]
+    for status in found:
+        if _is_in(status.span, routes) and not _is_in(status.span, values):
+            message = f"this answers 200 with the number {status.value}"
+            help = f'write `return error({status.value}, "...")`'
+            report.warning("FL223", message, file.source, status.span, "", help=help)
+
+
+def _is_in(inner: Span, outer: Iterable[Span]) -> bool:
+    return any(span.start <= inner.start and inner.end <= span.end for span in outer)
 
 
 def _dropped(node: ast.Node) -> Iterator[ast.Expr]:

@@ -136,6 +136,7 @@ class Layout:
         self._last_end = 0
         self._complete = False  # an operand is complete
         self._closed: _Frame | None = None  # the group that the last token closed
+        self._has_try = False  # which was reported
 
     def run(self) -> list[Any]:
         """The tokens for the grammar: retyped, with separators."""
@@ -279,8 +280,6 @@ class Layout:
         following = self._text[token.end : token.end + 1]
         return following.isalpha() or following in ("!", "/")
 
-    # --- words
-
     def _word(self, token: Any, kind: str) -> None:
         frame = self._frame
         following = self._next()
@@ -315,8 +314,9 @@ class Layout:
         if following == "FAT_ARROW" and not frame.in_pattern:
             self._emit(token, "BINDER")
         elif word in RESERVED:
-            help = "a fault ends the handler and undoes what it did: test what may fail"
-            self._report("FL112", f"`{word}` is a reserved word", token, "", help)
+            if word == "try" or not self._has_try:  # `catch` is the same habit once more
+                self._report("FL112", f"`{word}` is a reserved word", token, "", RESERVED[word])
+            self._has_try = self._has_try or word == "try"
             self._emit(token, "NAME")
         elif word == "then" and self._complete and self._continues("NAME"):
             frame.pending[-1] = "then"

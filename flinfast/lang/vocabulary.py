@@ -174,7 +174,10 @@ FOREIGN_MODIFIERS: Final = {
     **dict.fromkeys(("foreign_key", "references", "belongs_to", "relation"), _REFERENCE),
     **dict.fromkeys(("nullable", "optional", "null"), "a value that may be none: `name: text?`"),
 }
-RESERVED: Final = frozenset({"try", "catch"})  # no meaning yet, and no names either
+# Words without a meaning, which are no names either -> what to do.
+RESERVED: Final = dict.fromkeys(
+    ("try", "catch"), "a fault ends the handler and undoes what it did: test what may fail"
+)
 
 KEYWORDS: Final = frozenset(HARD_KEYWORDS.values())
 WORDS: Final = KEYWORDS | {"NAME", "TYPE_NAME"}

@@ -22,7 +22,7 @@ FOLDERS = sorted(
     for path in ROOT.glob(f"{folder}/*/app")
 )
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-CODES = frozenset({"FL203", "FL218", "FL222"})
+CODES = frozenset({"FL203", "FL218", "FL222", "FL223"})
 _BLOCK = re.compile(r"^```flin\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
