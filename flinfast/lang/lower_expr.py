@@ -184,6 +184,8 @@ def index(self: Lowering, node: ast.Index) -> py.expr:
 
 
 def _item(self: Lowering, node: ast.Index) -> py.expr:
+    if _is_last(self, node):
+        return _last(self, node)
     if lower_version.is_known_item(self, node):
         self.is_tried = True
         return self.item(*self.operands([node.target, node.key]))
@@ -207,6 +209,33 @@ def _item(self: Lowering, node: ast.Index) -> py.expr:
     if kind == LIST and self.kinds.of(node.key) == INT and isinstance(value, py.Name):
         return _list_item(self, node, value, key)
     return self.call(self.op("index"), value, key)
+
+
+def _is_last(self: Lowering, node: ast.Index) -> bool:
+    """Whether it is `list[list.len - 1]` of a variable."""
+    key = node.key
+    if type(key) is not ast.Binary or key.operator != "-" or type(key.left) is not ast.Member:
+        return False
+    if type(key.right) is not ast.Literal or key.right.value != 1 or key.left.optional:
+        return False
+    if key.left.name not in SIZE_NAMES or self.kinds.of(node.target) != LIST:
+        return False
+    variable = self.file.symbols.get(id(node.target))
+    is_same = self.file.symbols.get(id(key.left.target)) is variable
+    return is_same and type(variable) is Variable and type(key.right.value) is int
+
+
+def _last(self: Lowering, node: ast.Index) -> py.expr:
+    """The last item of a list: of an empty one there is none at either place, -1 being the key."""
+    value, last = self.expr(node.target), self.const(-1)
+    if lower_version.is_known_item(self, node):
+        self.is_tried = True
+        return self.item(value, last)
+    if not isinstance(value, py.Name):
+        return self.call(self.op("index"), value, last)
+    if self.frame.loops and not self.rows:
+        return _item_in_loop(self, value, last)
+    return self.choose(value, self.item(value, last), self.const(None))
 
 
 def _stable_index(self: Lowering, node: ast.Index, value: py.expr, key: py.expr) -> py.expr:

@@ -57,6 +57,11 @@ class Assumed:
     tested: dict[Variable, str]
     optional: dict[Variable, str]
 
+    @property
+    def number(self) -> str:
+        """Kind of the items if they are numbers, or ""."""
+        return {"int": INT, "float": NUMBER}.get(self.item, "")
+
 
 def assumed_of(self: Lowering, node: ast.For) -> Assumed | None:
     """What a form for items of one kind may take for granted.

@@ -353,6 +353,8 @@ def arithmetic(
     small = _is_small(left, kinds[0]) or _is_small(right, kinds[1])
     small = small or (set(kinds) == _NUMERIC and _is_exact(self, nodes[kinds[1] == INT]))
     numeric = kinds[0] in _NUMERIC and kinds[1] in _NUMERIC
+    if operator == "+" and kinds == (LIST, LIST):
+        return py.BinOp(left, py.Add(), right, **self.place)
     if operator in ("+", "-") and (exact or (numeric and small)):
         return py.BinOp(left, _PYTHON[operator](), right, **self.place)
     if operator == "*" and numeric and (kinds == (NUMBER, NUMBER) or (small and not exact)):

@@ -283,8 +283,7 @@ def for_(self: Lowering, node: ast.For, target: Target) -> None:
         iterable = lower_version.tried_value(self, lambda: self.expr(node.iterable))
     if facts is not None and isinstance(node.iterable, ast.RangeExpr):
         turns = self.kept(iterable)
-        seen = self.const(None) if facts.may_leave else turns
-        _in_two_forms(self, facts, seen, lambda: _for(self, node, turns, target))
+        _in_two_forms(self, facts, turns, lambda: _for(self, node, turns, target))
     elif len(node.names) > 1:
         _for_pairs(self, node, iterable, target)
     elif _has_plain_items(self, node.iterable):
@@ -392,11 +391,17 @@ def _for_assumed(
     """A loop in the form for items of one class, and in that for any."""
     items, shared = self.temp(), self.temp()
     _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
-    wanted = self.support(f"py_{assumed.item}")
-    tests = [self.compare(self.load(shared), py.Is(), wanted), *lower_loop.tests(self, assumed)]
-    facts = self.kinds.assuming(assumed.kinds), lower_loop.fresh_facts(self, assumed)
-    with facts[0], facts[1], self.captured() as fast:
-        _for(self, node, self.load(items), DISCARD)
+    first = self.compare(self.load(shared), py.Is(), self.support(f"py_{assumed.item}"))
+    facts = lower_version.facts_of(self, node, assumed.number)
+    if facts is not None:
+        with lower_version.first_form(self, facts) as fast:
+            _for(self, node, self.load(items), DISCARD)
+        tests = [first, *lower_version.tests_of(self, facts, self.load(items))]
+    else:
+        tests = [first, *lower_loop.tests(self, assumed)]
+        given = self.kinds.assuming(assumed.kinds), lower_loop.fresh_facts(self, assumed)
+        with given[0], given[1], self.captured() as fast:
+            _for(self, node, self.load(items), DISCARD)
     with self.captured() as other:
         _for(self, node, self.load(items), DISCARD, (shared,))
     test = tests[0] if len(tests) == 1 else self.both(*tests)

@@ -3,7 +3,8 @@
 `total += a[i][k] * b[k][j]` is Python's own where the items of both lists are ints. That is asked
 when the outermost loop begins that can be written twice: of each list that it reads items of, and
 of each variable of unknown kind that it computes with. Inside, nothing can put another value into
-those lists (`_keeps_lists`). The second form takes anything.
+those lists (`_keeps_lists`). The second form takes anything. A loop over a list of numbers
+(`lower_loop`) asks the same of lists that are made in its function.
 
 An item may still be none, beyond the end or in the list. Its kind is "int?" then, and Python
 refuses what FLIN does otherwise with none: so each statement of the first form that relies on such
@@ -93,19 +94,20 @@ class _Loop:
     leaves: bool = False
 
 
-def _read(self: Lowering, node: ast.For | ast.While) -> _Loop | None:
-    """What stands in a loop; None when it cannot be written twice."""
+def _read(self: Lowering, node: ast.For | ast.While, items: ast.Expr | None) -> _Loop | None:
+    """What stands in a loop, but for the list of items; None when it cannot be written twice."""
     loop = _Loop(node)
     pending: list[tuple[ast.Node, int]] = [(node, 0)]
     while pending:
         inner, depth = pending.pop()
-        if len(loop.nodes) == _NODES_MAX or not _is_plain(self, inner):
+        is_of_items = inner is node and items is not None
+        if len(loop.nodes) == _NODES_MAX or not (is_of_items or _is_plain(self, inner)):
             return None
         loop.nodes.append(inner)
         if type(inner) is ast.Return or (type(inner) is ast.Break and depth == 1):
             loop.leaves = True
         depth += isinstance(inner, ast.For | ast.While)
-        pending += [(child, depth) for child in children(inner)]
+        pending += [(child, depth) for child in children(inner) if child is not items]
         _note_given(self, loop, inner)
     return loop
 
@@ -175,19 +177,32 @@ def _root(self: Lowering, node: ast.Expr) -> tuple[Variable | None, int]:
 # --- what may be taken for granted ----------------------------------------
 
 
-def facts_of(self: Lowering, node: ast.For | ast.While) -> Facts | None:
-    """What the first form of a loop takes for granted; None when there is nothing to gain."""
+def facts_of(self: Lowering, node: ast.For | ast.While, item: str = "") -> Facts | None:
+    """What the first form of a loop takes for granted; None when there is nothing to gain.
+
+    Args:
+        self: The file.
+        node: A loop.
+        item: Kind of the items if it is a loop over a list of numbers. The lists that it reads must
+            be made in the function then: others hold anything as easily.
+    """
     if self.has_forms or self.rows or node.label is not None:
         return None
-    loop = _read(self, node)
+    loop = _read(self, node, node.iterable if item and isinstance(node, ast.For) else None)
     if loop is None:
         return None
-    facts = Facts(_leaf(loop), may_leave=loop.leaves)
+    facts = Facts(item or _leaf(loop), may_leave=loop.leaves)
     _find_lists(self, loop, facts)
-    if not facts.lists and not _reads_text(self, loop):
+    if item:
+        if not facts.lists or not all(_is_made_of(self, v, item) for v in facts.lists):
+            return None
+        facts.kinds[self.file.bindings[id(node)][0]] = item
+    elif not facts.lists and not _reads_text(self, loop):
         return None
-    facts.kinds = dict.fromkeys(facts.lists, LIST)
+    facts.kinds |= dict.fromkeys(facts.lists, LIST)
     _find_scalars(self, loop, facts)
+    if item == NUMBER and facts.tested:
+        return None  # it would ask for ints where floats are as likely
     _find_divisors(self, loop, facts)
     _find_given(self, loop, facts)
     with self.kinds.assuming(facts.kinds, facts.parts()):
@@ -217,6 +232,15 @@ def _find_lists(self: Lowering, loop: _Loop, facts: Facts) -> None:
         if variable.kind in (ANY, LIST) and deep <= 2 and begins_before:
             facts.lists[variable] = deep
     facts.is_nested = sum(isinstance(node, ast.For | ast.While) for node in loop.nodes) > 1
+
+
+def _is_made_of(self: Lowering, variable: Variable, kind: str) -> bool:
+    """Whether all lists that a variable gets are written there, and start with items of a kind."""
+    return bool(variable.sources) and all(
+        isinstance(source, ast.ListLiteral)
+        and all(not i.spread and self.kinds.of(i.value) == kind for i in source.items)
+        for source in variable.sources
+    )
 
 
 def _reads_text(self: Lowering, loop: _Loop) -> bool:
@@ -395,9 +419,10 @@ def tests_of(self: Lowering, facts: Facts, turns: py.expr) -> list[py.expr]:
     Args:
         self: The file.
         facts: What its first form takes for granted.
-        turns: The range that it goes through, or None if it may end earlier.
+        turns: The range or list that it goes through, or None.
     """
     tests: list[py.expr] = []
+    turns = self.const(None) if facts.may_leave else turns
     for variable, kind in facts.tested.items():
         value = self.load(variable.python)
         test = self.is_exactly(value, _PYTHON_TYPES[kind.rstrip("?")])

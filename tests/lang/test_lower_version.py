@@ -268,3 +268,78 @@ def test_loops_of_the_property_have_two_forms() -> None:
         _, closures = bind_one(LoopWriter(random.Random(seed)).function())
         count += bool({"$op_holds", "$op_holds_ints", "$s_py_refused"} & used(closures["f"]))
     assert count >= 10
+
+
+class ItemLoopWriter(LoopWriter):
+    """Writes loops over the items of lists, which read and change lists made in the function."""
+
+    odd = 0.0  # chance of what lists of ints do not survive
+
+    def item(self) -> str:
+        name = self.pick("a", "a", "b")
+        last = self.random.random() < 0.4
+        return f"{name}[{name}.len - 1]" if last else f"{name}[{self.key()}]"
+
+    def key(self) -> str:
+        return str(self.pick("p", "p", "y", "0", "1", "-1", "n", "p % 2", "a.len - 2", "b.len - 1"))
+
+    def value(self, depth: int = 2) -> str:
+        one = self.pick("p", "p", self.item(), self.item(), "x", "y", "n", "1", "p", "a.len")
+        if self.random.random() < self.odd:
+            one = "2.5"
+        if depth and self.random.random() < 0.5:
+            return f"({one} {self.pick('+', '+', '-', '*', '%')} {self.value(depth - 1)})"
+        return str(one)
+
+    def statement(self, depth: int, inside: bool) -> str:
+        form = self.pick("a.push(V)", "a.push(V)", "b[K] = V", "b[K] += V", "x = V", "t += V", "if")
+        if self.random.random() < self.odd:
+            form = self.pick('a.push("s")', "c = a", "a = [V]", "out.push(a)", "c.push(V)", "b = v")
+        if self.random.random() < 0.1:
+            form = self.pick("break", "continue", "return [x, t]", "p = V", "y = V", "x = none")
+        if form == "if":
+            test = f"{self.value(1)} {self.pick('<', '>=', '==')} {self.value(1)}"
+            return f"if {test} {self.block(depth - 1, True)}" if depth else "x = 1"
+        return form.replace("V", self.value()).replace("K", self.key())
+
+    def function(self) -> str:
+        self.odd = self.pick(0, 0, 0.1)
+        lines = [f"a = [{self.pick('0', '1, 2', '')}]\nb = [{self.pick('1, 2, 3', '1')}]"]
+        if self.odd:
+            lines = [f"a = [{self.pick('0', '0.5', 'n')}]\nb = [{self.pick('0, none', '0.5')}]"]
+        if self.random.random() < 0.5:
+            lines.append(self.pick("a.push(n)", "b.push(2)", "a.push(v)", "out.push(a)", "c = b"))
+        first = self.pick("a.push(p + I)", "t += p - I", "b[K] = p * I", "if p < I { x += I }")
+        while "I" in first:
+            first = first.replace("I", self.item(), 1).replace("K", self.key())
+        body = f"{{\n{first}\n{self.block(2, True)[2:]}"
+        loop = f"for p in {self.pick('v', 'v', 'w', 'a', 'v[1:]')} {body}"
+        if self.random.random() < 0.3:
+            loop = f"for o in 0..2 {{\n{loop}\n{self.pick('c = a', 'a.push(none)', 'm[0] = b')}\n}}"
+        lines += [loop, "[x, y, t, c, out, a, b, a + b, a[a.len - 1]]"]
+        start = "x = 0\ny = 1\nt = 0\nc = [3]\nout = []\n"
+        return f"fn f({', '.join(NAMES)}) {{\n{start}" + "\n".join(lines) + "\n}"
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.integers(0, 1 << 32))
+def test_loop_over_items_does_what_the_oracle_does(seed: int) -> None:
+    """The same for loops over lists, whatever becomes of the lists of the function."""
+    source = random.Random(seed)
+    check(ItemLoopWriter(source).function(), [arguments(source) for _ in range(12)])
+
+
+def test_loops_over_items_read_lists_of_the_function() -> None:
+    """Many of the generated loops rely on what such lists hold."""
+    count = 0
+    for seed in range(60):
+        _, closures = bind_one(ItemLoopWriter(random.Random(seed)).function())
+        count += bool({"$op_holds", "$op_holds_ints"} & used(closures["f"]))
+    assert count >= 15
+
+
+def test_last_item_of_an_empty_list() -> None:
+    """`list[list.len - 1]` is none then, in a loop and outside of it."""
+    text = "fn f(n) {\na = []\nout = [a[a.len - 1]]\nfor i in 0..n {\nout.push(a[a.len - 1])\n"
+    text += "a.push(i)\nout.push(a[a.len - 1])\n}\n[out, a[a.len - 1], a + out]\n}"
+    check(text, [(0,), (1,), (3,)])
