@@ -18,19 +18,24 @@ _SCHEMES = {"ws": "http", "wss": "https"}
 
 
 def normal_origin(text: str) -> str:
-    """`scheme://host:port` of an origin in lower case, "" when it is none."""
+    """`scheme://host:port` of an origin in lower case, "" when it is none.
+
+    Apps and extensions have schemes of their own, such as `capacitor://localhost`: without a port,
+    unless one is written.
+    """
     try:
         parts = urlsplit(text.strip())
         port = parts.port
     except ValueError:
         return ""
     scheme = parts.scheme.lower()
-    if scheme not in _PORTS or not parts.hostname or parts.path or parts.query or parts.fragment:
+    if scheme in ("", "file") or not parts.hostname or parts.path or parts.query or parts.fragment:
         return ""
     if parts.username is not None or "@" in parts.netloc:
         return ""
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname.rstrip(".")
-    return f"{_SCHEMES.get(scheme, scheme)}://{host}:{_PORTS[scheme] if port is None else port}"
+    port = _PORTS.get(scheme) if port is None else port
+    return f"{_SCHEMES.get(scheme, scheme)}://{host}" + ("" if port is None else f":{port}")
 
 
 def own_origin(request: Request) -> str:

@@ -50,7 +50,7 @@ def as_browsers_send(origin: str) -> str:
     Source: HTML standard, serialisation of an origin.
     """
     normal = normal_origin(origin)
-    usual = ":80" if normal.startswith("http:") else ":443"
+    usual = {"http": ":80", "https": ":443"}.get(normal.partition(":")[0], "")
     return normal.removesuffix(usual) or origin
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from flinfast.errors import ConfigError
 from flinfast.settings import Settings
 
+# As browsers write it: others never equal one.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]+)?")
 PUBLIC_FOLDER = "public"  # of a project: everybody can read what is in it
 
 
@@ -60,7 +62,7 @@ def _check_server(settings: Settings) -> None:
         )
     if server.uds and server.fd >= 0:
         raise SettingError("expected `uds` or `fd`, got both", path="server.uds")
-    if not server.host:
+    if not server.host and not server.uds and server.fd < 0:
         raise SettingError(
             "expected an address, got an empty text",
             path="server.host",
@@ -148,12 +150,18 @@ def _check_origins(path: str, entries: tuple[str, ...]) -> None:
     from flinfast.runtime.origin import normal_origin
 
     for entry in entries:
-        if entry != "*" and not normal_origin(entry):
-            raise SettingError(
-                f"expected an origin such as https://app.example.com, got `{entry}`",
-                path=path,
-                hint="scheme, host and port if it is not the usual one; no path; `*` for all",
-            )
+        if entry == "*" or _ORIGIN.fullmatch(normal_origin(entry)):
+            continue
+        hint = "scheme, host and port if it is not the usual one; no path; `*` for all"
+        if "*" in entry:
+            hint = "`*` stands for all origins, not for a part of one: list each"
+        elif not entry.isascii():
+            hint = "write the name as browsers send it, as `xn--bcher-kva.example`"
+        raise SettingError(
+            f"expected an origin such as https://app.example.com, got `{entry}`",
+            path=path,
+            hint=hint,
+        )
 
 
 def _check_data_folder(root: Path, path: str) -> None:

@@ -45,8 +45,8 @@ SETTING_TEXTS: Final[Mapping[str, str]] = {
     "ws.rooms_max": "Rooms of one connection.",
     "ws.connections_per_session": "Open sockets and event streams of one session; beyond it 429.",
     "ws.allowed_origins": (
-        "Other origins, such as `https://app.example.com`, whose pages may open sockets with a "
-        "session cookie; `*` for all."
+        "Other origins, such as `https://app.example.com` or `capacitor://localhost`, whose pages "
+        "may open sockets with a session cookie; `*` for all."
     ),
     "ws.implicit_rooms": "Endpoints that never join are members of what they broadcast to.",
     "ws.compression": "Accept permessage-deflate.",

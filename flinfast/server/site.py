@@ -405,7 +405,9 @@ class _Proxies:
         import ipaddress
 
         if self._networks is None:
-            self._networks = tuple(ipaddress.ip_network(a) for a in self._addresses if "/" in a)
+            # An IPv6 address may be written in several ways.
+            ranges = [a for a in self._addresses if "/" in a or (":" in a and a != "::1")]
+            self._networks = tuple(map(ipaddress.ip_network, ranges))
         if not self._networks or not is_address(peer):
             return False
         address = ipaddress.ip_address(peer)

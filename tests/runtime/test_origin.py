@@ -15,6 +15,9 @@ from tests.runtime.harness import make_request
         ("http://[::1]:3000", "http://[::1]:3000"),
         ("ws://a", "http://a:80"),
         ("http://a.", "http://a:80"),
+        ("capacitor://localhost", "capacitor://localhost"),
+        ("App://Localhost:80", "app://localhost:80"),
+        ("localhost:3000", ""),
         ("null", ""),
         ("", ""),
         ("http://", ""),
@@ -53,6 +56,9 @@ def test_origin_is_scheme_host_and_port(text: str, normal: str) -> None:
         ("https://other.test", ("https://OTHER.test:443",), True),
         ("https://other.test:444", ("https://other.test",), False),
         ("https://any.test", ("*",), True),
+        ("capacitor://localhost", ("capacitor://localhost",), True),
+        ("capacitor://localhost", ("http://localhost",), False),
+        ("capacitor://app.example", (), False),
     ],
 )
 def test_origin_must_be_own_or_listed(

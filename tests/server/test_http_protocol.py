@@ -472,6 +472,7 @@ def test_proxy_fields_are_ignored_unless_asked_for(shared: Running) -> None:
         ("1.2.3.4", "1.2.3.4"),
         ("9.9.9.9, 1.2.3.4", "1.2.3.4"),
         ("9.9.9.9, 1.2.3.4, 10.1.2.3", "1.2.3.4"),
+        ("1.2.3.4, 2001:db8::5", "1.2.3.4"),
         ("1.2.3.4, nonsense", "127.0.0.1"),
         ("2001:db8::1", "2001:db8::1"),
         ("", "127.0.0.1"),
@@ -479,7 +480,8 @@ def test_proxy_fields_are_ignored_unless_asked_for(shared: Running) -> None:
 )
 def test_proxy_fields_are_read_from_their_end(start: Start, forwarded: str, peer: str) -> None:
     """The last address no trusted proxy has; what stands before it may be invented."""
-    running = start(server_proxy_headers="on", server_forwarded_allow_ips="127.0.0.1, 10.0.0.0/8")
+    proxies = "127.0.0.1, 10.0.0.0/8, 2001:DB8:0::5"
+    running = start(server_proxy_headers="on", server_forwarded_allow_ips=proxies)
     with running.connect() as client:
         client.get("/echo", f"X-Forwarded-For: {forwarded}", "X-Forwarded-Proto: https")
         seen = running.app.requests[-1]
@@ -544,9 +546,10 @@ def test_preflight_is_answered_by_the_server(start: Start) -> None:
 
 def test_a_listed_origin_may_be_spelled_differently(start: Start) -> None:
     """As people write it; browsers send lower case and no usual port."""
-    running = start(security_cors_origins="HTTPS://A.example:443,http://b.example:8080")
+    listed = "HTTPS://A.example:443,http://b.example:8080,Capacitor://localhost"
+    running = start(security_cors_origins=listed)
     with running.connect() as client:
-        for origin in ("https://a.example", "http://b.example:8080"):
+        for origin in ("https://a.example", "http://b.example:8080", "capacitor://localhost"):
             answer = client.get("/", f"Origin: {origin}")
             assert answer.headers["access-control-allow-origin"] == origin
         for origin in ("http://a.example", "http://b.example", "https://b.example:8080"):
