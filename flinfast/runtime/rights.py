@@ -4,6 +4,7 @@ Guards read the user's record once, before the upgrade. When its `role` changes 
 deleted, connections of sessions with this user close, and who opens one again meets the guards
 again. A change is noted when it is written, and counts once the record is found to be different:
 a handler that fails has changed nothing, and one that waits for its commit has not changed it yet.
+A role that came and went between two looks counts as well.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ class RightsWatch:
         # The role as it was, and how often the record is still looked at.
         self._before: dict[tuple[str, int], tuple[Any, int]] = {}
         self._all_of: set[str] = set()
+        # Had two old roles since the last sweep: one may have come in between with the second.
+        self._between: set[tuple[str, int]] = set()
 
     @property
     def has_noted(self) -> bool:
@@ -68,7 +71,10 @@ class RightsWatch:
             return
         cell = None if column is None else old[column.index]
         role = None if cell is None or column is None else entity.stored(column, cell)
-        self._before[key] = (self._before.get(key, (role, 0))[0], LOOKS)
+        first, _ = self._before.get(key, (role, 0))
+        if first != role:
+            self._between.add(key)
+        self._before[key] = (first, LOOKS)
 
     def take(self, find: Callable[[str, int], Any]) -> ChangedUsers:
         """Whose rights are not what they were.
@@ -76,19 +82,22 @@ class RightsWatch:
         Args:
             find: A live record by entity and id, or None. When it raises, nothing is forgotten.
         """
-        noted, changed = dict(self._before), set()
-        for key, (role, _) in noted.items():
-            if _differs(find(*key), role):
-                changed.add(key)
+        noted = dict(self._before)
+        between, self._between = self._between, set()
+        try:
+            differs = {key for key, (role, _) in noted.items() if _differs(find(*key), role)}
+        except BaseException:
+            self._between |= between
+            raise
         for key, (role, looks) in noted.items():
-            if self._before.get(key) != (role, looks):  # noted again while `find` waited
+            if self._before.get(key) is not noted[key]:  # noted again while `find` waited
                 continue
-            if key in changed or looks <= 1:
+            if key in differs or looks <= 1:
                 del self._before[key]
             else:
                 self._before[key] = (role, looks - 1)
         everyone, self._all_of = self._all_of, set()
-        return ChangedUsers(frozenset(changed), frozenset(everyone))
+        return ChangedUsers(frozenset(differs | between), frozenset(everyone))
 
 
 def _differs(record: Any, role: Any) -> bool:

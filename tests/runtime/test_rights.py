@@ -46,11 +46,22 @@ def test_a_new_role_counts_once(parts: Parts, watch: RightsWatch) -> None:
     assert not watch.has_noted
 
 
-def test_a_role_that_came_back_is_no_change(parts: Parts, watch: RightsWatch) -> None:
-    """It is looked at as long as a commit may take, then forgotten."""
+def fail_to_promote(parts: Parts, user: Any, role: str) -> None:
+    """A handler that writes a role, and fails."""
+    before = user._row
+    parts.store.begin(writes=True)
+    user.flin_set("role", role)
+    parts.store.save(user)
+    parts.store.rollback()
+    user._row = before
+
+
+def test_a_change_that_is_undone_is_none(parts: Parts, watch: RightsWatch) -> None:
+    """It is looked at as long as a commit may take, then forgotten; one more begins anew."""
     user = parts.user()
-    promote(parts, user, "guest")
-    promote(parts, user, "member")
+    fail_to_promote(parts, user, "guest")
+    assert not watch.take(parts.find_record).records
+    fail_to_promote(parts, user, "admin")
     for _ in range(LOOKS):
         assert watch.has_noted
         assert not watch.take(parts.find_record).records
@@ -64,6 +75,18 @@ def test_a_change_counts_when_it_is_committed(parts: Parts, watch: RightsWatch) 
     as_it_was = parts.user("Copy")
     assert not watch.take(lambda entity, id: as_it_was).records
     assert watch.take(parts.find_record).records == {("User", user.id)}
+
+
+def test_a_role_that_came_and_went_counts_once(parts: Parts, watch: RightsWatch) -> None:
+    """Who came in between has it; whether it is committed is looked at further."""
+    user = parts.user()
+    promote(parts, user, "admin")
+    promote(parts, user, "member")
+    assert watch.take(parts.find_record).records == {("User", user.id)}
+    for _ in range(LOOKS - 1):
+        assert watch.has_noted
+        assert not watch.take(parts.find_record).records
+    assert not watch.has_noted
 
 
 @pytest.mark.parametrize("way", ["delete", "destroy"])
@@ -81,6 +104,7 @@ def test_nothing_is_forgotten_when_reading_fails(parts: Parts, watch: RightsWatc
     """The next sweep does it."""
     user = parts.user()
     promote(parts, user, "guest")
+    promote(parts, user, "member")
 
     def fails(entity: str, id: int) -> Any:
         raise OSError("gone")
@@ -93,8 +117,7 @@ def test_nothing_is_forgotten_when_reading_fails(parts: Parts, watch: RightsWatc
 def test_a_change_during_the_last_look_is_kept(parts: Parts, watch: RightsWatch) -> None:
     """Reading may wait, and the record may be written meanwhile."""
     user = parts.user()
-    promote(parts, user, "guest")
-    promote(parts, user, "member")
+    fail_to_promote(parts, user, "guest")
     for _ in range(LOOKS - 1):
         assert not watch.take(parts.find_record).records
 
@@ -104,6 +127,20 @@ def test_a_change_during_the_last_look_is_kept(parts: Parts, watch: RightsWatch)
         return found
 
     assert not watch.take(read).records
+    assert watch.take(parts.find_record).records == {("User", user.id)}
+
+
+def test_a_change_during_the_first_look_is_kept(parts: Parts, watch: RightsWatch) -> None:
+    """Even when that look finds a change, and the next role is committed later."""
+    user = parts.user()
+    promote(parts, user, "guest")
+
+    def read(entity: str, id: int) -> Any:
+        found = parts.find_record(entity, id)
+        promote(parts, user, "admin")
+        return found
+
+    assert watch.take(read).records == {("User", user.id)}
     assert watch.take(parts.find_record).records == {("User", user.id)}
 
 
