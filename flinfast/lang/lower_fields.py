@@ -26,7 +26,18 @@ from flinfast.lang.lower_loop import Assumed
 from flinfast.lang.lower_method import is_of_text, is_size
 from flinfast.lang.owned import FieldKey, OwnedField
 from flinfast.lang.symbol import Variable, all_code, walk
-from flinfast.lang.types import ANY, BOOL, INT, LIST, MAP, NONE, NUMBER, SIZE_NAMES, TEXT
+from flinfast.lang.types import (
+    ANY,
+    BOOL,
+    INT,
+    LIST,
+    MAP,
+    NONE,
+    NUMBER,
+    PYTHON_TYPES,
+    SIZE_NAMES,
+    TEXT,
+)
 
 _NODES_MAX: Final = 120  # of a body that is written twice
 _DEPTH_MAX: Final = 4  # members of a chain
@@ -286,6 +297,8 @@ def first_form(
     turns, left = self.temp(), self.temp()
     self.emit_assign(left, iterable)
     tests = lower_loop.tests(self, form.assumed)
+    if self.kinds.of(node.iterable) != LIST:  # other items are no maps, and may be too many to keep
+        tests.insert(0, self.is_exactly(self.load(left), "list"))
     self.maps.pop(item, None)
     facts = _known_fields(self, form), lower_loop.fresh_facts(self, form.assumed)
     with facts[0], facts[1], self.captured() as fast:
@@ -350,7 +363,7 @@ def _settled(self: Lowering, body: _Body) -> Form | None:
         body.tested |= dict.fromkeys(others, NUMBER)
     if not is_sound:
         return None
-    tested = {v: lower_loop.PYTHON_TYPES[kind] for v, kind in body.tested.items()}
+    tested = {v: PYTHON_TYPES[kind] for v, kind in body.tested.items()}
     form.assumed = replace(found, tested={**found.tested, **tested})
     return form
 

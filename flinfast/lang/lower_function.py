@@ -16,16 +16,7 @@ from flinfast.lang.scope import python_name
 from flinfast.lang.source import Span
 from flinfast.lang.special import find_specials
 from flinfast.lang.symbol import FunctionScope, FunctionSymbol, Special, Variable, all_code
-from flinfast.lang.types import ANY, INT, LIST, annotated, has_parts
-
-_PYTHON_TYPES: Final = {
-    "text": "str",
-    "int": "int",
-    "number": "float",
-    "bool": "bool",
-    "list": "list",
-    "map": "dict",
-}
+from flinfast.lang.types import ANY, INT, LIST, PYTHON_TYPES, annotated, has_parts
 
 
 @contextmanager
@@ -118,7 +109,7 @@ def _pass_on(self: Lowering, symbol: FunctionSymbol, special: Special) -> None:
     """Call the special form if the arguments fit."""
     variables = [self.file.bindings[id(p)][0] for p in symbol.declaration.parameters]
     tests = [
-        self.is_exactly(self.load(variable.python), _PYTHON_TYPES[kind])
+        self.is_exactly(self.load(variable.python), PYTHON_TYPES[kind])
         for variable, kind in zip(variables, special.arguments, strict=True)
         if kind and variable.kind == ANY
     ]
@@ -326,7 +317,7 @@ def _check(self: Lowering, variable: Variable, title: str) -> None:
     if not kind:
         self.body.extend(body)
         return
-    exact = self.is_exactly(value, _PYTHON_TYPES[kind])
+    exact = self.is_exactly(value, PYTHON_TYPES[kind])
     self.emit(py.If(self.negate(exact), body, [], **self.place))
 
 

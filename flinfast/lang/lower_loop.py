@@ -19,7 +19,7 @@ from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering
 from flinfast.lang.lower_method import is_of_text
 from flinfast.lang.symbol import Variable, walk
-from flinfast.lang.types import ANY, INT, LIST, MAP, NONE, NUMBER, TEXT
+from flinfast.lang.types import ANY, INT, LIST, MAP, NONE, NUMBER, PYTHON_TYPES, TEXT
 
 _NODES_MAX: Final = 60  # of a body that is written twice
 _COMPUTING: Final = frozenset({"+", "-", "*", "<", "<=", ">", ">="})
@@ -35,7 +35,7 @@ _PLAIN: Final = frozenset(
 
 
 _TAKING: Final = _PLAIN | {ast.Destructure, ast.ListPattern, ast.BindPattern}
-PYTHON_TYPES: Final = {INT: "int", NUMBER: "float", TEXT: "str", MAP: "dict"}
+_KEPT: Final = frozenset({INT, NUMBER, TEXT, MAP})  # kinds that variables may stay of
 
 
 _NONE: Final[Mapping[Variable, str]] = {}
@@ -173,13 +173,13 @@ def kept(
     for variable, inside in given.items():
         before = _kinds_before(self, variable, inside)
         found = next(iter(before - {NONE}), kind)
-        if len(before - {NONE}) < 2 and found in PYTHON_TYPES and ANY not in before:
+        if len(before - {NONE}) < 2 and found in _KEPT and ANY not in before:
             (optional if NONE in before else wanted)[variable] = found
     fresh = [v for v in wanted if not _kinds_before(self, v, given[v])]
     with self.kinds.assuming({**fixed, **wanted}):
         for variable in fresh:
             first = self.kinds.of(given[variable][0])
-            if first in PYTHON_TYPES:
+            if first in _KEPT:
                 wanted[variable] = first
     while True:
         with self.kinds.assuming({**fixed, **wanted}):

@@ -23,11 +23,21 @@ from typing import Final
 from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering, Target
 from flinfast.lang.symbol import Variable, all_code, children
-from flinfast.lang.types import ANY, INT, LIST, NONE, NUMBER, SIZE_NAMES, TEXT, is_parallel
+from flinfast.lang.types import (
+    ANY,
+    INT,
+    LIST,
+    NONE,
+    NUMBER,
+    PYTHON_TYPES,
+    SIZE_NAMES,
+    TEXT,
+    is_parallel,
+)
 
 _NODES_MAX: Final = 160  # of a loop that is written twice
 ITEM_BITS: Final = 63  # magnitude of the ints of a list when the first form starts
-_PYTHON_TYPES: Final = {INT: "int", NUMBER: "float", TEXT: "str"}
+_TESTED: Final = frozenset({INT, NUMBER, TEXT})  # kinds of variables that it asks for
 _OF_LISTS: Final = frozenset({*SIZE_NAMES, "push", "append"})
 _ARITHMETIC: Final = frozenset({"+", "-", "*", "/", "%"})
 _COMPUTING: Final = _ARITHMETIC | {"<", "<=", ">", ">="}
@@ -293,7 +303,7 @@ def _find_given(self: Lowering, loop: _Loop, facts: Facts) -> None:
         known = {id(origin) for origin in origins}
         before = {self.kinds.of_origin(s) for s in variable.sources if id(s) not in known}
         kinds = before - {ANY, NONE}
-        if len(kinds) < 2 and kinds <= set(_PYTHON_TYPES):
+        if len(kinds) < 2 and kinds <= _TESTED:
             is_of_text = any(_is_of_text(self, origin) for origin in origins)
             kind = next(iter(kinds), TEXT if is_of_text else facts.leaf)
             wanted[variable] = f"{kind}?" if NONE in before else kind
@@ -425,13 +435,13 @@ def tests_of(self: Lowering, facts: Facts, turns: py.expr) -> list[py.expr]:
     turns = self.const(None) if facts.may_leave else turns
     for variable, kind in facts.tested.items():
         value = self.load(variable.python)
-        test = self.is_exactly(value, _PYTHON_TYPES[kind.rstrip("?")])
+        test = self.is_exactly(value, PYTHON_TYPES[kind.rstrip("?")])
         if kind.endswith("?"):
             test = py.BoolOp(py.Or(), [self.is_none(value), test], **self.place)
         tests.append(test)
     zero = self.const(0)
     tests += [self.compare(self.load(v.python), py.Gt(), zero) for v in facts.divisors]
-    wanted = self.support(f"py_{_PYTHON_TYPES[facts.leaf]}")
+    wanted = self.support(f"py_{PYTHON_TYPES[facts.leaf]}")
     for variable, deep in facts.lists.items():
         value = self.load(variable.python)
         if facts.leaf == INT and deep == 1 and isinstance(turns, py.Constant):

@@ -46,7 +46,16 @@ LIST: Final = "list"
 MAP: Final = "map"
 RANGE: Final = "range"
 FUNCTION: Final = "function"
-CHECKED: Final = frozenset({TEXT, INT, NUMBER, BOOL, LIST, MAP})  # annotations that are enforced
+# Kinds of exactly one Python type; as annotations they are enforced.
+PYTHON_TYPES: Final = {
+    TEXT: "str",
+    INT: "int",
+    NUMBER: "float",
+    BOOL: "bool",
+    LIST: "list",
+    MAP: "dict",
+}
+CHECKED: Final = frozenset(PYTHON_TYPES)
 _NUMERIC: Final = frozenset({INT, NUMBER})
 _SAME: Final[dict[Any, str]] = {}  # stands for the parts that are known already
 _COUNTED: Final = frozenset({TEXT, LIST})

@@ -284,6 +284,20 @@ def test_many_programs_have_a_result() -> None:
     assert results >= len(SEEDS) // 4
 
 
+def test_loop_over_what_is_no_list_takes_one_item_after_the_other() -> None:
+    """A loop that computes with fields of its items keeps none of those that it never reaches."""
+    text = (
+        "fn f(items) {\ntotal = 0\nfor item in items {\ntotal += 1\nif total > 3 { break }\n"
+        "if item.a != none { total += item.a * item.b }\n}\ntotal\n}"
+    )
+    short, plain = compiled(text)["f"], compiled_plainly(text)["f"]
+    assert any(
+        name.startswith("$fields ") for name in short.__code__.co_freevars
+    )  # it is written twice
+    for given in (range(1 << 60), "text", {"a": 1}, [{"a": 1, "b": 2}] * 3, [1, 2], None):
+        assert outcome(short, (given,)) == outcome(plain, (given,))
+
+
 FOLDS = ("map", "filter", "any", "all", "find", "find_index", "count", "sum", "avg", "min", "max")
 WALKS = (*FOLDS, "flat_map", "sort", "unique", "group_by", "each")
 WALKED = {
