@@ -110,6 +110,16 @@ class Operators(Protocol):
         """`value.name.next_name` as a function; `member` is the operator of that name."""
         ...
 
+    def change_once(
+        self,
+        member: Callable[[Value, str], Value],
+        set_member: Callable[[Value, str, Value], None],
+        name: str,
+        is_sum: bool,
+    ) -> Callable[[Value, Value], None]:
+        """`value.name += amount`, or `-=`, as a function of both."""
+        ...
+
     def set_index(self, target: Value, key: Value, value: Value) -> None: ...
     def slice(self, value: Value, start: Value, stop: Value, step: Value) -> Value: ...
     def call(self, function: Value, args: tuple[Value, ...], named: Mapping[str, Value]) -> Value:

@@ -37,6 +37,7 @@ from flinfast.lang.types import (
 
 # Builtins that need no parentheses (FLIN reference 13.4).
 BARE_CALLS: Final = frozenset({"now", "today", "yesterday", "tomorrow"})
+_CHANGES: Final = frozenset({"+=", "-="})
 _OBJECTS: Final = frozenset({"session", "request", "response", "ws"})  # never plain maps
 
 
@@ -155,6 +156,34 @@ def member_of(self: Lowering, name: str) -> py.Name:
         f"$of.{name}",
         lambda: self.call(self.op("member_once"), self.op("member"), self.const(name)),
     )
+
+
+def is_change(self: Lowering, node: ast.Assign, place: ast.Member) -> bool:
+    """Whether one call does `value.name += amount`: what that is shows only when it runs.
+
+    The call reads the member after the amount, so that has to be one that nothing changes.
+    """
+    if node.operator not in _CHANGES or self.rows or self.kinds.of(place.target) != ANY:
+        return False
+    if self.kinds.owned(place) is not None or self.kinds.of(place) != ANY:
+        return False
+    if isinstance(node.value, ast.Literal):
+        return True
+    return isinstance(node.value, ast.Name) and self.is_stable(node.value, self.expr(node.value))
+
+
+def change(self: Lowering, node: ast.Assign, place: ast.Member) -> py.expr:
+    """`value.name += amount` by a function of that name."""
+    is_sum = node.operator == "+="
+    made = self.bind(
+        f"$by.{node.operator}{place.name}",
+        lambda: self.call(
+            self.op("change_once"),
+            *(self.op("member"), self.op("set_member")),
+            *(self.const(place.name), self.const(is_sum)),
+        ),
+    )
+    return self.call(made, *self.operands([place.target, node.value]))
 
 
 def _context_member(self: Lowering, symbol: ContextSymbol, node: ast.Member) -> py.expr:

@@ -151,6 +151,9 @@ def _assign_name(self: Lowering, node: ast.Assign, variable: Variable) -> None:
 
 def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
     kind = self.kinds.of(place.target)
+    if lower_expr.is_change(self, node, place):
+        self.emit_expr(lower_expr.change(self, node, place))
+        return
     if node.operator == "=":
         owner, value = self.operands([place.target, node.value])
     else:
@@ -376,10 +379,11 @@ def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target)
 
             iterable = lower_fields.first_form(self, node, form, iterable, write)
     items, shared = self.temp(), self.temp()
+    is_new = isinstance(iterable, py.List)  # nobody else has it; it needs no class to share
     with self.captured() as loop:
-        _for(self, node, self.load(items), target, (shared,))
+        _for(self, node, self.load(items), target, () if is_new else (shared,))
     if isinstance(loop[0], py.For):  # no class is asked for
-        loop[0].iter = self.call(self.op("iterate"), iterable)
+        loop[0].iter = iterable if is_new else self.call(self.op("iterate"), iterable)
     else:
         _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
     self.body += loop

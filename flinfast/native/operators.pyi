@@ -83,6 +83,19 @@ def member_twice(
     places.
     """
 
+def change_once(
+    member: Callable[[Any, str], Any],
+    set_member: Callable[[Any, str, Any], None],
+    name: str,
+    is_sum: bool,
+    /,
+) -> Callable[[Any, Any], None]:
+    """A function of a value and an amount for `value.name += amount`, or `-=` unless `is_sum`.
+
+    It reads, computes and writes as `member_once`, `add` or `sub`, and `set_member` do, in that
+    order; it remembers places as `member_twice` does.
+    """
+
 def set_index(target: Any, key: Any, value: Any, /) -> None:
     """`target[key] = value`: an existing item of a list by an int, a dict by a text here."""
 

@@ -483,9 +483,7 @@ cdef enum:  # codes of kinds of `has_fields`
 
 cdef bint is_scalar(PyObject *value) noexcept:
     cdef PyTypeObject *kind = Py_TYPE(value)
-    return (
-        is_ordered(kind) or kind is &PyBool_Type or value is Py_None_BORROWED
-    )
+    return is_ordered(kind) or kind is &PyBool_Type or value is Py_None_BORROWED
 
 
 cdef bint is_coded(PyObject *value, int code) noexcept:
@@ -597,3 +595,5 @@ def items(value, /):
         found = list(_iterate(value))
     kind = class_of_all(found)
     return found, None if kind is NULL else <object>kind
+
+include "operators_change.pxi"

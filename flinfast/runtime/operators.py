@@ -68,6 +68,7 @@ class OperatorSet:
     set_member = staticmethod(access.set_member)
     member_once = staticmethod(native.member_once)
     member_twice = staticmethod(native.member_twice)
+    change_once = staticmethod(native.change_once)
     index = staticmethod(native.index)
     index_twice = staticmethod(native.index_twice)
     set_index = staticmethod(native.set_index)

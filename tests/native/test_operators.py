@@ -168,6 +168,36 @@ def test_member_of_a_member_is_that_of_two_operators() -> None:
             assert outcome(twice, value) == outcome(expected, value, *names), (value, names)
 
 
+def test_member_is_changed_as_by_three_operators() -> None:
+    """It is read, computed with and set; at a fault nothing is changed."""
+    member, set_member = COMPLETED.member, COMPLETED.set_member
+    values = (*VALUES[:-1], 1 << 62, (1 << 63) - 1, "\U0001f600b")
+
+    def expected(value: Any, amount: Any) -> None:
+        set_member(value, "a", PAIRS[name](member(value, "a"), amount))
+
+    for name, amount in product(("add", "sub"), values):
+        change = native.change_once(member, set_member, "a", name == "add")
+        for holder in (*({"b": 1, "a": one} for one in values), *HOLDERS):
+            found, other = copy.deepcopy(holder), copy.deepcopy(holder)
+            result = outcome(change, found, amount)
+            assert result == outcome(expected, other, amount), (name, holder, amount)
+            assert repr(found) == repr(other)
+
+
+def test_value_is_held_while_its_member_is_changed() -> None:
+    """No reference is lost or kept either."""
+    change = native.change_once(COMPLETED.member, COMPLETED.set_member, "a", True)
+    amount = "".join(["x", "y"])
+    before = sys.getrefcount(amount)
+    for _ in range(100):
+        holder: dict[str, Any] = {"a": "".join(["s", "t"])}
+        change(holder, amount)
+        change(holder, holder["a"])
+        assert holder == {"a": "stxystxy"}
+    assert sys.getrefcount(amount) == before
+
+
 def test_value_is_held_while_its_member_is_read() -> None:
     """Also when reading the member removes the value from the map that it is in."""
 

@@ -20,6 +20,7 @@ from flinfast.errors import RuntimeFault
 from flinfast.lang import (
     lower_call,
     lower_each,
+    lower_expr,
     lower_fields,
     lower_formula,
     lower_loop,
@@ -70,6 +71,7 @@ def compiled_plainly(text: str) -> dict[str, Function]:
             patch.setattr(module, name, lambda *_: None)
         for module, name in (
             (lower_each, "fits"),
+            (lower_expr, "is_change"),
             (lower_call, "has_text_form"),
             (lower_call, "has_map_form"),
             (lower_read, "is_twice"),
@@ -140,6 +142,8 @@ STATEMENTS = [
         "ys[x] = <number>",
         "m.a += <number>",
         "ms[0].a = <number>",
+        "ms[t].a += x",
+        "ms[1].b -= 2",
         "w = (w + <text>).slice(0, 9)",
         "zs = <list>.take(5)",
     ),
@@ -148,6 +152,7 @@ STATEMENTS = [
 ]
 HEADS = [
     *("for <item> in xs", "for <item> in xs", "for <item> in <list>", "for <map> in ms"),
+    "for <item> in [x, t, xs.len]",
     *("for <item> in 0..3", "for <item> in 1..xs.len", "for <item> in 0..ys.len"),
     *("for <item>, <item> in ys", "while <item> < 4 && <test>"),
 ]
@@ -328,3 +333,60 @@ def test_walk_calls_in_order_and_tells_the_first_fault(method: str, items: str) 
         result, _ = outcome(functions[name], (seen, *([made] if name != "known" else [])))
         found.append(result[:2] if isinstance(result, tuple) else result)
     assert found[0] == found[1] == found[2]
+
+
+CHANGED: tuple[Any, ...] = (
+    *({"a": {"n": before}} for before in (0, 1 << 62, (1 << 63) - 1, -(1 << 63), 1.5, -0.0, "t")),
+    *({"a": {"n": before}} for before in (None, True, [1], {"x": 1}, float("inf"))),
+    *({"a": inner} for inner in ({}, {"m": 1}, None, 3, "text", [1], [{"n": 1}], True, len)),
+    *({}, None, [{"n": 1}], "text", 5),
+)
+
+
+@pytest.mark.parametrize("operator", ["+=", "-="])
+@pytest.mark.parametrize("amount", ["1", "1.5", '"x"', "none", "by", "given"])
+def test_member_is_changed_as_if_read_computed_and_set(operator: str, amount: str) -> None:
+    """Values, what becomes of the maps, faults, their texts and lines; `given` is captured."""
+    text = (
+        "fn f(table, key, by) {\n  given = by\n  tell = () => { given = 7 }\n"
+        f"  table[key].n {operator} {amount}\n  tell()\n"
+        f"  table[key]\n    .n {operator} {amount}\n  [table, given]\n}}"
+    )
+    short, plain = compiled(text)["f"], compiled_plainly(text)["f"]
+    for table in CHANGED:
+        for by in (2, -1, 0.5, "y", None, (1 << 63) - 1, [2], {"y": 2}):
+            for key in ("a", 0, None):
+                given = (table, key, by)
+                assert outcome(short, given) == outcome(plain, given), given
+
+
+def test_amount_is_computed_after_the_member_is_read() -> None:
+    """One that calls, or reads what a call may change, keeps its place in the order."""
+    text = (
+        "fn raised(m) { m.a.n += 10; 1 }\n"
+        "fn called(m) { m.a.n += raised(m); m }\n"
+        "fn read(m) { m.a.n += m.a.n; m.a.n -= 2 * m.a.n; m }\n"
+        'fn owner(m, seen) { m[seen.push(1) ?? "a"].n += seen.len; [m, seen] }'
+    )
+    functions = compiled(text)
+    assert functions["called"](None, {"a": {"n": 5}}) == {"a": {"n": 6}}
+    assert functions["read"](None, {"a": {"n": 5}}) == {"a": {"n": -10}}
+    short, plain = functions["owner"], compiled_plainly(text)["owner"]
+    assert outcome(short, ({"a": {"n": 5}}, [])) == outcome(plain, ({"a": {"n": 5}}, []))
+
+
+def test_loop_over_a_list_literal_has_its_items_of_before() -> None:
+    """Whatever the body assigns, and spread lists that it adds to included."""
+    text = (
+        "fn nine(a, b) { for x in [a, b] { if x == 9 { break x + 1 } } }\n"
+        "fn f(a, b, xs) {\n  out = []\n"
+        "  for x in [a, b, a + b] { a = 9; b = x; out.push(x) }\n"
+        "  for x in [a, ...xs, b] { xs.push(x); out.push(x * 2) }\n"
+        "  for x in [] { out.push(x) }\n"
+        "  out.push(nine(b, a))\n"
+        "  [out, xs]\n}"
+    )
+    function = compiled(text)["f"]
+    assert function(None, 1, 2, [5]) == [[1, 2, 3, 18, 10, 6, 10], [5, 9, 5, 3]]
+    assert function(None, 1.5, 2, []) == [[1.5, 2, 3.5, 18, 7.0, 10], [9, 3.5]]
+    assert outcome(function, (1, "a", []))[0][0] == "FL501"
