@@ -123,10 +123,11 @@ def log_in(url: str, path: str, body: str) -> str:
             answer = link.getresponse()
             said = answer.read(HEAD_BYTES_MAX).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException) as error:
-        raise RefusedError(f"cannot log in at {parts.netloc}: {error}") from error
+        text = f"cannot log in at {parts.netloc}: {error}"
+        raise RefusedError(_shown(text[:1000])) from error
     if answer.status >= 300:
-        said = _CONTROL.sub("", said)[:200]
-        raise RefusedError(f"POST {path} answered {answer.status} {answer.reason}: {said}")
+        said = f"{answer.reason[:200]}: {said.strip()[:200]}"
+        raise RefusedError(f"POST {path} answered {answer.status} {_shown(said)}")
     cookies = [line.partition(";")[0] for line in answer.headers.get_all("Set-Cookie", ())]
     if not cookies:
         raise RefusedError(f"POST {path} set no cookie: it starts no session")

@@ -277,3 +277,22 @@ def test_answer_that_is_no_handshake(
     assert text in done.stderr
     assert b"\x1b" not in done.stderr
     assert len(done.stderr) < 2000
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"HTTP/1.1 403 No\x1b[2J\r\n\r\n\x1b[31m", b"403 No\\x1b[2J: \\x1b[31m"),
+        (b"\x1b[2J\r\n\r\n", b"\\x1b[2J"),
+        (b"", b"cannot log in at"),
+    ],
+    ids=["refused", "no HTTP", "silent"],
+)
+def test_login_at_a_server_that_is_none(
+    serve: Callable[[Serve], Peer], answer: bytes, text: bytes
+) -> None:
+    """Its status line and its body are said without obeying them."""
+    done = ws(serve(lambda link: link.sendall(answer)), "--login", "/login", "{}")
+    assert done.returncode == 1
+    assert text in done.stderr
+    assert b"\x1b" not in done.stderr
