@@ -15,6 +15,7 @@ from flinfast.lang.magnitude import INT_EXACT_BITS, PRODUCT_BITS_MAX, bits_of, i
 from flinfast.lang.types import (
     ANY,
     BOOL,
+    CHECKED,
     INT,
     LIST,
     MAP,
@@ -181,6 +182,9 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
     is_equal = node.operator == "=="
     for side, other in ((right_node, left_node), (left_node, right_node)):
         if isinstance(side, ast.Literal) and (side.value is None or type(side.value) is bool):
+            missing = _is_missing(self, other, is_equal) if side.value is None else None
+            if missing is not None:
+                return missing
             value = self.expr(other)
             if isinstance(value, py.Constant):
                 return self.const((value.value is side.value) == is_equal)
@@ -209,6 +213,27 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
 
     sides = (self.kinds.of(left_node), self.kinds.of(right_node))
     return _if_alike(self, left, right, sides, fast, slow)
+
+
+def _is_missing(self: Lowering, node: ast.Expr, is_equal: bool) -> py.expr | None:
+    """`map[key] == none` of an owned map, or `!=`: no entry of it is none, so one is missing."""
+    if self.rows or not isinstance(node, ast.Index) or self.kinds.entry(node) not in CHECKED:
+        return None
+    kinds = (self.kinds.of(node.target), self.kinds.of(node.key))
+    if kinds != (MAP, TEXT) and not (kinds == (MAP, ANY) and isinstance(node.key, ast.Name)):
+        return None
+    value, key = self.operands([node.target, node.key])
+    if kinds[1] == ANY and not isinstance(key, py.Name):
+        key = self.kept(key)
+    found = self.compare(key, py.NotIn() if is_equal else py.In(), value)
+    if kinds[1] == TEXT:
+        return found
+    with self.at(node.span):
+        other = self.call(self.op("index"), value, key)
+    none: py.cmpop = py.Is() if is_equal else py.IsNot()
+    return self.choose(
+        self.is_exactly(key, "str"), found, self.compare(other, none, self.const(None))
+    )
 
 
 _Operation = Callable[[py.expr, py.expr], py.expr]

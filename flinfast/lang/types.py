@@ -57,6 +57,7 @@ PYTHON_TYPES: Final = {
 }
 CHECKED: Final = frozenset(PYTHON_TYPES)
 _NUMERIC: Final = frozenset({INT, NUMBER})
+_OPEN_NUMBERS: Final = frozenset({INT, NUMBER, UNSEEN})
 _SAME: Final[dict[Any, str]] = {}  # stands for the parts that are known already
 _COUNTED: Final = frozenset({TEXT, LIST})
 _PLAIN: Final = frozenset({TEXT, LIST, INT, NUMBER})  # `value.f()` is the builtin `f` on these
@@ -354,6 +355,8 @@ class Kinds:
         left, right = self.of(node.left), self.of(node.right)
         if operator in _ARITHMETIC and self.parts is not None:
             left, right = self.sure(node.left), self.sure(node.right)
+        if operator in _ARITHMETIC and left == ANY and self.entry(node.left) in _OPEN_NUMBERS:
+            left = self.entry(node.left) or UNSEEN  # one that is none is refused
         if operator in ("&&", "||"):
             return join(left, right)
         if operator == "??":

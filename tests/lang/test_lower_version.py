@@ -7,6 +7,7 @@ import random
 import traceback
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -343,3 +344,30 @@ def test_last_item_of_an_empty_list() -> None:
     text = "fn f(n) {\na = []\nout = [a[a.len - 1]]\nfor i in 0..n {\nout.push(a[a.len - 1])\n"
     text += "a.push(i)\nout.push(a[a.len - 1])\n}\n[out, a[a.len - 1], a + out]\n}"
     check(text, [(0,), (1,), (3,)])
+
+
+@pytest.mark.parametrize("start", ["{}", "{ a: 0 }", "{ a: none }", "{ a: 0.5 }", '{ a: "t" }'])
+@pytest.mark.parametrize("value", ["m[k] + 1", "0", "m[x] * 2", "none", "x", "m[k] + m[x]"])
+def test_entry_that_is_missing_or_none(start: str, value: str) -> None:
+    """`map[key] == none` where no entry is none, and where one may be; sums with such entries."""
+    text = f"""fn f(v, k) {{
+        m = {start}
+        n = 0
+        for x in v {{
+            if m[x] == none {{ m[x] = {value} }} else {{ m[x] += 1 }}
+            if m["{{x}}"] != none && none != m[k] {{ n += 1 }}
+            if m["b"] == none {{ m[to_text(k)] = m[x] ?? 1 }}
+        }}
+        m["n"] = n
+        m
+    }}"""
+    keys = (["a", "b", "a"], ["b"], ["a", 1], [None, "a"], "ab", [], [["a"], "a"])
+    check(text, [(given, k) for given in keys for k in ("a", "c", None, 1)])
+
+
+def test_entry_of_a_typed_key() -> None:
+    """The same for keys that are texts for sure."""
+    text = (
+        "fn f(k: text) { m = {}\nm[k] = 1\nm[k + k] = m[k] + 1\nif m[k] == none { m[k] = 5 }\nm }"
+    )
+    check(text, [("a",), ("",)])
