@@ -31,6 +31,7 @@ from flinfast.lang.lower_block import (
 )
 from flinfast.lang.lower_operator import arithmetic, condition
 from flinfast.lang.lower_region import common, ends
+from flinfast.lang.lower_text import quoted
 from flinfast.lang.lower_value import Loop
 from flinfast.lang.magnitude import is_natural
 from flinfast.lang.symbol import Variable
@@ -543,7 +544,6 @@ def return_(self: Lowering, node: ast.Return, target: Target) -> None:
 
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in", "not_in"})
 _LITERALS: Final = (ast.Literal, ast.ListLiteral, ast.MapLiteral)  # they show themselves
-_QUOTED_MAX: Final = 80  # characters of source text quoted in the message of an expectation
 
 
 def expect(self: Lowering, node: ast.Expect, target: Target) -> None:
@@ -556,23 +556,17 @@ def expect(self: Lowering, node: ast.Expect, target: Target) -> None:
         for side, made in zip(sides, [self.kept(v) for v in self.operands(sides)], strict=True):
             if isinstance(made, py.Name):
                 self.given[id(side)] = made.id
-                names.append(_quoted(self, side))
+                names.append(quoted(self, side))
                 shown.append(made)
     unmet = self.negate(condition(self, value))
     with self.captured() as body:
         message = self.const(None) if node.message is None else self.expr(node.message)
-        text = self.const(_quoted(self, value))
+        text = self.const(quoted(self, value))
         fail = self.support_of_ops("expectation")
         parts = [text, message, self.const(tuple(names)), self.row(shown)]
         self.emit_expr(self.call(fail, *parts))
     self.emit(py.If(unmet, body, [], **self.place))
     no_value(self, target)
-
-
-def _quoted(self: Lowering, node: ast.Expr) -> str:
-    """An expression as written, on one line."""
-    text = " ".join(self.file.source.text[node.span.start : node.span.end].split())
-    return text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}..."
 
 
 def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:

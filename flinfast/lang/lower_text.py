@@ -11,6 +11,14 @@ from flinfast.lang.abi import Value
 from flinfast.lang.lower_base import Lowering, Rule
 from flinfast.lang.types import TEXT
 
+_QUOTED_MAX: Final = 80  # characters of source text quoted in the message of an expectation
+
+
+def quoted(self: Lowering, node: ast.Expr) -> str:
+    """An expression as written, on one line."""
+    text = " ".join(self.file.source.text[node.span.start : node.span.end].split())
+    return text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}..."
+
 
 def interpolation(self: Lowering, node: ast.Interpolation) -> py.expr:
     """`"a {b}"`."""
