@@ -170,6 +170,9 @@ class Operators(Protocol):
 
         A field is (name, code of a kind of `lang.lower_fields`, fields of the map that it holds).
         """
+
+    def fields_first(self, fields: tuple[Any, ...]) -> Callable[[Value], tuple[list[Value], Value]]:
+        """What gives the first items of a list that `has_fields` says it of, and all others."""
         ...
 
     def iterate(self, value: Value) -> Any:

@@ -161,3 +161,8 @@ def expr_has_value(self: Lowering, node: ast.Expr) -> bool:
     if isinstance(node, ast.Call) and isinstance(node.callee, ast.Member):
         return not _ends_session(self, node.callee)
     return not isinstance(node, ast.SaveExpr)
+
+
+def is_plain(value: py.expr) -> bool:
+    """Whether a lowered value is a name or constant: to read it has no effect."""
+    return isinstance(value, py.Name | py.Constant)

@@ -5,6 +5,7 @@ Most lists of maps are records: all items have the same fields, and a field is o
 where it is a text. The first form takes that for granted. At the beginning of each turn one call
 finds out whether the item has every field that the turn relies on, of the kind that it asks for;
 the first item that has not, and all after it, go through the second form, which takes anything.
+Where no turn can be the last before the items end, one call does so for all, as no turn changes it.
 
 Inside the first form nothing may change that: it calls nothing but what is known to be a builtin on
 a text or list, reads nothing that may have to be fetched, sets fields of the items to values of the
@@ -97,11 +98,13 @@ class Form:
         assumed: Kinds of the item and of other variables.
         fields: Fields of the item that have kinds.
         spec: Those fields as `has_fields` of the operators looks for them.
+        is_whole: Whether it goes through all items, unless there is a fault.
     """
 
     assumed: Assumed
     fields: dict[FieldKey, OwnedField]
     spec: tuple[Any, ...]
+    is_whole: bool = False
 
 
 def form_of(self: Lowering, node: ast.For) -> Form | None:
@@ -302,27 +305,46 @@ def first_form(
     self.maps.pop(item, None)
     facts = _known_fields(self, form), lower_loop.fresh_facts(self, form.assumed)
     with facts[0], facts[1], self.captured() as fast:
-        items = self.call(self.op("iterate"), self.load(left))
-        self.emit_assign(turns, self.call(self.support("py_iter"), items))
-        self.emit_assign(left, py.List([], LOAD, **self.place))
+        if form.is_whole:
+            names = py.Tuple([self.store(turns), self.store(left)], py.Store(), **self.place)
+            parts = self.call(_looker(self, form, "fields_first"), self.load(left))
+            self.emit(py.Assign([names], parts, **self.place))
+        else:
+            items = self.call(self.op("iterate"), self.load(left))
+            self.emit_assign(turns, self.call(self.support("py_iter"), items))
+            self.emit_assign(left, py.List([], LOAD, **self.place))
         write(self.load(turns))
-    has_fields = self.bind(
-        f"$fields {form.spec}", lambda: self.call(self.op("has_fields"), self.const(form.spec))
-    )
-    others = py.Starred(self.load(turns), LOAD, **self.place)
-    with self.captured() as leave:
-        self.emit_assign(left, py.List([self.load(item.python), others], LOAD, **self.place))
-        self.emit(py.Break(**self.place))
-    fits = self.call(has_fields, self.load(item.python))
-    loop = fast[2]
-    assert isinstance(loop, py.For)
-    loop.body.insert(0, py.If(self.negate(fits), leave, [], **self.place))
+    if not form.is_whole:
+        loop = fast[2]
+        assert isinstance(loop, py.For)
+        _look_in_turn(self, form, loop, item.python, (turns, left))
     if tests:
         test = tests[0] if len(tests) == 1 else self.both(*tests)
         self.emit(py.If(test, fast, [], **self.place))
     else:
         self.body += fast
     return self.load(left)
+
+
+def _looker(self: Lowering, form: Form, operator: str) -> py.expr:
+    """The function of an operator that looks for the fields."""
+    return self.bind(
+        f"$fields {operator} {form.spec}",
+        lambda: self.call(self.op(operator), self.const(form.spec)),
+    )
+
+
+def _look_in_turn(
+    self: Lowering, form: Form, loop: py.For, item: str, names: tuple[str, str]
+) -> None:
+    """Leave the loop for an item without the fields; `names` are of the turns and what is left."""
+    turns, left = names
+    others = py.Starred(self.load(turns), LOAD, **self.place)
+    with self.captured() as leave:
+        self.emit_assign(left, py.List([self.load(item), others], LOAD, **self.place))
+        self.emit(py.Break(**self.place))
+    fits = self.call(_looker(self, form, "has_fields"), self.load(item))
+    loop.body.insert(0, py.If(self.negate(fits), leave, [], **self.place))
 
 
 # --- what may be taken for granted ----------------------------------------
@@ -365,6 +387,7 @@ def _settled(self: Lowering, body: _Body) -> Form | None:
         return None
     tested = {v: PYTHON_TYPES[kind] for v, kind in body.tested.items()}
     form.assumed = replace(found, tested={**found.tested, **tested})
+    form.is_whole = not any(isinstance(node, ast.Break | ast.Return) for node in body.nodes)
     return form
 
 

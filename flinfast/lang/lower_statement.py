@@ -25,6 +25,7 @@ from flinfast.lang.lower_block import (
     deliver,
     expr_has_value,
     has_value,
+    is_plain,
     no_value,
     return_nothing,
     statements,
@@ -170,7 +171,7 @@ def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
         value = _compound(self, node, place, before)
     cell = py.Subscript(owner, self.const(place.name), py.Store(), **self.place)
     if kind == MAP:
-        if not _is_plain(owner):  # Python would take the value first
+        if not is_plain(owner):  # Python would take the value first
             cell.value = self.kept(owner)
         self.emit(py.Assign([cell], value, **self.place))
         return
@@ -181,7 +182,7 @@ def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
     if kind != ANY or not isinstance(owner, py.Name):
         self.emit_expr(slow)
         return
-    if not _is_plain(value):
+    if not is_plain(value):
         slow.args[-1] = value = self.kept(value)
     is_map = self.is_map(place.target) or self.is_exactly(owner, "dict")
     fast = py.Assign([cell], value, **self.place)
@@ -208,10 +209,10 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     natural = of_list and is_natural(self, place.key)
     parts = (owner, value) if natural else (owner, key, value)
     tests = _set_tests(self, kinds, owner, key)
-    if kinds == (MAP, TEXT) and not _is_plain(key):  # Python would take the value first
-        owner = owner if _is_plain(owner) else self.kept(owner)
+    if kinds == (MAP, TEXT) and not is_plain(key):  # Python would take the value first
+        owner = owner if is_plain(owner) else self.kept(owner)
         key = self.kept(key)
-    if (of_list or tests) and not all(_is_plain(e) for e in parts):
+    if (of_list or tests) and not all(is_plain(e) for e in parts):
         owner = owner if self.is_stable(place.target, owner) else self.kept(owner)
         key = key if self.is_stable(place.key, key) else self.kept(key)
         value = self.kept(value)
@@ -257,10 +258,6 @@ def _set_tests(
     if kinds[0] == ANY:
         tests.append(self.is_exactly(owner, "dict"))
     return tests
-
-
-def _is_plain(value: py.expr) -> bool:
-    return isinstance(value, py.Name | py.Constant)
 
 
 def _compound(
@@ -374,11 +371,9 @@ def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target)
             return
         form = lower_fields.form_of(self, node)
         if form is not None:
-
-            def write(items: py.expr) -> None:
-                _for(self, node, items, DISCARD)
-
-            iterable = lower_fields.first_form(self, node, form, iterable, write)
+            iterable = lower_fields.first_form(
+                self, node, form, iterable, lambda items: _for(self, node, items, DISCARD)
+            )
     items, shared = self.temp(), self.temp()
     is_new = isinstance(iterable, py.List)  # nobody else has it; it needs no class to share
     with self.captured() as loop:

@@ -121,6 +121,13 @@ def has_fields(description: tuple[Any, ...], /) -> Callable[[Any], bool]:
         MemoryError: There is no room to remember anything.
     """
 
+def fields_first(description: tuple[Any, ...], /) -> Callable[[Any], tuple[list[Any], Any]]:
+    """What gives the first items of a list that are dicts with all these fields, and the others.
+
+    The others are all after those, and what is no list as it is. Arguments and errors are those
+    of `has_fields`.
+    """
+
 def holds(value: Any, kind: type, depth: int, turns: range | None, is_nested: bool, /) -> bool:
     """Whether a value is a list whose items are of a class, exactly, or None; ints have 64 bits.
 

@@ -554,6 +554,8 @@ cdef class Fields:
 
     def are_in(self, value, /):
         return self.fit(<PyObject *>value, 0, self.count)
+    def parted(self, value, /):
+        return parts_of(self, value)
 
 
 cdef int field_count(tuple description) except -1:
@@ -595,5 +597,4 @@ def items(value, /):
         found = list(_iterate(value))
     kind = class_of_all(found)
     return found, None if kind is NULL else <object>kind
-
-include "operators_change.pxi"
+include "operators_map.pxi"

@@ -203,6 +203,22 @@ def test_loop_over_fields_of_kinds_is_pythons_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("end", ["", "if p.a == 9 { break }", "if p.a == 9 { return out }"])
+@pytest.mark.parametrize("change", ["p.a += p.b", "p.d.a += p.b", "p.b = p.d.a * 2"])
+def test_items_that_share_maps_are_seen_as_earlier_turns_left_them(change: str, end: str) -> None:
+    """In loops that look at all items before the first turn, and in those that look in each."""
+    loop = f"for p in rows {{ {change}\n out.push(p.a + p.b + p.d.a)\n {end} }}"
+    text = f"fn f(rows) {{ out = []\n {loop}\n out }}"
+    assert has_two_forms(text)
+    odds: list[Any] = [None, {"a": 1}, {"a": 1, "b": 2.5, "d": {"a": 1}, "t": 1}, "text", []]
+    for odd in odds:
+        inner = {"a": 1, "b": 2, "t": "x"}
+        first = {"a": 1, "b": 3, "t": "x", "d": inner}
+        second = {"a": 9, "b": 4, "t": "y", "d": first}
+        rows = [first, second, first, inner]
+        check(text, [(rows,), ([first, second, odd, *rows],), (odd,), (rows + rows,)])
+
+
 @pytest.mark.parametrize(
     "body",
     [

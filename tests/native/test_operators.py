@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import random
 import sys
@@ -409,6 +410,37 @@ def test_fields_are_found_wherever_they_lie() -> None:
                 found["z"] = dict(found)
             found = found if source.random() < 0.95 else source.choice([None, [found], 5])
             assert test(found) == fields_of(found, description), (description, found)
+
+
+def test_first_items_with_fields_end_where_one_has_them_not() -> None:
+    """All after it are left, those with the fields included; what is no list is left whole."""
+    description = (("a", 1, ()), ("d", 5, (("t", 3, ()),)))
+    parts = native.fields_first(description)
+    right = {"a": 1, "d": {"t": "x"}}
+    wrong: list[Any] = [
+        {"a": 1},
+        {"a": 1.5, "d": {"t": "x"}},
+        {"a": 1, "d": {"t": 1}},
+        None,
+        [right],
+    ]
+    source = random.Random(9)
+    for _ in range(300):
+        items = [right if source.random() < 0.8 else source.choice(wrong) for _ in range(6)]
+        items = items[: source.randint(0, 6)]
+        count = len(list(itertools.takewhile(lambda item: item is right, items)))
+        first, others = parts(items)
+        assert (first, others) == (items[:count], items[count:])
+        assert first is not items
+        assert others is not items
+    references = sys.getrefcount(right)
+    for _ in range(100):
+        assert parts([right, None, right]) == ([right], [None, right])
+    assert sys.getrefcount(right) == references
+    for value in ({"a": 1}, (right,), "text", None, iter([right])):
+        assert parts(value) == ([], value)
+    with pytest.raises(TypeError):
+        native.fields_first((("a", 7, ()),))
 
 
 def test_member_is_found_wherever_it_lies() -> None:
