@@ -248,7 +248,12 @@ def _keeps(kinds: Kinds, variable: Variable) -> bool:
 
 
 def _is_called(kinds: Kinds, candidate: _Candidate) -> bool:
-    """Whether some call goes to the special form."""
+    """Whether some call goes to the special form, and every call of a function by itself.
+
+    A call that does not takes two frames of Python, and recursion would go half as deep.
+    """
     assumed = {v: kind for s in kinds.specials.values() for v, kind in s.kinds.items()}
+    own = {id(node) for node in candidate.nodes}
     with kinds.assuming(assumed):
-        return any(kinds.special(call, candidate.symbol) is not None for call in candidate.calls)
+        fits = {id(c): kinds.special(c, candidate.symbol) is not None for c in candidate.calls}
+    return any(fits.values()) and all(fits[call] for call in fits.keys() & own)

@@ -19,6 +19,8 @@ from tests.lang.test_lower_version import outcome
 
 ODD = (True, False, None, "a", "", 2.5, 0.0, -3, 1 << 62, 1 << 70, [], [1, None], {"k": 1})
 
+DEEP = 700  # levels; Python allows 1,000 frames, some of them the test runner's
+
 
 class ProgramWriter:
     """Writes functions that call one another, from a source of random numbers."""
@@ -125,6 +127,19 @@ def test_programs_of_the_property_have_special_forms() -> None:
         _, closures = bind_one(ProgramWriter(random.Random(seed)).program())
         count += any("$special" in name for f in "fgh" for name in used(closures[f]))
     assert count >= 20
+
+
+@pytest.mark.parametrize("step", ["node.i", "i + 1"])
+def test_recursion_goes_as_deep_as_without(step: str) -> None:
+    """A call of the function by itself that does not fit the special form is no frame more."""
+    _, closures = bind_one(
+        f"fn walk(node, i) {{ if node == none {{ return i * 2 }} walk(node.next, {step}) }}\n"
+        "fn f(top) { walk(top, 1) }"
+    )
+    top = None
+    for _ in range(DEEP):
+        top = {"next": top, "i": 1}
+    assert closures["f"](None, top) == 2 * (DEEP + 1 if "+" in step else 1)
 
 
 GCD = "fn gcd(a, b) { while b != 0 { [a, b] = [b, a % b] }  a }\n"
