@@ -12,9 +12,9 @@ from flinfast.runtime.response import Response
 from tests.runtime.harness import make_request
 from tests.runtime.programs import app_of
 
-PROGRAMS = 100
+PROGRAMS = 50
 FILES_EACH = 8
-REQUESTS_EACH = 100
+REQUESTS_EACH = 200
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WS")
 
 # Guards that pass and guards that deny for some reason: by answer, by fault, by a missing field.
@@ -85,7 +85,7 @@ def chosen(rng: random.Random) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(PROGRAMS))
 def test_no_statement_runs_when_a_guard_denies(tmp_path: Path, seed: int) -> None:
-    """10,000 requests over 100 programs: file and block guards, every method, upgrades."""
+    """10,000 requests over 50 programs: file and block guards, every method, upgrades."""
     rng = random.Random(seed)
     files, expected = program(rng)
     app, loop = app_of(tmp_path, files)

@@ -382,7 +382,8 @@ class Running:
 
     def stop(self) -> None:
         if self._thread.is_alive():
-            self.loop.call_soon_threadsafe(self.server.request_stop)
+            with contextlib.suppress(RuntimeError):  # it ends by itself: its loop is closed
+                self.loop.call_soon_threadsafe(self.server.request_stop)
         self._thread.join(TIMEOUT_S)
         assert not self._thread.is_alive(), "the server did not stop"
         if self._fault is not None:
