@@ -1,7 +1,10 @@
 """Options of the test suite: `--benchmark` runs benchmarks, `--update-snapshots` rewrites them."""
 
+import os
 import resource
+import shutil
 import signal
+import tempfile
 from contextlib import suppress
 
 import pytest
@@ -40,7 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
     A server raises the limit of descriptors of its process. Servers of some tests run in that of
     the tests: it is raised for all of them, so that none depends on which ones ran before it.
+
+    Where Python is told to write no compiled modules, each of some hundred servers would compile
+    all of them, three times the work of its start: they are kept in a folder of this run.
     """
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        folder = tempfile.mkdtemp(prefix="flinfast-pycache-")
+        os.environ["PYTHONPYCACHEPREFIX"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     soft = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
     with suppress(OSError, ValueError):  # macOS has a lower limit of its own
