@@ -16,6 +16,7 @@ from flinfast.lang import (
     ast,
     lower_call,
     lower_expr,
+    lower_for,
     lower_function,
     lower_operator,
     lower_statement,
@@ -51,7 +52,7 @@ _EXPRESSIONS: Final[dict[type, Rule]] = {
     **lower_operator.RULES,
     **lower_text.RULES,
 }
-_STATEMENTS: Final[dict[type, StatementRule]] = lower_statement.RULES
+_STATEMENTS: Final[dict[type, StatementRule]] = {**lower_for.RULES, **lower_statement.RULES}
 
 
 def lower(kinds: Kinds, effects: EffectAnalysis) -> tuple[FileInfo, CodeType]:

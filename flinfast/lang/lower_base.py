@@ -1,8 +1,8 @@
 """The writer that all of `lower` shares: positions, temporaries, bindings, statement lists.
 
 `Lowering` turns the resolved tree of one file into a Python tree. Rules for node types live in
-`lower_expr`, `lower_operator`, `lower_call`, `lower_query`, `lower_pattern`, `lower_statement` and
-`lower_function`, and are looked up in two tables that `lower` puts together.
+`lower_expr`, `lower_operator`, `lower_call`, `lower_query`, `lower_pattern`, `lower_statement`,
+`lower_for` and `lower_function`, and are looked up in two tables that `lower` puts together.
 
 Rules: every Python node carries the position of the FLIN node it comes from; everything that is
 not a user's name contains `$`; operands are evaluated once and from left to right. An expression

@@ -447,7 +447,9 @@ def if_expr(self: Lowering, node: ast.IfExpr) -> py.expr:
     """`if` where a value is wanted."""
     then, otherwise = _single(node.then), node.otherwise
     last = _single(otherwise) if isinstance(otherwise, ast.Block) else None
-    if then is not None and last is not None:
+    # What has effects is not done again with all around it: its statements are tried themselves.
+    is_apart = self.trial is not None and lower_version.has_effects(node)
+    if then is not None and last is not None and not is_apart:
         test = condition(self, node.condition)
         return self.branch(test, lambda: self.expr(then), lambda: self.expr(last))
     return value_of_statement(self, node)

@@ -1,4 +1,4 @@
-"""Lowering of statements, blocks and loops.
+"""Lowering of statements and blocks.
 
 Where the value of a statement goes is decided from outside (`Target`): the last statement of a
 block passes it on, so `if` and `match` at the end of a function return from their branches.
@@ -7,19 +7,17 @@ block passes it on, so `if` and `match` at the end of a function return from the
 from __future__ import annotations
 
 import ast as py
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from flinfast.lang import (
     ast,
     lower_expr,
-    lower_fields,
-    lower_loop,
     lower_method,
     lower_pattern,
     lower_version,
 )
-from flinfast.lang.lower_base import DISCARD, RETURN, Lowering, StatementRule, Target
+from flinfast.lang.lower_base import RETURN, Lowering, StatementRule, Target
 from flinfast.lang.lower_block import (
     checked,
     deliver,
@@ -33,13 +31,9 @@ from flinfast.lang.lower_block import (
 from flinfast.lang.lower_operator import arithmetic, condition
 from flinfast.lang.lower_region import common, ends
 from flinfast.lang.lower_text import quoted
-from flinfast.lang.lower_value import Loop
 from flinfast.lang.magnitude import is_natural
 from flinfast.lang.symbol import Variable
 from flinfast.lang.types import ANY, INT, LIST, MAP, TEXT, entity_of, is_parallel
-
-_BREAK, _CONTINUE = 1, 2  # values of a loop's flag
-
 
 # --- expression statements ----------------------------------------
 
@@ -84,8 +78,22 @@ def plain_value(self: Lowering, value: ast.Expr, target: Target) -> None:
 
 
 def _if(self: Lowering, node: ast.IfExpr, target: Target) -> None:
+    if self.trial is None:
+        _if_else(self, node, target, condition)
+    elif lower_version.is_small(node):
+        lower_version.tried(self, lambda: _if_else(self, node, target, condition))
+    else:
+        _if_else(self, node, target, _tried_condition)
+
+
+def _if_else(
+    self: Lowering,
+    node: ast.IfExpr,
+    target: Target,
+    condition_of: Callable[[Lowering, ast.Expr], py.expr],
+) -> None:
     self.seen_if_true = {}
-    test = _tried_condition(self, node.condition)
+    test = condition_of(self, node.condition)
     before = self.seen
     with self.captured() as then:
         self.seen |= self.seen_if_true
@@ -106,8 +114,7 @@ def _if(self: Lowering, node: ast.IfExpr, target: Target) -> None:
 
 
 def _tried_condition(self: Lowering, node: ast.Expr) -> py.expr:
-    if self.trial is None:
-        return condition(self, node)
+    """A condition of the first form, with nothing but itself to do again."""
     # To Python, a comparison that decides where to go on is faster than one whose result is kept.
     true, false = self.const(True), self.const(False)
     found = lower_version.tried_value(self, lambda: self.choose(condition(self, node), true, false))
@@ -272,261 +279,6 @@ def _compound(
     return arithmetic(self, node.operator[0], (place, node.value), left, right, kinds)
 
 
-# --- loops ----------------------------------------
-
-
-def for_(self: Lowering, node: ast.For, target: Target) -> None:
-    """`for x in xs { }`."""
-    facts = lower_version.facts_of(self, node) if target.kind == "discard" else None
-    if self.trial is None:
-        iterable = self.expr(node.iterable)
-    else:
-        iterable = lower_version.tried_value(self, lambda: self.expr(node.iterable))
-    if facts is not None and isinstance(node.iterable, ast.RangeExpr):
-        turns = self.kept(iterable)
-        _in_two_forms(self, facts, turns, lambda: _for(self, node, turns, target))
-    elif len(node.names) > 1:
-        _for_pairs(self, node, iterable, target)
-    elif _has_plain_items(self, node.iterable):
-        _for(self, node, iterable, target)
-    else:
-        _for_items(self, node, iterable, target)
-
-
-def _in_two_forms(
-    self: Lowering, facts: lower_version.Facts, turns: py.expr, write: Callable[[], None]
-) -> None:
-    """A loop in the form for items of one kind, and in that for any; see `lower_version`."""
-    self.has_forms = True
-    with lower_version.first_form(self, facts) as fast:
-        write()
-    tests = lower_version.tests_of(self, facts, turns)
-    if not tests:
-        self.has_forms = False
-        self.body += fast
-        return
-    with self.captured() as other:
-        write()
-    self.has_forms = False
-    test = tests[0] if len(tests) == 1 else self.both(*tests)
-    self.emit(py.If(test, fast, other, **self.place))
-
-
-def _has_plain_items(self: Lowering, node: ast.Expr) -> bool:
-    """Whether Python may loop over it as it is: nothing changes it, and the kind is evident."""
-    if isinstance(node, ast.RangeExpr):
-        return True  # a Python range either way
-    return self.kinds.of(node) == TEXT or self.kinds.is_split(node)
-
-
-def _for(
-    self: Lowering, node: ast.For, iterable: py.expr, target: Target, classes: Sequence[str] = ()
-) -> None:
-    """The loop itself; `classes` are names of the classes that the items have, or None."""
-    variables = self.file.bindings[id(node)]
-    names = [self.temp() if v.is_boxed else v.python for v in variables]
-    place: py.expr = self.store(names[0])
-    if len(names) > 1:
-        place = py.Tuple([self.store(name) for name in names], py.Store(), **self.place)
-    known = {
-        variable.python: shared
-        for variable, shared in zip(variables, classes, strict=False)
-        if variable.writes == 1 and not variable.is_captured and not self.rows
-    }
-    outer, self.classes = self.classes, self.classes | {name: {} for name in known}
-    loop = _enter(self, node, target)
-    with self.captured() as body:
-        for variable, name in zip(variables, names, strict=True):
-            if variable.is_boxed:
-                self.write(variable, self.load(name), declares=True)
-            else:
-                self.note_map(variable)
-        statements(self, node.body, DISCARD)
-    flags = {name: self.classes[name] for name in known}
-    self.classes = outer
-    for name, shared in reversed(known.items()):
-        if flags[name]:
-            body.insert(0, _class_flags(self, name, shared, flags[name]))
-    _leave(self, loop, py.For(place, iterable, body, [], **self.place), target)
-
-
-def _class_flags(self: Lowering, name: str, shared: str, flags: Mapping[str, str]) -> py.stmt:
-    """Write what says of which type the items are; give what does so for items that differ."""
-    for python_type, flag in flags.items():
-        is_type = self.compare(self.load(shared), py.Is(), self.support(f"py_{python_type}"))
-        self.emit_assign(flag, is_type)
-    with self.captured() as each:
-        for python_type, flag in flags.items():
-            self.emit_assign(flag, self.is_exactly(self.load(name), python_type))
-    return py.If(self.is_none(self.load(shared)), each, [], **self.place)
-
-
-def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target) -> None:
-    """A loop over items that may be anything; in two forms where that gains, see `lower_loop`."""
-    if not self.rows:  # the bodies of such loops break with no value
-        assumed = lower_loop.assumed_of(self, node)
-        if assumed is not None:
-            _for_assumed(self, node, iterable, assumed)
-            no_value(self, target)
-            return
-        form = lower_fields.form_of(self, node)
-        if form is not None:
-            iterable = lower_fields.first_form(
-                self, node, form, iterable, lambda items: _for(self, node, items, DISCARD)
-            )
-    items, shared = self.temp(), self.temp()
-    is_new = isinstance(iterable, py.List)  # nobody else has it; it needs no class to share
-    with self.captured() as loop:
-        _for(self, node, self.load(items), target, () if is_new else (shared,))
-    if isinstance(loop[0], py.For):  # no class is asked for
-        loop[0].iter = iterable if is_new else self.call(self.op("iterate"), iterable)
-    else:
-        _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
-    self.body += loop
-
-
-def _for_assumed(
-    self: Lowering, node: ast.For, iterable: py.expr, assumed: lower_loop.Assumed
-) -> None:
-    """A loop in the form for items of one class, and in that for any."""
-    items, shared = self.temp(), self.temp()
-    _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
-    first = self.compare(self.load(shared), py.Is(), self.support(f"py_{assumed.item}"))
-    facts = lower_version.facts_of(self, node, assumed.number)
-    if facts is not None:
-        with lower_version.first_form(self, facts) as fast:
-            _for(self, node, self.load(items), DISCARD)
-        tests = [first, *lower_version.tests_of(self, facts, self.load(items))]
-    else:
-        tests = [first, *lower_loop.tests(self, assumed)]
-        given = self.kinds.assuming(assumed.kinds), lower_loop.fresh_facts(self, assumed)
-        with given[0], given[1], self.captured() as fast:
-            _for(self, node, self.load(items), DISCARD)
-    with self.captured() as other:
-        _for(self, node, self.load(items), DISCARD, (shared,))
-    test = tests[0] if len(tests) == 1 else self.both(*tests)
-    self.emit(py.If(test, fast, other, **self.place))
-
-
-def _for_pairs(self: Lowering, node: ast.For, iterable: py.expr, target: Target) -> None:
-    """A loop with two variables."""
-    items, first, second = self.temp(), self.temp(), self.temp()
-    arguments = (iterable, self.const(node.key_first))
-    with self.captured() as loop:
-        _for(self, node, self.load(items), target, (first, second))
-    if isinstance(loop[0], py.For):
-        loop[0].iter = self.call(self.op("iterate_pairs"), *arguments)
-    else:
-        _emit_parts(self, (items, first, second), self.call(self.op("pairs"), *arguments))
-    self.body += loop
-
-
-def _emit_parts(self: Lowering, names: Sequence[str], value: py.expr) -> None:
-    """`a, b = value`."""
-    place = py.Tuple([self.store(name) for name in names], py.Store(), **self.place)
-    self.emit(py.Assign([place], value, **self.place))
-
-
-def while_(self: Lowering, node: ast.While, target: Target) -> None:
-    """`while c { }`, `while let p = e { }`."""
-    facts = lower_version.facts_of(self, node) if target.kind == "discard" else None
-    if facts is None:
-        _while(self, node, target)
-    else:
-        _in_two_forms(self, facts, self.const(None), lambda: _while(self, node, target))
-
-
-def _while(self: Lowering, node: ast.While, target: Target) -> None:
-    loop = _enter(self, node, target)
-    test: py.expr = self.const(True)
-    with self.captured() as body:
-        if node.pattern is not None:
-            value = self.kept(self.expr(node.condition))
-            _stop_unless(self, lower_pattern.test(self, node.pattern, value))
-            lower_pattern.bind_names(self, node.pattern, value)
-        else:
-            with self.captured() as head:
-                if self.trial is None:
-                    _stop_unless(self, condition(self, node.condition))
-                else:
-                    lower_version.tried(
-                        self, lambda: _stop_unless(self, condition(self, node.condition))
-                    )
-            stop = head[0]
-            if len(head) == 1 and isinstance(stop, py.If) and isinstance(stop.test, py.UnaryOp):
-                test = stop.test.operand
-            else:
-                self.body += head
-        statements(self, node.body, DISCARD)
-    _leave(self, loop, py.While(test, body, [], **self.place), target)
-
-
-def _stop_unless(self: Lowering, wanted: py.expr) -> None:
-    self.emit(py.If(self.negate(wanted), [py.Break(**self.place)], [], **self.place))
-
-
-def _enter(self: Lowering, node: ast.For | ast.While, target: Target) -> Loop:
-    loop = Loop(node.label, target.kind != "discard", node.span.start)
-    self.frame.loops.append(loop)
-    self.forget()  # another turn may have changed anything
-    return loop
-
-
-def _leave(self: Lowering, loop: Loop, statement: py.For | py.While, target: Target) -> None:
-    """Write a loop, what comes after jumps to loops further out, and its value."""
-    self.frame.loops.pop()
-    if not statement.body:
-        statement.body.append(py.Pass(**self.place))
-    if loop.flag:
-        zero = self.const(0)
-        statement.body.insert(0, py.Assign([self.store(loop.flag)], zero, **self.place))
-    if loop.result:
-        self.emit_assign(loop.result, self.const(None))
-    self.emit(statement)
-    for goal in loop.crossed:
-        _go_on(self, goal)
-    if not loop.result:
-        no_value(self, target)
-    elif target.kind == "assign":
-        self.emit_assign(target.name, self.load(loop.result))
-    elif target.kind == "return":
-        result = checked(self, self.load(loop.result), ANY, self.frame.result, "result")
-        self.emit(py.Return(result, **self.place))
-
-
-def _go_on(self: Lowering, goal: Loop) -> None:
-    """After an inner loop: if it was left by a jump to `goal`, go on with that jump."""
-    jump: py.stmt = py.Break(**self.place)
-    if self.frame.loops[-1] is goal:
-        is_continue = self.compare(self.load(goal.flag), py.Eq(), self.const(_CONTINUE))
-        jump = py.If(is_continue, [py.Continue(**self.place)], [jump], **self.place)
-    self.emit(py.If(self.load(goal.flag), [jump], [], **self.place))
-
-
-def jump(self: Lowering, node: ast.Break | ast.Continue, target: Target) -> None:
-    """`break`, `continue`, with a label perhaps."""
-    loops = self.frame.loops
-    goal = loops[-1]
-    if node.label is not None:
-        goal = next(loop for loop in reversed(loops) if loop.label == node.label)
-    if isinstance(node, ast.Break) and node.value is not None:
-        value = self.expr(node.value)
-        if goal.wants_value:
-            goal.result = goal.result or self.temp()
-            self.emit_assign(goal.result, value)
-        else:
-            self.emit_expr(value)
-    is_break = isinstance(node, ast.Break)
-    if goal is not loops[-1]:
-        goal.flag = goal.flag or self.temp()
-        self.emit_assign(goal.flag, self.const(_BREAK if is_break else _CONTINUE))
-        for loop in loops[loops.index(goal) + 1 :]:
-            if goal not in loop.crossed:
-                loop.crossed.append(goal)
-        is_break = True
-    self.emit(py.Break(**self.place) if is_break else py.Continue(**self.place))
-
-
 def return_(self: Lowering, node: ast.Return, target: Target) -> None:
     """`return`, `return value`."""
     if isinstance(node.value, ast.IfExpr | ast.Match | ast.BlockExpr):
@@ -584,10 +336,6 @@ RULES: Final[dict[type, StatementRule]] = {
     ast.ExprStatement: expr_statement,
     ast.Assign: assign,
     ast.Destructure: destructure,
-    ast.For: for_,
-    ast.While: while_,
-    ast.Break: jump,
-    ast.Continue: jump,
     ast.Return: return_,
     ast.Expect: expect,
 }

@@ -22,7 +22,7 @@ from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.lower_base import Lowering, Target
-from flinfast.lang.symbol import Variable, all_code, children
+from flinfast.lang.symbol import Variable, all_code, children, walk
 from flinfast.lang.types import (
     ANY,
     INT,
@@ -36,6 +36,7 @@ from flinfast.lang.types import (
 )
 
 _NODES_MAX: Final = 160  # of a loop that is written twice
+_TWICE_NODES_MAX: Final = 60  # of an `if` or `while` that is tried as a whole
 ITEM_BITS: Final = 63  # magnitude of the ints of a list when the first form starts
 _TESTED: Final = frozenset({INT, NUMBER, TEXT})  # kinds of variables that it asks for
 _OF_LISTS: Final = frozenset({*SIZE_NAMES, "push", "append"})
@@ -48,6 +49,9 @@ _PLAIN: Final = frozenset(
         *(ast.IfExpr, ast.Call, ast.Argument, ast.ListLiteral, ast.ListItem, ast.RangeExpr),
         *(ast.While, ast.Destructure, ast.ListPattern, ast.BindPattern),
     }
+)
+_EFFECTS: Final = frozenset(
+    {ast.Assign, ast.Destructure, ast.Call, ast.For, ast.While, ast.Break, ast.Continue, ast.Return}
 )
 # Statements that are tried as a whole; others are tried part by part.
 _LEAVES: Final = frozenset({ast.ExprStatement, ast.Assign, ast.Destructure, ast.Return})
@@ -113,6 +117,8 @@ def _read(self: Lowering, node: ast.For | ast.While, items: ast.Expr | None) -> 
         is_of_items = inner is node and items is not None
         if len(loop.nodes) == _NODES_MAX or not (is_of_items or _is_plain(self, inner)):
             return None
+        if not _does_again(inner):
+            return None
         loop.nodes.append(inner)
         if type(inner) is ast.Return or (type(inner) is ast.Break and depth == 1):
             loop.leaves = True
@@ -154,6 +160,25 @@ def _is_plain(self: Lowering, node: ast.Node) -> bool:
     if isinstance(node, ast.Call):
         return is_push(node)
     return not isinstance(node, ast.Name) or type(self.file.symbols.get(id(node))) is Variable
+
+
+def _does_again(node: ast.Node) -> bool:
+    """Whether nothing is done twice when a statement is: what it changes, it changes at its end."""
+    if isinstance(node, ast.ExprStatement | ast.IfExpr | ast.Return):
+        return True  # statements in branches are tried themselves
+    takes_branches = False
+    if isinstance(node, ast.Assign) and node.operator == "=":
+        takes_branches = isinstance(node.target, ast.Name)
+    return not any(
+        isinstance(child, ast.Call)
+        or (isinstance(child, ast.IfExpr) and not takes_branches and has_effects(child))
+        for child in children(node)
+    )
+
+
+def has_effects(node: ast.IfExpr) -> bool:
+    """Whether an `if` does more than to choose a value."""
+    return any(type(inner) in _EFFECTS for inner in walk(node))
 
 
 def is_push(node: ast.Call) -> bool:
@@ -417,7 +442,10 @@ def is_known_item(self: Lowering, node: ast.Index) -> bool:
 def statement(self: Lowering, node: ast.Statement, target: Target) -> None:
     """Write a statement of the first form."""
     value = getattr(node, "value", None)
-    if type(node) in _LEAVES and not isinstance(value, ast.IfExpr):
+    is_leaf = type(node) in _LEAVES
+    if isinstance(value, ast.IfExpr):
+        is_leaf = isinstance(node, ast.Assign) and not has_effects(value)
+    if is_leaf:
         tried(self, lambda: self.statement(node, target))
     else:
         self.statement(node, target)
@@ -477,6 +505,15 @@ def _second_form(self: Lowering) -> Iterator[list[py.stmt]]:
     self.naturals, self.bits, self.item_bits, self.positive = known
     self.trial = trial
     self.seen_if_true = {}
+
+
+def is_small(node: ast.IfExpr | ast.While) -> bool:
+    """Whether an `if` or `while` is tried as a whole: Python jumps best on what it has compared.
+
+    The statements in it are tried themselves, so it is always the condition that is refused: then
+    the second form, written once more, begins with that.
+    """
+    return sum(1 for _ in walk(node)) <= _TWICE_NODES_MAX
 
 
 def tried(self: Lowering, write: Callable[[], None]) -> None:
