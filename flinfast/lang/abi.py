@@ -120,7 +120,17 @@ class Operators(Protocol):
         """`value.name += amount`, or `-=`, as a function of both."""
         ...
 
+    def compare_once(
+        self, member: Callable[[Value, str], Value], name: str, operator: str
+    ) -> Callable[[Value, Value], bool]:
+        """`value < owner.name`, or by another order, as a function of both."""
+        ...
+
     def set_index(self, target: Value, key: Value, value: Value) -> None: ...
+    def add_to_entry(self, target: Value, key: Value, first: Value, amount: Value) -> None:
+        """`target[key] = (target[key] ?? first) + amount`."""
+        ...
+
     def slice(self, value: Value, start: Value, stop: Value, step: Value) -> Value: ...
     def call(self, function: Value, args: tuple[Value, ...], named: Mapping[str, Value]) -> Value:
         """Call a function value (a lambda or a file-level function)."""
@@ -183,6 +193,9 @@ class Operators(Protocol):
 
     def items(self, value: Value) -> Any:
         """What `iterate` gives, and the class of every item where all are of one, else None."""
+
+    def items_at(self, value: Value, key: Value) -> Any:
+        """`items(index(value, key))`."""
 
     def pairs(self, value: Value, key_first: bool) -> Any:
         """What `iterate_pairs` gives, and the classes of first and of second parts likewise."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from flinfast.lang import (
     ast,
+    lower_entry,
     lower_expr,
     lower_method,
     lower_pattern,
@@ -200,6 +201,10 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     kinds = (self.kinds.of(place.target), self.kinds.of(place.key))
     if self.trial is not None and self.kinds.part_of(place.target) not in ("", TEXT):
         _assign_tried(self, node, place)
+        return
+    added = lower_entry.added(self, node, place)
+    if added is not None:
+        self.emit_expr(added)
         return
     if node.operator == "=":
         owner, key, value = self.operands([place.target, place.key, node.value])

@@ -96,6 +96,28 @@ def change_once(
     order; it remembers places as `member_twice` does.
     """
 
+def compare_once(
+    member: Callable[[Any, str], Any], name: str, operator: str, /
+) -> Callable[[Any, Any], bool]:
+    """A function of a value and an owner for `value < owner.name`; `member` is the operator.
+
+    It reads as `member_once` does, and then compares as `lt`, `le`, `gt` or `ge`.
+
+    Args:
+        member: The operator that reads a member.
+        name: The member.
+        operator: `<`, `<=`, `>` or `>=`.
+
+    Raises:
+        KeyError: It is no such operator.
+    """
+
+def add_to_entry(target: Any, key: Any, first: Any, amount: Any, /) -> None:
+    """`target[key] = (target[key] ?? first) + amount`, as `index`, `add` and `set_index` do it.
+
+    With None as `first` it is `target[key] += amount`.
+    """
+
 def set_index(target: Any, key: Any, value: Any, /) -> None:
     """`target[key] = value`: an existing item of a list by an int, a dict by a text here."""
 
@@ -150,3 +172,6 @@ def iterate(value: Any, /) -> Iterable[Any]:
 
 def items(value: Any, /) -> tuple[Iterable[Any], type | None]:
     """What `iterate` gives, and its `common_class`."""
+
+def items_at(value: Any, key: Any, /) -> tuple[Iterable[Any], type | None]:
+    """`items(index(value, key))`."""

@@ -87,7 +87,7 @@ cdef inline bint is_ordered(PyTypeObject *kind) noexcept:
     return kind is &PyLong_Type or kind is &PyFloat_Type or kind is &PyUnicode_Type
 
 
-def add(left, right, /):
+cdef inline object sum_of(object left, object right):
     cdef PyTypeObject *kind = shared_type(left, right)
     if kind is &PyFloat_Type:
         return PyFloat_FromDouble(PyFloat_AS_DOUBLE(left) + PyFloat_AS_DOUBLE(right))
@@ -98,13 +98,21 @@ def add(left, right, /):
     return _add(left, right)
 
 
-def sub(left, right, /):
+def add(left, right, /):
+    return sum_of(left, right)
+
+
+cdef inline object difference_of(object left, object right):
     cdef PyTypeObject *kind = shared_type(left, right)
     if kind is &PyFloat_Type:
         return PyFloat_FromDouble(PyFloat_AS_DOUBLE(left) - PyFloat_AS_DOUBLE(right))
     if kind is &PyLong_Type:
         return PyNumber_Subtract(left, right)
     return _sub(left, right)
+
+
+def sub(left, right, /):
+    return difference_of(left, right)
 
 
 def mul(left, right, /):
@@ -265,134 +273,25 @@ def index_twice(value, key, next_key, /):
     return item_of(item_of(value, key), next_key)
 
 
-cdef struct Field:
-    PyObject *name  # borrowed from who has the field
-    PyObject *key  # owned: the name as the dict has it that was looked at, or NULL
-    Py_ssize_t place  # of that key there, as PyDict_Next counts
-    int misses  # dicts in a row that have something else at that place
-    int code
-    int after  # index of the field after those of the dict that it holds
+include "operators_field.pxi"
 
 
-cdef enum:
-    MISSES_BEFORE = 2  # to look where the key lies: dicts of two sorts may come in turns
-    MISSES_MAX = 8  # then it is not worth while
-
-
-cdef PyObject *field_of(Field *field, PyObject *value) except? NULL:
-    """The value of a field of a dict, borrowed, or NULL.
-
-    Dicts made alike have their keys at the same places. PyDict_Next takes any place, and says so
-    when there is nothing.
-    """
-    cdef Py_ssize_t place = field.place
-    cdef PyObject *key
-    cdef PyObject *found
-    if field.key is not NULL:
-        if PyDict_Next(<object>value, &place, &key, &found) and key is field.key:
-            field.misses = 0
-            return found
-    found = PyDict_GetItemWithError(<object>value, <object>field.name)
-    if found is NULL or field.misses == MISSES_MAX:
-        return found
-    field.misses += 1
-    if field.key is NULL or field.misses >= MISSES_BEFORE:
-        note_place(field, value, found)
-    return found
-
-
-cdef int note_place(Field *field, PyObject *value, PyObject *wanted) except -1:
-    cdef Py_ssize_t place = 0, before = 0
-    cdef PyObject *key
-    cdef PyObject *found
-    while PyDict_Next(<object>value, &place, &key, &found):
-        if found is wanted and Py_TYPE(key) is &PyUnicode_Type and (
-            key is field.name or PyUnicode_Compare(<object>key, <object>field.name) == 0
-        ):
-            Py_XDECREF(field.key)
-            field.key, field.place = NewRef(<object>key), before
-            return 0
-        before = place
-    return 0
-
-
-cdef class Once:
-    """`value.name`."""
-    cdef object member
-    cdef str name
-    cdef Field field
-
-    def __cinit__(self, member, str name not None):
-        self.member, self.name = member, name
-        self.field.name = <PyObject *>name
-
-    def __dealloc__(self):
-        Py_XDECREF(self.field.key)
-
-    def read(self, value, /):
-        cdef PyObject *found
-        if Py_TYPE(<PyObject *>value) is not &PyDict_Type:
-            return self.member(value, self.name)
-        found = field_of(&self.field, <PyObject *>value)
-        return None if found is NULL else <object>found
-
-
-def member_once(member, str name not None, /):
-    return Once(member, name).read
-
-
-cdef class Twice:
-    """`value.name.next_name`."""
-    cdef object member
-    cdef str name, next_name
-    cdef bint is_size
-    cdef Field first, second
-
-    def __cinit__(self, member, str name not None, str next_name not None):
-        self.member, self.name, self.next_name = member, name, next_name
-        self.is_size = next_name == "len"
-        self.first.name, self.second.name = <PyObject *>name, <PyObject *>next_name
-
-    def __dealloc__(self):
-        Py_XDECREF(self.first.key)
-        Py_XDECREF(self.second.key)
-
-    def read(self, value, /):
-        cdef PyObject *found
-        if Py_TYPE(<PyObject *>value) is not &PyDict_Type:
-            return self.member(self.member(value, self.name), self.next_name)
-        found = field_of(&self.first, <PyObject *>value)
-        if found is NULL:
-            return self.member(None, self.next_name)
-        if Py_TYPE(found) is &PyDict_Type:
-            found = field_of(&self.second, found)
-            return None if found is NULL else <object>found
-        if self.is_size:
-            if Py_TYPE(found) is &PyList_Type:
-                return PyLong_FromLongLong(PyList_GET_SIZE(<object>found))
-            if Py_TYPE(found) is &PyUnicode_Type:
-                return PyLong_FromLongLong(PyUnicode_GET_LENGTH(<object>found))
-        value = <object>found  # held while the operator runs
-        return self.member(value, self.next_name)
-
-
-def member_twice(member, str name not None, str next_name not None, /):
-    return Twice(member, name, next_name).read
-
-
-def set_index(target, key, value, /):
+cdef inline int set_item(object target, object key, object value) except -1:
     cdef PyTypeObject *kind = Py_TYPE(<PyObject *>target)
     cdef PyTypeObject *kind_of_key = Py_TYPE(<PyObject *>key)
     cdef Py_ssize_t place
     if kind is &PyDict_Type and kind_of_key is &PyUnicode_Type:
-        PyDict_SetItem(target, key, value)
-        return
+        return PyDict_SetItem(target, key, value)
     if kind is &PyList_Type and kind_of_key is &PyLong_Type:
         place = place_of(key, PyList_GET_SIZE(target))
         if place >= 0:
-            PyList_SetItem(target, place, NewRef(value))
-            return
+            return PyList_SetItem(target, place, NewRef(value))
     _set_index(target, key, value)
+    return 0
+
+
+def set_index(target, key, value, /):
+    set_item(target, key, value)
 
 
 cdef PyTypeObject *class_of_all(list items) noexcept:
@@ -584,7 +483,7 @@ def iterate(value, /):
     return _iterate(value)
 
 
-def items(value, /):
+cdef tuple items_of(object value):
     cdef list found
     cdef PyTypeObject *kind
     if Py_TYPE(<PyObject *>value) is &PyUnicode_Type:
@@ -597,4 +496,10 @@ def items(value, /):
         found = list(_iterate(value))
     kind = class_of_all(found)
     return found, None if kind is NULL else <object>kind
+
+
+def items(value, /):
+    return items_of(value)
+
+
 include "operators_map.pxi"

@@ -17,7 +17,7 @@ cdef class Change:
         Py_XDECREF(self.field.key)
 
     cdef object changed(self, object before, object amount):
-        return add(before, amount) if self.is_sum else sub(before, amount)
+        return sum_of(before, amount) if self.is_sum else difference_of(before, amount)
 
     def change(self, value, amount, /):
         cdef PyObject *found
@@ -51,3 +51,19 @@ cdef tuple parts_of(Fields fields, value):
 
 def fields_first(tuple description not None, /):
     return Fields(description).parted
+
+
+def add_to_entry(target, key, first, amount, /):
+    cdef PyObject *found
+    cdef object before
+    if Py_TYPE(<PyObject *>target) is &PyDict_Type and Py_TYPE(<PyObject *>key) is &PyUnicode_Type:
+        found = PyDict_GetItemWithError(target, key)
+        before = None if found is NULL else <object>found  # held while the operator runs
+        PyDict_SetItem(target, key, sum_of(first if before is None else before, amount))
+        return
+    before = item_of(target, key)
+    set_item(target, key, sum_of(first if before is None else before, amount))
+
+
+def items_at(value, key, /):
+    return items_of(item_of(value, key))

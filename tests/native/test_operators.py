@@ -186,6 +186,51 @@ def test_member_is_changed_as_by_three_operators() -> None:
             assert repr(found) == repr(other)
 
 
+def test_entry_is_added_to_as_by_three_operators() -> None:
+    """It is looked up, added to and set; at a fault nothing is changed."""
+
+    def expected(target: Any, key: Any, first: Any, amount: Any) -> None:
+        before = access.index(target, key)
+        added = arithmetic.add(first if before is None else before, amount)
+        access.set_index(target, key, added)
+
+    values = (None, True, 2, 0.5, (1 << 63) - 1, "t", [1], {"a": 1}, Time(5))
+    holders = (*({"b": 1, "a": one} for one in values), [1, "x", None], *HOLDERS)
+    for holder, key, first in product(holders, KEYS, (None, 0, 1.5)):
+        for amount in values:
+            found, other = copy.deepcopy(holder), copy.deepcopy(holder)
+            result = outcome(native.add_to_entry, found, key, first, amount)
+            assert result == outcome(expected, other, key, first, amount), (holder, key, amount)
+            assert repr(found) == repr(other)
+
+
+def test_items_at_a_key_are_those_of_two_operators() -> None:
+    """An entry of a map or item of a list, and its items; faults are those of each."""
+
+    def expected(value: Any, key: Any) -> Any:
+        return native.items(access.index(value, key))
+
+    inner = ([1, 2], [], "ab", range(2), {"k": 1}, None, 5)
+    holders = (*({"a": one} for one in inner), *([one, one] for one in inner), *HOLDERS)
+    for value, key in product(holders, KEYS):
+        assert outcome(native.items_at, value, key) == outcome(expected, value, key), (value, key)
+
+
+def test_value_is_compared_with_a_member_as_by_two_operators() -> None:
+    """Also where keys lie at other places than before, or are not there."""
+    member = COMPLETED.member
+    for operator, name in (("<", "lt"), ("<=", "le"), (">", "gt"), (">=", "ge")):
+        compare = native.compare_once(member, "a", operator)
+        maps = ({"a": one} for one in VALUES)
+        shifted = ({"b": 0, "a": one} for one in VALUES)
+        for owner, value in product((*maps, *shifted, *HOLDERS), VALUES):
+            found = outcome(compare, value, owner)
+            wanted = outcome(lambda v, o, f=PAIRS[name]: f(v, member(o, "a")), value, owner)
+            assert found == wanted, (operator, value, owner)
+    with pytest.raises(KeyError):
+        native.compare_once(member, "a", "==")
+
+
 def test_value_is_held_while_its_member_is_changed() -> None:
     """No reference is lost or kept either."""
     change = native.change_once(COMPLETED.member, COMPLETED.set_member, "a", True)

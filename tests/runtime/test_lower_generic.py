@@ -20,6 +20,7 @@ from flinfast.errors import RuntimeFault
 from flinfast.lang import (
     lower_call,
     lower_each,
+    lower_entry,
     lower_expr,
     lower_fields,
     lower_formula,
@@ -67,6 +68,7 @@ def compiled_plainly(text: str) -> dict[str, Function]:
             (lower_method, "text_property"),
             (lower_read, "read_of"),
             (lower_fields, "form_of"),
+            (lower_entry, "added"),
         ):
             patch.setattr(module, name, lambda *_: None)
         for module, name in (
