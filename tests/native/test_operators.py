@@ -210,7 +210,7 @@ def test_items_at_a_key_are_those_of_two_operators() -> None:
     def expected(value: Any, key: Any) -> Any:
         return native.items(access.index(value, key))
 
-    inner = ([1, 2], [], "ab", range(2), {"k": 1}, None, 5)
+    inner: tuple[Any, ...] = ([1, 2], [], "ab", range(2), {"k": 1}, None, 5)
     holders = (*({"a": one} for one in inner), *([one, one] for one in inner), *HOLDERS)
     for value, key in product(holders, KEYS):
         assert outcome(native.items_at, value, key) == outcome(expected, value, key), (value, key)
