@@ -206,16 +206,23 @@ static void close_socket(flin_hub *hub, flin_conn *conn) {
     }
 }
 
+static bool has_held(const flin_conn *conn) {
+    return conn->extra != NULL && conn->extra->held != NULL;
+}
+
 static bool may_be_freed(const flin_conn *conn) {
     return conn->state == FLIN_CONN_CLOSED &&
            (conn->flags & (FLIN_CONN_CLOSE_DUE | FLIN_CONN_BUSY | FLIN_CONN_DIRTY |
                            FLIN_CONN_READING | FLIN_CONN_ENDED)) == 0 &&
-           (conn->extra == NULL || conn->extra->held == NULL);
+           !has_held(conn);
 }
 
 static void reap_one(flin_hub *hub, flin_conn *conn) {
     if ((conn->flags & FLIN_CONN_DOOMED) != 0) flin_conn_lost(hub, conn, true);
     conn->flags &= ~FLIN_CONN_ENDED;
+    if ((conn->flags & FLIN_CONN_CLOSE_HELD) != 0 && !has_held(conn)) {
+        flin_conn_close_settled(hub, conn);
+    }
     if ((conn->flags & FLIN_CONN_FINISHED) != 0 && conn->state != FLIN_CONN_CLOSED) {
         close_socket(hub, conn);
     }

@@ -36,7 +36,7 @@ typedef struct flin_conn flin_conn;
 #define FLIN_SEGMENT_INLINE 2u
 /* `end` of a segment that ends wherever its buffer ends when it is sent. */
 #define FLIN_SEGMENT_OPEN UINT32_MAX
-/* Queued input while a handler waits: messages, then payload bytes. */
+/* Queued input while FLIN_CONN_QUEUES: messages, then payload bytes. */
 #define FLIN_INBOX_COUNT_MAX 16u
 #define FLIN_INBOX_BYTES_MAX (64u << 10)
 
@@ -77,7 +77,10 @@ typedef enum {
 #define FLIN_CONN_END_SEEN (1u << 16)      /* the peer's direction has ended */
 #define FLIN_CONN_INFLATE (1u << 17)       /* the peer may send compressed messages */
 #define FLIN_CONN_SLOW (1u << 18)          /* has refused more than its soft mark */
+#define FLIN_CONN_CLOSE_HELD (1u << 19)    /* a held log of its own handlers closes it */
 #define FLIN_CONN_ACCEPTED (1u << 20)      /* nobody else has its descriptor */
+/* With one of these, messages wait in the inbox. */
+#define FLIN_CONN_QUEUES (FLIN_CONN_BUSY | FLIN_CONN_CLOSE_HELD)
 
 /** Bytes waiting for the peer: a stretch of a buffer. */
 typedef struct {
@@ -93,7 +96,7 @@ typedef struct {
     uint32_t sequence; /* grows with every join: order of joining */
 } flin_membership;
 
-/** A message that came while a handler was waiting. */
+/** A message that came while a handler was waiting, or behind a close that is held. */
 typedef struct flin_inbox_entry {
     struct flin_inbox_entry *next;
     size_t size;
@@ -231,7 +234,7 @@ flin_conn_extra *flin_conn_need_extra(flin_conn *conn);
 /** Free the extra part when nothing in it is in use. `conn->extra->held` is never dropped. */
 void flin_conn_drop_extra(flin_hub *hub, flin_conn *conn);
 
-/** Queue one received message while a handler waits; false without memory. */
+/** Queue one received message while FLIN_CONN_QUEUES; false without memory. */
 bool flin_inbox_push(flin_conn *conn, const flin_message_event *event);
 
 /** Take the oldest queued message, or NULL; flin_memory_free() it. */

@@ -173,6 +173,7 @@ bool flin_log_close(flin_hub *hub, const flin_conn *conn, uint16_t code, const c
     if (record == NULL) return false;
     record->conn_id = flin_conn_id(conn);
     record->code = code;
+    if (conn == hub->log.current) hub->log.closes_current = true;
     record->frame_size = (uint32_t)reason_size;
     if (reason_size > 0) memcpy(record_bytes(record), reason, reason_size);
     record_done(hub, record, NULL);
@@ -236,6 +237,8 @@ static void apply_record(flin_hub *hub, const flin_log *log, flin_record *record
     case FLIN_EFFECT_CLOSE:
         conn = flin_slab_find(&hub->slab, record->conn_id);
         if (conn == NULL) break;
+        /* What came behind is not for its handler, also when the peer has left meanwhile. */
+        if (conn == log->current) flin_inbox_clear(hub, conn);
         flin_conn_close(hub, conn, record->code, (const char *)record_bytes(record),
                         record->frame_size);
         break;
@@ -278,6 +281,7 @@ static void log_reset(flin_log *log) {
     log->current = NULL;
     log->membership_count = 0;
     log->membership_delta = 0;
+    log->closes_current = false;
 }
 
 static void held_free(flin_log *log) {
@@ -307,6 +311,7 @@ static flin_log *log_detach(flin_hub *hub, flin_log_state state) {
             conn->extra->held_last->next = held;
         }
         conn->extra->held_last = held;
+        if (held->closes_current) conn->flags |= FLIN_CONN_CLOSE_HELD;
     }
     log_reset(&hub->log);
     return held;
@@ -349,8 +354,11 @@ static void held_drain(flin_hub *hub, flin_conn *conn) {
         log_finish(hub, log, log->state == FLIN_LOG_READY);
         held_free(log);
     }
-    /* The slot may have waited for its last held effects. */
-    if (conn->extra->held == NULL && conn->state != FLIN_CONN_OPEN) flin_conn_end_later(hub, conn);
+    /* The slot may have waited for its last held effects, and messages behind a held close. */
+    if (conn->extra->held == NULL &&
+        (conn->state != FLIN_CONN_OPEN || (conn->flags & FLIN_CONN_CLOSE_HELD) != 0)) {
+        flin_conn_end_later(hub, conn);
+    }
 }
 
 static void held_settle(flin_hub *hub, flin_log *log, flin_log_state state) {

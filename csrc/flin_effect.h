@@ -10,6 +10,8 @@
  *   1. A record pins the rooms (`refs`) and large buffers it names; connections are named by id.
  *   2. `current` stays allocated while a log of its is open or held (flin_hub_reap() waits).
  *   3. Recording never changes rooms or queues, so dropping a log needs no undo.
+ *   4. While a held log closes `current`, its messages wait in the inbox (FLIN_CONN_CLOSE_HELD):
+ *      they are dropped when the log leaves, and handled when it is discarded.
  */
 #ifndef FLIN_EFFECT_H
 #define FLIN_EFFECT_H
@@ -43,6 +45,7 @@ struct flin_log {
     uint32_t membership_count; /* JOIN and LEAVE records */
     int32_t membership_delta;  /* rooms the current connection will be in more than now */
     uint8_t state;
+    bool closes_current; /* there is a CLOSE record of `current` */
 };
 
 /** One message to record. The bytes are copied, or moved into a shared buffer when large. */

@@ -156,7 +156,7 @@ void flin_hub_unopen(flin_hub *hub, flin_conn *conn) {
 
 static uint8_t wanted_interest(const flin_conn *conn) {
     uint8_t interest = 0;
-    bool is_full = (conn->flags & FLIN_CONN_BUSY) != 0 && !flin_inbox_is_empty(conn) &&
+    bool is_full = (conn->flags & FLIN_CONN_QUEUES) != 0 && !flin_inbox_is_empty(conn) &&
                    (flin_inbox_is_full(conn) || conn->extra->stash != NULL);
     bool is_slow = (conn->flags & FLIN_CONN_SLOW) != 0 && conn->state == FLIN_CONN_OPEN;
     if (!is_full && !is_slow && (conn->flags & FLIN_CONN_END_SEEN) == 0) {

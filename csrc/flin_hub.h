@@ -120,6 +120,9 @@ void flin_hub_unopen(flin_hub *hub, flin_conn *conn);
 /** The handler that runs or waits for this connection has finished: go on with its input. */
 void flin_conn_handler_done(flin_hub *hub, flin_conn *conn);
 
+/** Nothing is held any more that would close this connection: go on with its input. */
+void flin_conn_close_settled(flin_hub *hub, flin_conn *conn);
+
 /** Whether something waits for a flush or a reap. */
 static inline bool flin_hub_has_work(const flin_hub *hub) {
     return hub->dirty_head != NULL || hub->ended_head != NULL || hub->transport_head != NULL ||

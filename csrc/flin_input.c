@@ -31,13 +31,16 @@ static void answer_ping(flin_hub *hub, flin_conn *conn, const flin_message_event
     extra->pong->size = (uint32_t)size;
 }
 
-/** Call the handler, or queue the message behind the one that waits. */
+/**
+ * Call the handler, or queue the message: behind a handler that waits, and behind one that closed
+ * the connection while nobody knows yet whether its effects may leave.
+ */
 static void deliver(flin_hub *hub, flin_conn *conn, flin_message_event *event) {
     /* A doomed connection has missed something: what comes behind that is not for its handler. */
     if ((conn->flags & (FLIN_CONN_CLOSE_SENT | FLIN_CONN_FAILED | FLIN_CONN_DOOMED)) != 0) return;
     hub->stats.messages_in++;
     conn->messages_in++;
-    if ((conn->flags & FLIN_CONN_BUSY) != 0) {
+    if ((conn->flags & FLIN_CONN_QUEUES) != 0) {
         if (!flin_inbox_push(conn, event)) flin_conn_doom(hub, conn);
         return;
     }
@@ -81,7 +84,7 @@ void flin_conn_handle_event(flin_hub *hub, flin_conn *conn, flin_message_event *
 }
 
 static inline bool must_wait(const flin_conn *conn) {
-    return (conn->flags & FLIN_CONN_BUSY) != 0 && flin_inbox_is_full(conn);
+    return (conn->flags & FLIN_CONN_QUEUES) != 0 && flin_inbox_is_full(conn);
 }
 
 /** Parse until the bytes, the connection or the inbox's room end; returns where it stopped. */
@@ -174,7 +177,7 @@ void flin_conn_feed_end(flin_hub *hub, flin_conn *conn) {
 /** Deliver what was queued, as far as handlers finish at once. */
 static void pump_inbox(flin_hub *hub, flin_conn *conn) {
     flin_inbox_entry *entry;
-    while ((conn->flags & FLIN_CONN_BUSY) == 0 && (entry = flin_inbox_pop(conn)) != NULL) {
+    while ((conn->flags & FLIN_CONN_QUEUES) == 0 && (entry = flin_inbox_pop(conn)) != NULL) {
         flin_message_event event = {entry->data, entry->size, 0, entry->opcode, entry->rsv1};
         conn->flags |= FLIN_CONN_BUSY;
         if (hub->callbacks.message(hub->user, conn, &event)) conn->flags &= ~FLIN_CONN_BUSY;
@@ -182,8 +185,8 @@ static void pump_inbox(flin_hub *hub, flin_conn *conn) {
     }
 }
 
-void flin_conn_handler_done(flin_hub *hub, flin_conn *conn) {
-    conn->flags &= ~FLIN_CONN_BUSY;
+/** Deliver what had to wait, as far as it need not any more. */
+static void go_on(flin_hub *hub, flin_conn *conn) {
     if ((conn->flags & FLIN_CONN_READING) != 0) return;
     conn->flags |= FLIN_CONN_READING;
     pump_inbox(hub, conn);
@@ -191,4 +194,14 @@ void flin_conn_handler_done(flin_hub *hub, flin_conn *conn) {
     conn->flags &= ~FLIN_CONN_READING;
     if (conn->state != FLIN_CONN_OPEN) flin_conn_end_later(hub, conn);
     flin_conn_update_interest(hub, conn);
+}
+
+void flin_conn_handler_done(flin_hub *hub, flin_conn *conn) {
+    conn->flags &= ~FLIN_CONN_BUSY;
+    go_on(hub, conn);
+}
+
+void flin_conn_close_settled(flin_hub *hub, flin_conn *conn) {
+    conn->flags &= ~FLIN_CONN_CLOSE_HELD;
+    go_on(hub, conn);
 }

@@ -109,6 +109,111 @@ static void a_handler_may_finish_before_it_returns(void) {
     test_hub_end(&test);
 }
 
+/* --- a close that is held ------------------------------------------------------------------------ */
+
+static flin_log *held_close;
+
+/* The first message closes the connection, and its effects are held. */
+static bool close_and_hold(test_hub *hub, test_peer *peer, flin_message_event *event) {
+    (void)event;
+    if (held_close == NULL) {
+        FLIN_CHECK(flin_log_begin(&hub->hub, peer->conn));
+        FLIN_CHECK(flin_log_close(&hub->hub, peer->conn, 4001, "bye", 3));
+        held_close = flin_log_hold(&hub->hub);
+    }
+    return true;
+}
+
+static bool close_hold_and_wait(test_hub *hub, test_peer *peer, flin_message_event *event) {
+    bool is_first = held_close == NULL;
+    (void)close_and_hold(hub, peer, event);
+    return !is_first;
+}
+
+static test_peer *feed_behind_a_held_close(bool (*on_message)(test_hub *, test_peer *,
+                                                              flin_message_event *),
+                                           unsigned count) {
+    test_bytes stream = {0};
+    test_hub_start(&test);
+    held_close = NULL;
+    test.on_message = on_message;
+    test_peer *peer = test_open(&test, &test.endpoint, false);
+    for (unsigned i = 0; i < count; i++) stream_text(&stream, TEXT, i == 0 ? "close" : "next");
+    test_feed(&test, peer, &stream);
+    bytes_free(&stream);
+    test_settle(&test);
+    CHECK_LOG(peer, "close|");
+    FLIN_CHECK_EQ(peer->closed_count, 0);
+    return peer;
+}
+
+static void messages_behind_a_held_close_are_dropped_when_it_leaves(void) {
+    test_peer *peer = feed_behind_a_held_close(close_and_hold, 3);
+    flin_log_release(&test.hub, held_close);
+    test_settle(&test);
+    CHECK_LOG(peer, "close|");
+    CHECK_RECEIVED(peer, "<8:4001>|");
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    test_hub_end(&test);
+}
+
+static void a_handler_that_waits_behind_its_held_close_handles_nothing_more(void) {
+    test_peer *peer = feed_behind_a_held_close(close_hold_and_wait, 3);
+    flin_conn_handler_done(&test.hub, peer->conn);
+    test_settle(&test);
+    CHECK_LOG(peer, "close|");
+    flin_log_release(&test.hub, held_close);
+    test_settle(&test);
+    CHECK_LOG(peer, "close|");
+    FLIN_CHECK_EQ(peer->closed_count, 1);
+    test_hub_end(&test);
+}
+
+static void messages_behind_a_held_close_are_handled_when_it_is_discarded(void) {
+    test_peer *peer = feed_behind_a_held_close(close_and_hold, 40);
+    FLIN_CHECK_EQ(peer->conn->extra->inbox_count, FLIN_INBOX_COUNT_MAX);
+    FLIN_CHECK_EQ(peer->conn->interest & FLIN_INTEREST_READ, 0);
+    flin_log_discard(&test.hub, held_close);
+    test_settle(&test);
+    FLIN_CHECK_EQ(peer->log.size, 6 + 39 * 5);
+    FLIN_CHECK(flin_inbox_is_empty(peer->conn));
+    FLIN_CHECK((peer->conn->interest & FLIN_INTEREST_READ) != 0);
+    test_feed_text(&test, peer, "more");
+    FLIN_CHECK_EQ(peer->log.size, 6 + 40 * 5);
+    FLIN_CHECK_EQ(peer->closed_count, 0);
+    test_hub_end(&test);
+}
+
+static void a_handler_that_waits_is_done_before_messages_behind_its_discarded_close(void) {
+    test_peer *peer = feed_behind_a_held_close(close_hold_and_wait, 3);
+    flin_log_discard(&test.hub, held_close);
+    test_settle(&test);
+    CHECK_LOG(peer, "close|");
+    flin_conn_handler_done(&test.hub, peer->conn);
+    CHECK_LOG(peer, "close|next|next|");
+    test_hub_end(&test);
+}
+
+static void a_lost_peer_is_told_of_when_its_held_close_is_settled(void) {
+    for (unsigned is_left = 0; is_left < 2; is_left++) {
+        test_peer *peer = feed_behind_a_held_close(close_and_hold, 3);
+        flin_conn_lost(&test.hub, peer->conn, false);
+        test_settle(&test);
+        FLIN_CHECK_EQ(peer->closed_count, 0);
+        if (is_left) {
+            flin_log_release(&test.hub, held_close);
+        } else {
+            flin_log_discard(&test.hub, held_close);
+        }
+        test_settle(&test);
+        CHECK_LOG(peer, is_left ? "close|" : "close|next|next|");
+        FLIN_CHECK_EQ(peer->closed_count, 1);
+        FLIN_CHECK(peer->is_freed);
+        test_check_empty(&test);
+        test_hub_end(&test);
+    }
+}
+
 /* --- closing handshakes ------------------------------------------------------------------------ */
 
 static void close_of_the_peer_is_echoed_and_runs_on_close_once(void) {
@@ -454,6 +559,11 @@ int main(void) {
     FLIN_RUN(a_waiting_handler_queues_to_the_limit_and_reading_stops);
     FLIN_RUN(inbox_bytes_are_limited_too);
     FLIN_RUN(a_handler_may_finish_before_it_returns);
+    FLIN_RUN(messages_behind_a_held_close_are_dropped_when_it_leaves);
+    FLIN_RUN(a_handler_that_waits_behind_its_held_close_handles_nothing_more);
+    FLIN_RUN(messages_behind_a_held_close_are_handled_when_it_is_discarded);
+    FLIN_RUN(a_handler_that_waits_is_done_before_messages_behind_its_discarded_close);
+    FLIN_RUN(a_lost_peer_is_told_of_when_its_held_close_is_settled);
     FLIN_RUN(close_of_the_peer_is_echoed_and_runs_on_close_once);
     FLIN_RUN(an_empty_close_is_1005_and_echoed_empty);
     FLIN_RUN(our_close_waits_for_the_answer_and_drops_later_messages);

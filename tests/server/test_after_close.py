@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flinfast.server.loop import LoopScheduler
 from tests import wire
 from tests.server.hashing import Hashing, ask
 from tests.server.program import Program
-from tests.server.running import Client
+from tests.server.running import TIMEOUT_S, Client
 
 FILES = {
     "entities/mark.flin": "entity Mark { text: text }",
@@ -44,6 +46,7 @@ fn finish(event, how) {
     if how == "sleep" { sleep(5) }
     if how == "http" { http_get("http://127.0.0.1:1/") }
     save Mark { text: event ++ " after " ++ how }
+    log_info(event ++ " after " ++ how)
     broadcast("all", "after " ++ how)
     broadcast("own", "nobody is there")
 }
@@ -133,21 +136,61 @@ def test_the_rest_of_a_handler_whose_client_left(tmp_path: Path, data_plane: str
         assert '"level":"error"' not in program.log_text()
 
 
+class Syncing:
+    """The threads of the database, held at the gate: nothing that was saved is durable before."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+
+
+@pytest.fixture
+def syncing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Syncing]:
+    found = Syncing()
+    run_in_thread = LoopScheduler.run_in_thread
+
+    def held(self: LoopScheduler, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        def gated() -> Any:
+            assert found.gate.wait(TIMEOUT_S)
+            return work()
+
+        run_in_thread(self, gated, done)
+
+    monkeypatch.setattr(LoopScheduler, "run_in_thread", held)
+    yield found
+    found.gate.set()
+
+
+@pytest.mark.parametrize("is_synced_first", [True, False])
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("data_plane", ["reactor", "adapter"])
 def test_messages_behind_the_one_that_closes_are_not_handled(
-    tmp_path: Path, hashing: Hashing
+    tmp_path: Path,
+    hashing: Hashing,
+    syncing: Syncing,
+    data_plane: str,
+    how: str,
+    is_synced_first: bool,
 ) -> None:
-    """They came to a connection that its handler had closed."""
+    """They came to a connection that its handler had closed, whether that is durable yet or not."""
     with (
-        Program(tmp_path, FILES) as program,
-        program.connect() as first,
+        Program(tmp_path, FILES, server_data_plane=data_plane) as program,
+        program.connect() as watcher,
         program.connect() as client,
     ):
-        busy(program, first, hashing)
+        upgrade(watcher, "/watch")
+        assert text(watcher) == "ready"
         upgrade(client, "/chat")
         assert text(client) == "ready"
-        for how in ("hash", "save", "save"):
-            client.send(wire.frame(wire.TEXT, how.encode()))
-        program.wait_for(partial(lambda pool: pool.waiting_count == 2, program.app._pool))
-        hashing.gate.set()
-        program.wait_for(lambda: len(marks(program)) == 3)
-        assert marks(program) == ["message before hash", "message after hash", "closed 4001"]
+        if not is_synced_first:
+            syncing.gate.clear()
+            hashing.gate.set()
+        client.send(b"".join(wire.frame(wire.TEXT, each.encode()) for each in (how, *HOW)))
+        if is_synced_first:
+            assert client.read_exactly(7) == b"\x88\x05\x0f\xa1bye"
+            hashing.gate.set()
+        else:
+            program.wait_for(lambda: f"message after {how}" in program.log_text())
+            syncing.gate.set()
+        assert [text(watcher), text(watcher)] == [f"after {how}", "closed"]
+        assert marks(program) == [f"message before {how}", f"message after {how}", "closed 4001"]
