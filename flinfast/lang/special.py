@@ -14,7 +14,14 @@ from typing import Final
 
 from flinfast.lang import ast
 from flinfast.lang.program import TypeInfo
-from flinfast.lang.symbol import FileNames, FunctionSymbol, Special, Variable, extent_of
+from flinfast.lang.symbol import (
+    FileNames,
+    FunctionSymbol,
+    Special,
+    Variable,
+    code_nodes,
+    extent_of,
+)
 from flinfast.lang.types import (
     ANY,
     INT,
@@ -56,6 +63,7 @@ class _Candidate:
         parameters: Its parameters.
         calls: Its calls in the file.
         nodes: What stands in it.
+        again: Ids of the names by which it may come back to itself, through others or directly.
         inner: Its other variables of unknown kind.
         kinds: Kinds of parameters that its special form takes for granted.
     """
@@ -64,6 +72,7 @@ class _Candidate:
     parameters: list[Variable]
     calls: list[ast.Call]
     nodes: list[ast.Node]
+    again: set[int] = field(default_factory=set)
     inner: list[Variable] = field(default_factory=list)
     kinds: dict[Variable, str] = field(default_factory=dict)
 
@@ -82,6 +91,7 @@ def find_specials(kinds: Kinds, calls: dict[FunctionSymbol, list[ast.Call]]) -> 
     found = [candidate for candidate in found if candidate.kinds]
     if found:
         _find_inner(kinds.file, found)
+        _find_again(kinds.file, found)
     for _ in range(_TRIES_MAX):
         kinds.specials = {c.symbol: _special(c) for c in found}
         wrong = _infer(kinds, found)
@@ -247,13 +257,34 @@ def _keeps(kinds: Kinds, variable: Variable) -> bool:
     return all(kinds.of_origin(origin) == variable.kind for origin in variable.sources[1:])
 
 
+def _find_again(file: FileNames, found: list[_Candidate]) -> None:
+    """Find the uses of each function in those that it reaches: it is on the stack already there."""
+    uses: dict[FunctionSymbol, list[tuple[FunctionSymbol, int]]] = {}
+    for symbol in file.functions.values():
+        uses[symbol] = own = []
+        for node in code_nodes(file, symbol.declaration):
+            used = file.symbols.get(id(node))
+            if type(used) is FunctionSymbol and type(node) is ast.Name:
+                own.append((used, id(node)))
+    for candidate in found:
+        reached, pending = {candidate.symbol}, [candidate.symbol]
+        while pending:
+            for used, name in uses.get(pending.pop(), ()):
+                if used is candidate.symbol:
+                    candidate.again.add(name)
+                elif used not in reached:
+                    reached.add(used)
+                    pending.append(used)
+
+
 def _is_called(kinds: Kinds, candidate: _Candidate) -> bool:
-    """Whether some call goes to the special form, and every call of a function by itself.
+    """Whether some call goes to the special form, and each by which it may come back to itself.
 
     A call that does not takes two frames of Python, and recursion would go half as deep.
     """
     assumed = {v: kind for s in kinds.specials.values() for v, kind in s.kinds.items()}
-    own = {id(node) for node in candidate.nodes}
     with kinds.assuming(assumed):
-        fits = {id(c): kinds.special(c, candidate.symbol) is not None for c in candidate.calls}
-    return any(fits.values()) and all(fits[call] for call in fits.keys() & own)
+        fits = {
+            id(c.callee) for c in candidate.calls if kinds.special(c, candidate.symbol) is not None
+        }
+    return bool(fits) and candidate.again <= fits

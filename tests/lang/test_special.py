@@ -27,6 +27,7 @@ class ProgramWriter:
 
     def __init__(self, source: random.Random) -> None:
         self.random = source
+        self.others = "fgh"  # that are called for the most part
 
     def pick(self, *options: Any) -> Any:
         return options[self.random.randrange(len(options))]
@@ -40,7 +41,7 @@ class ProgramWriter:
         if form == "?":
             return f"({self.test()} ? {left} : {right})"
         if form in ("f", "g", "h"):
-            return self.call(str(form))
+            return self.call(str(self.pick(*self.others, *self.others, *self.others, form)))
         return f"({left} {form} {right})"
 
     def call(self, name: str) -> str:
@@ -69,6 +70,7 @@ class ProgramWriter:
         return "{\n" + "\n".join(self.statement(depth) for _ in range(self.pick(1, 2))) + "\n}"
 
     def function(self, name: str) -> str:
+        self.others = "fgh"["fgh".index(name) + 1 :]
         start = self.pick("0", "1", "x", "v[0]", "none", "0.5")
         lines = [f"fn {name}(v, n, x, d) {{", f"y = {start}", "t = 0", "w = [1, 2]"]
         lines += [f"if d < 1 || n == 3 {{ return {self.value(0)} }}"]
@@ -140,6 +142,32 @@ def test_recursion_goes_as_deep_as_without(step: str) -> None:
     for _ in range(DEEP):
         top = {"next": top, "i": 1}
     assert closures["f"](None, top) == 2 * (DEEP + 1 if "+" in step else 1)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        "fn other(node, i) { walk(node.next, node.i) }",
+        "fn other(node, i) { [node].map(n => third(n))[0] }\nfn third(n) { walk(n.next, n.i) }",
+        "fn other(node, i) { give(walk, node) }\nfn give(f, node) { f(node.next, node.i) }",
+    ],
+)
+def test_recursion_through_others_goes_as_deep_as_without(others: str) -> None:
+    """The same for calls in functions that it calls, and for the function as a value."""
+    text = (
+        "fn walk(node, i) { if node == none { return [] + i } other(node, i + 1) }\n"
+        f"{others}\nfn f(top) {{ top.one ? walk({{ i: 1 }}, 1) : walk(top, 1) }}"
+    )
+    top = None
+    for _ in range(9):
+        top = {"next": top, "i": 1}
+    counts = []
+    for closures in (bind_one(text)[1], plain_closures(text)):
+        with pytest.raises(RuntimeFault) as caught:
+            closures["f"](None, top)
+        frames = traceback.extract_tb(caught.value.__traceback__)
+        counts.append(sum(frame.filename.endswith(".flin") for frame in frames))
+    assert counts[0] == counts[1]
 
 
 GCD = "fn gcd(a, b) { while b != 0 { [a, b] = [b, a % b] }  a }\n"
