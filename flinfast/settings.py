@@ -6,9 +6,11 @@ each value came from. Sizes are bytes, times are seconds, unless the name says o
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct, field
+
+PUBLIC_FOLDER: Final = "public"  # of every project: everybody can read what is in it
 
 
 class ServerSettings(Struct, frozen=True):

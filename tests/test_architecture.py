@@ -126,3 +126,15 @@ def test_no_module_is_called_utils() -> None:
     """A function lives with the noun it serves."""
     bad = {"utils", "helpers", "common", "misc"} & {p.stem for p in PACKAGE.rglob("*.py")}
     assert not bad
+
+
+def test_name_of_the_public_folder_stands_once() -> None:
+    """A second spelling would be a folder that is served, or watched, or guarded, by itself."""
+    # The setting `server.metrics` may be "public", which has nothing to do with the folder.
+    others = {"settings.py", "server/probes.py"}
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in sources()
+        if re.search(r"""["']public["'/]""", path.read_text(encoding="utf-8"))
+    }
+    assert found <= others | {"cli/watch.py"}  # where it is an example

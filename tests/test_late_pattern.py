@@ -1,10 +1,12 @@
 """Patterns compiled when they are used: equal to compiled ones, and none of them broken."""
 
 import importlib
+import os
 import pkgutil
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,22 @@ import sys
 import flinfast.cli.serve, flinfast.runtime.app, flinfast.server.server, flinfast.server.log
 import uvloop
 print(" ".join(sys.modules))
+"""
+# `flinfast serve`, which ends as soon as it serves; prints who compiles which pattern.
+SERVE = """
+import os, re._compiler, signal, sys
+compiled = re._compiler.compile
+def compile(pattern, flags=0):
+    frame = sys._getframe(1)
+    while frame.f_globals["__name__"] in ("re", "flinfast.late_pattern"):
+        frame = frame.f_back
+    print("pattern", frame.f_globals["__name__"], pattern)
+    return compiled(pattern, flags)
+re._compiler.compile = compile
+from flinfast.cli import main, serve
+serve._show_banner = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)
+sys.argv = ["flinfast", "serve", sys.argv[1], "--port", "0"]
+main.run()
 """
 
 
@@ -80,3 +98,24 @@ def test_a_start_loads_little() -> None:
     """Of what only some programs or requests need, nothing."""
     done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True)
     assert not LEFT_OUT & set(done.stdout.split())
+
+
+def test_a_start_of_a_program_that_was_compiled_before_compiles_no_pattern(tmp_path: Path) -> None:
+    """None of ours: neither those of settings nor those of files and routes."""
+    (tmp_path / "app" / "api").mkdir(parents=True)
+    (tmp_path / "app" / "api" / "[id].flin").write_text("route GET { params.id }\n")
+    (tmp_path / "app" / "(site)").mkdir()
+    (tmp_path / "app" / "(site)" / "chat.flin").write_text("ws { on message(data) { data } }\n")
+    environ = {**os.environ, "FLIN_ENV": "dev"}
+    starts = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", SERVE, str(tmp_path)],
+            capture_output=True,
+            text=True,
+            env=environ,
+            check=True,
+        )
+        starts.append(re.findall(r"^pattern (flinfast\..*)", done.stdout, re.MULTILINE))
+    assert starts[0]  # compiling the program needs some
+    assert starts[1] == []

@@ -23,6 +23,7 @@ from flinfast.cli.usage import example
 from flinfast.cli.watch import Look, look_at, wait_for_change
 from flinfast.errors import CompileError, FlinError
 from flinfast.server import config as settings
+from flinfast.settings import PUBLIC_FOLDER
 
 if TYPE_CHECKING:
     from flinfast.runtime.app import App
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from flinfast.server.site import Application
 
 STYLE_SUFFIX: Final = ".css"
-PUBLIC_FOLDER: Final = "public"
 # Events of one save come within a few milliseconds; more waiting would be felt.
 DEBOUNCE_MS: Final = 20
 STEP_MS: Final = 5

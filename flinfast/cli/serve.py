@@ -20,6 +20,7 @@ from flinfast.cli.report import show_diagnostics
 from flinfast.cli.usage import example
 from flinfast.errors import ConfigError
 from flinfast.server import config as settings
+from flinfast.settings import PUBLIC_FOLDER
 
 if TYPE_CHECKING:
     from flinfast.native.hub import Hub
@@ -176,8 +177,9 @@ def _show_banner(
     ]
     lines += [f"App      {address}" for address in server.addresses]
     lines.append(f"{'Watching' if is_following else 'Project '} {root}")
-    if (root / "public").is_dir():
-        lines.append(f"Static   {root / 'public'}")
+    public = root / PUBLIC_FOLDER
+    if public.is_dir():
+        lines.append(f"Static   {public}")
     lines += ["", *route_lines(app.routes)]
     if is_following:
         lines += ["", "What you save is live; Ctrl-C stops."]

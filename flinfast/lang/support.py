@@ -5,13 +5,13 @@ Reached as `$support` by the factories that `lower` writes. Nothing here knows F
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final
 
 from flinfast.errors import RuntimeFault
 from flinfast.lang.abi import Operators, Value
+from flinfast.late_pattern import late_pattern
 from flinfast.values import NO_VALUE
 
 py_str: Final = str
@@ -239,11 +239,11 @@ def parts_check(
 
 
 _KEYS: Final = {
-    "int": re.compile(r"-?(0|[1-9][0-9]*)"),
-    "number": re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?|NaN|-?Infinity"),
-    "bool": re.compile("true|false"),
-    "time": re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z"),
-    "none": re.compile("none"),
+    "int": late_pattern(r"-?(0|[1-9][0-9]*)"),
+    "number": late_pattern(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[+-]?[0-9]+)?|NaN|-?Infinity"),
+    "bool": late_pattern("true|false"),
+    "time": late_pattern(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,3})?Z"),
+    "none": late_pattern("none"),
 }
 
 

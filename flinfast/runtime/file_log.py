@@ -15,10 +15,11 @@ from contextvars import ContextVar
 from typing import Final, Protocol
 
 from flinfast.errors import RuntimeFault
+from flinfast.late_pattern import late_pattern
 
 Names = tuple[str, ...]  # folders and file name below the project root
 
-_PART: Final = re.compile(r"\.[0-9a-f]{32}\.[0-9a-z]{1,10}\.part", re.ASCII)
+_PART: Final = late_pattern(r"\.[0-9a-f]{32}\.[0-9a-z]{1,10}\.part", re.ASCII)
 
 
 class Place(Protocol):

@@ -25,9 +25,9 @@ from flinfast.errors import ConfigError
 from flinfast.lang.diagnostic import Diagnostic
 from flinfast.lang.source import SOURCE_BYTES_MAX, Source, Span
 from flinfast.runtime.router import Pattern, RouteNameError, pattern_of_file
+from flinfast.settings import PUBLIC_FOLDER
 
 APP_FOLDER: Final = "app"
-PUBLIC_FOLDER: Final = "public"
 MIDDLEWARE_FILE: Final = "_middleware.flin"
 SUFFIX: Final = ".flin"
 FILES_MAX: Final = 20_000  # source files of one project; a wrong PATH such as `/` ends here

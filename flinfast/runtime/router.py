@@ -19,8 +19,6 @@ from flinfast.runtime.fault import HttpFault
 P = TypeVar("P")
 
 SEGMENTS_MAX = 128  # deeper paths are answered 404 without a search
-_PARAMETER = late_pattern(r"\[(\.\.\.)?([A-Za-z_][A-Za-z0-9_]*)\]\Z")
-_GROUP = late_pattern(r"\([^()]+\)\Z")
 _BAD_ESCAPE = late_pattern(r"%(?![0-9A-Fa-f]{2})")
 # Paths whose segments read the same decoded: no escape, no dot, nothing that could be refused.
 _SIMPLE = late_pattern(r"[/A-Za-z0-9_~!$&'()*+,;=:@-]*")
@@ -100,14 +98,29 @@ def pattern_of_text(path: str) -> Pattern:
     return _pattern([f"[{part[1:]}]" if part.startswith(":") else part for part in parts])
 
 
+def _is_group(part: str) -> bool:
+    """Whether it is `(name)`, which only files have."""
+    inner = part[1:-1]
+    return part == f"({inner})" and inner != "" and "(" not in inner and ")" not in inner
+
+
+def _parameter_of(part: str) -> tuple[str, str]:
+    """Dots and name of `[name]` or `[...name]`; no name if it is anything else."""
+    inner = part[1:-1]
+    name = inner.removeprefix("...")
+    if part != f"[{inner}]" or not name.isascii() or not name.isidentifier():
+        return "", ""
+    return inner.removesuffix(name), name
+
+
 def _pattern(parts: list[str]) -> Pattern:
     segments: list[Segment] = []
     for part in parts:
-        if _GROUP.match(part):
+        if _is_group(part):
             continue
-        found = _PARAMETER.match(part)
-        if found:
-            segments.append(Segment("rest" if found[1] else "one", found[2]))
+        dots, name = _parameter_of(part)
+        if name:
+            segments.append(Segment("rest" if dots else "one", name))
         elif "[" in part or "]" in part or not part:
             raise RouteNameError(f"expected `name`, `[name]` or `[...name]`, got `{part}`")
         else:

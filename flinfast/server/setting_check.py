@@ -6,16 +6,22 @@ would otherwise fail in the middle of a request, or silently never apply.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from flinfast.errors import ConfigError
-from flinfast.settings import Settings
+from flinfast.late_pattern import late_pattern
+from flinfast.settings import PUBLIC_FOLDER, Settings
 
 # As browsers write it: others never equal one.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]+)?")
-PUBLIC_FOLDER = "public"  # of a project: everybody can read what is in it
+_ORIGIN: Final = late_pattern(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]+)?")
+_ROOT_PATH: Final = late_pattern(r"(?:/[A-Za-z0-9._~-]+)+")
+# RFC 6265 section 4.1.1: a token.
+_COOKIE_CHARACTERS: Final = frozenset(
+    "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+_COOKIE_LENGTH_MAX: Final = 100
 
 
 class SettingError(ConfigError):
@@ -68,7 +74,7 @@ def _check_server(settings: Settings) -> None:
             path="server.host",
             hint='every address of this machine is "0.0.0.0", or "::" for IPv6',
         )
-    if server.root_path and not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+", server.root_path):
+    if server.root_path and not _ROOT_PATH.fullmatch(server.root_path):
         raise SettingError(
             f"expected a path such as /chat, got `{server.root_path}`", path="server.root_path"
         )
@@ -126,13 +132,13 @@ def _check_ws(settings: Settings) -> None:
 def _check_texts(root: Path, settings: Settings) -> None:
     """Texts that something else reads later."""
     name = settings.session.cookie
-    # RFC 6265 section 4.1.1: a token; and browsers judge the two prefixes by themselves.
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}", name):
+    if not 0 < len(name) <= _COOKIE_LENGTH_MAX or not _COOKIE_CHARACTERS.issuperset(name):
         raise SettingError(
             f"expected a cookie's name such as flin_session, got `{name}`",
             path="session.cookie",
-            hint="letters, digits, `_`, `-` and `.`, at most 100",
+            hint=f"letters, digits, `_`, `-` and `.`, at most {_COOKIE_LENGTH_MAX}",
         )
+    # Browsers judge the two prefixes by themselves.
     if name.lower().startswith(("__host-", "__secure-")):
         raise SettingError(
             f"expected a name without prefix, got `{name}`",

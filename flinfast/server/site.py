@@ -34,7 +34,7 @@ from flinfast.server.probes import NAMES, PREFIX, Probes
 from flinfast.server.repeated_upgrade import RepeatedUpgrades
 from flinfast.server.response_head import JSON_TYPE, ResponseHeads
 from flinfast.server.static import OpenFile, StaticFiles
-from flinfast.settings import Settings
+from flinfast.settings import PUBLIC_FOLDER, Settings
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
@@ -164,7 +164,7 @@ class Site:
         self._sweep_interval_s = _sweep_interval_s(settings)
         self._late_sweep_count = 0
         self._files = StaticFiles(
-            root / "public",
+            root / PUBLIC_FOLDER,
             caches_hashed=settings.mode == "production",
             root_path=settings.server.root_path,
             sends_stored=settings.server.compression,

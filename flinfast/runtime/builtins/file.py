@@ -13,6 +13,7 @@ from flinfast.runtime.kinds import argument_fault
 from flinfast.runtime.registry import Value, builtin
 from flinfast.runtime.services import Services
 from flinfast.runtime.upload import UploadedFile
+from flinfast.settings import PUBLIC_FOLDER
 
 _EXTENSION_CHARS_MAX: Final = 10
 _UNKNOWN: Final = ".bin"
@@ -33,7 +34,7 @@ def save_file(services: Services, file: Value, folder: str) -> str:
     """Save an uploaded file under a new name in `folder` and give its path."""
     if not isinstance(file, UploadedFile):
         raise argument_fault("save_file", 1, "file", file)
-    is_served = folder.lstrip("./").lower().startswith("public")
+    is_served = folder.lstrip("./").lower().startswith(PUBLIC_FOLDER)
     extension = _extension(file)
     if is_served and extension in _ACTIVE:
         extension = _UNKNOWN
