@@ -5,6 +5,7 @@ FLINFAST_DEBUG=1 keeps asserts, FLINFAST_SANITIZE=1 adds ASan and UBSan.
 """
 
 import os
+import runpy
 import sys
 from pathlib import Path
 
@@ -48,7 +49,9 @@ extensions = [
     for path in PYX_SOURCES
 ]
 
-setup(
+built = runpy.run_path("flinfast/native/built.py")
+before = built["look"](".")
+distribution = setup(
     options={"build_ext": {"parallel": os.cpu_count() or 1}},
     libraries=[core] if C_SOURCES else [],
     ext_modules=cythonize(
@@ -64,3 +67,8 @@ setup(
     if extensions
     else [],
 )
+
+# Modules that lie among the sources are compared with them when they are imported.
+was_built = all(distribution.have_run.get(name) for name in ("build_clib", "build_ext"))
+if was_built and distribution.get_command_obj("build_ext").inplace:
+    built["note"](".", before)

@@ -3,6 +3,7 @@
 FlinError
 ├── CompileError           diagnostics about FLIN source           (exit_code 1)
 ├── ConfigError            flinfast.toml, FLIN_* or a flag          (exit_code 1)
+├── BuildError             compiled modules are not those of the sources; an ImportError
 ├── ProtocolError          RFC 6455 was broken                      (close_code)
 │   ├── LocalProtocolError     ... by us: a bug, or bad use of the API
 │   └── RemoteProtocolError    ... by the peer
@@ -54,6 +55,18 @@ class ConfigError(FlinError):
     def __init__(self, message: str, *, path: str = "", hint: str = "") -> None:
         super().__init__(message)
         self.path = path
+        self.hint = hint
+
+
+class BuildError(FlinError, ImportError):
+    """The compiled modules of a source folder are not those of its sources.
+
+    Attributes:
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__(message)
         self.hint = hint
 
 

@@ -23,7 +23,7 @@ from flinfast.cli import doctor_machine as machine
 from flinfast.cli.doctor_finding import Finding
 from flinfast.cli.report import EXIT_FAULTS, has_color
 from flinfast.cli.usage import example
-from flinfast.errors import CompileError, ConfigError, FlinError
+from flinfast.errors import BuildError, CompileError, ConfigError, FlinError
 from flinfast.server import config as settings
 
 PYTHON_LEAST: Final = (3, 11)
@@ -31,7 +31,10 @@ DESCRIPTORS_LEAST: Final = 4096  # some thousand connections; each takes one
 DISK_LEAST: Final = 256 << 20  # room for the log, a checkpoint and a backup of a small database
 DISK_NONE: Final = 16 << 20  # below this the next writes fail
 _COLORS: Final = {"ok": "green", "warning": "yellow", "error": "red"}
-_NATIVE: Final = ("deflate", "frame", "handshake", "hub", "mask")
+_NATIVE: Final = (
+    *("native.collection", "native.dispatch", "native.frame", "native.handshake", "native.hub"),
+    *("native.mask", "native.operators", "store.quick"),
+)
 _OTHERS_MAY: Final = 0o077  # permission bits of group and others
 
 
@@ -70,9 +73,12 @@ def _show(finding: Finding) -> None:
 def _examine(path: Path) -> Iterator[Finding]:
     yield from _python()
     yield _packages()
-    yield _native()
-    yield _loop()
+    native = _native()
+    yield native
     yield from machine.descriptors(DESCRIPTORS_LEAST)
+    if native.level == "error":
+        return  # the rest needs them
+    yield _loop()
     from flinfast.runtime.project import find_root
 
     try:
@@ -138,7 +144,9 @@ def _native() -> Finding:
     broken = []
     for name in _NATIVE:
         try:
-            import_module(f"flinfast.native.{name}")
+            import_module(f"flinfast.{name}")
+        except BuildError as error:
+            return Finding("error", "native", str(error), error.hint)
         except ImportError as error:
             broken.append(f"{name} ({error})")
     if broken:

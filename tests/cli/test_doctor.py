@@ -18,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from flinfast.cli import doctor, doctor_machine
 from flinfast.cli.commands import main
+from flinfast.errors import BuildError
 from flinfast.testing import TestClient
 
 SAVING = 'entity User { name: text }\nroute GET {\n    save User { name: "Ada" }\n    1\n}\n'
@@ -63,6 +64,21 @@ def test_sound_project_has_no_errors(tmp_path: Path, capsys: pytest.CaptureFixtu
     }
     assert "fits the entities" in found["database"]["text"]
     assert "masking with" in found["native"]["text"]
+
+
+def test_modules_of_other_sources_are_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be looked at with them is not looked at."""
+
+    def refused(name: str) -> None:
+        raise BuildError("compiled modules are older", hint="build")
+
+    monkeypatch.setattr(doctor, "import_module", refused)
+    code, found = examine(capsys, tmp_path)
+    assert code == 1
+    assert set(found) == {"python", "packages", "native", "descriptors"}
+    assert (found["native"]["level"], found["native"]["help"]) == ("error", "build")
 
 
 def test_lines_for_people_end_with_a_count(
