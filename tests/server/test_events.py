@@ -102,7 +102,7 @@ def test_broadcasts_of_routes_and_sockets_arrive(site: Program) -> None:
 def test_a_client_that_leaves_is_not_counted(site: Program) -> None:
     """Closing the connection ends the membership."""
     with opened(site, "/events/left"):
-        assert site.app.hub.room_size("left") == 1
+        site.wait_for(lambda: site.app.hub.room_size("left") == 1)  # the opening lines come first
     site.wait_for(lambda: gone(site, "left"))
     assert site.client().post("/events/left", {"value": 1}).body == b'{"sent":0,"members":0}'
 
