@@ -160,7 +160,7 @@ class Database(QuickDatabase):
         connection.wal_autocheckpoint(0)
         connection.execute(f"PRAGMA journal_size_limit = {LOG_SIZE_KEPT}")
         connection.set_wal_hook(self._on_wal)
-        self._run = connection.cursor().execute
+        self._run: Callable[..., apsw.Cursor] = connection.cursor().execute
         self.data_version = connection.data_version
         self.last_id = connection.last_insert_rowid
         self.changes = connection.changes
@@ -478,6 +478,10 @@ class Database(QuickDatabase):
             if keeps_log:
                 self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             self._connection.close(force=True)
+        self._run = self._refuse
+
+    def _refuse(self, *_: object) -> Any:
+        raise StoreError(f"the database {self.path} was opened again, for other entities")
 
 
 class ReadOnly:
@@ -526,11 +530,8 @@ def copied(path: Path) -> Iterator[Database]:
             source.connection.execute("VACUUM INTO ?", (str(target),)).fetchall()
         except apsw.Error as error:
             raise translate(error, str(path)) from error
-        database = Database(target)
-        try:
+        with contextlib.closing(Database(target)) as database:
             yield database
-        finally:
-            database.close()
 
 
 def run_shell(path: Path, commands: Sequence[str], *, writable: bool) -> int:
@@ -550,12 +551,10 @@ def run_shell(path: Path, commands: Sequence[str], *, writable: bool) -> int:
             return 0
         for command in commands:
             shell.process_complete_line(command)  # type: ignore[no-untyped-call]
-    except apsw.ReadOnlyError as error:
-        if writable:
+    except apsw.Error as error:
+        if writable or not isinstance(error, apsw.ReadOnlyError):
             raise translate(error, str(path)) from error
         raise StoreError("this would change the database: give `--write` to allow it") from error
-    except apsw.Error as error:
-        raise translate(error, str(path)) from error
     except shell.Error:
         return 1
     finally:

@@ -23,6 +23,7 @@ from flinfast.server.notify import notify
 from flinfast.settings import ServerSettings
 from tests.e2e.conftest import Server, wait_until
 from tests.runtime.programs import write
+from tests.server.hashing import Hashing, ask
 from tests.server.program import Program
 from tests.server.running import TIMEOUT_S, Client, Running
 
@@ -138,6 +139,32 @@ def test_a_request_to_reload_during_a_reload_is_not_lost(tmp_path: Path) -> None
         program.loop.call_soon_threadsafe(twice)
         program.wait_for(lambda: program.log_text().count("program reloaded") == 2)
         assert program.client().get("/").body == b"2"
+
+
+def test_handlers_that_wait_while_entities_change_are_refused(
+    tmp_path: Path, hashing: Hashing
+) -> None:
+    """The database is another one when they go on: 503, and what came before the wait is kept."""
+    files = {
+        "entities/note.flin": "entity Note { text: text }",
+        "app/hash.flin": """
+            route POST {
+                save Note { text: "before" }
+                hash_password(body.password)
+                save Note { text: "after" }
+            }
+            route GET { Note.all.map(n => n.text) }
+        """,
+    }
+    with Program(tmp_path, files) as program, program.connect() as client:
+        ask(client, "only")
+        program.wait_for(lambda: hashing.seen == ["only"])
+        write(tmp_path, {"entities/note.flin": "entity Note { text: text  rank: int = 1 }"})
+        reload(program)
+        hashing.gate.set()
+        assert client.read_response().status == 503
+        assert program.client().get("/hash").body == b'["before"]'
+        program.wait_for(lambda: "was opened again, for other entities" in program.log_text())
 
 
 def test_a_broken_program_changes_nothing(tmp_path: Path) -> None:
