@@ -44,6 +44,13 @@ _PARAMETER: Final = "a parameter with a type is written `name: type`"
 _RESULT: Final = "the type of a result stands after `->`"
 _GUARDS: Final = FOREIGN["guards"]
 _WITH_STATUS: Final = "write `return response { status: 201, body: value }`"
+# Event -> what its handler gets.
+_OF_EVENTS: Final = {
+    "connect": "the connection is `ws`: its id is `ws.connection_id`",
+    "message": "a message is one value: `on message(data) { data.name }`",
+    "close": "how it ended is one value: `on close(info) { info.code }`",
+}
+_PARTS: Final = "parts of a message are checked by `validate(data, { ... })`"
 _FILTERS: Final = frozenset({"filter", "filter_by", "get", "exclude", "find_by", "all"})
 _RULES: Final = "rules of a field are modifiers: `title: text @required @min(3)`"
 _OF_RULES: Final = frozenset({"DOT", "GT", "GE", "LT", "LE", "EQ", "LCALL"})
@@ -96,6 +103,9 @@ def _shape(kind: str, nearby: list[Any], place: int, line: list[Any]) -> str:
     if kind == "ARROW" and before.end == nearby[place].index:
         return "a member is read with `.`: `user.name`"
     words = {token.type for token in line}
+    help = _of_event(kind, nearby[:place])
+    if help:
+        return help
     if kind == "COMMA" or line[0].value == "guards":
         if "GUARD" in words or line[0].value == "guards":
             return _GUARDS
@@ -111,6 +121,16 @@ def _shape(kind: str, nearby: list[Any], place: int, line: list[Any]) -> str:
     if kind in _OF_RULES and place > 2 and nearby[place - 2].type == "COLON":
         return _RULES if nearby[place - 3].type == "KEY" else ""
     return _AFTER.get((before.type, kind), "")
+
+
+def _of_event(kind: str, before: list[Any]) -> str:
+    """For `on message(user, text)`, `on message(data: Chat)` and `on message({ text })`."""
+    types = [token.type for token in before]
+    start = types.index("ON") if "ON" in types else len(types)
+    if types[start + 2 : start + 3] != ["LCALL"] or "RPAREN" in types[start:]:
+        return ""
+    name = before[start + 1].value
+    return _PARTS if kind == "KEY" and name == "message" else _OF_EVENTS.get(name, "")
 
 
 def _of_entity(callee: Any, name: Any) -> str:

@@ -235,7 +235,8 @@ class Recovery(Driver):
             named = opener == "LCALL" and token.type == "ASSIGN"
             help = "a named argument is written `name: value`" if named else ""
             closer = SPELLING[CLOSER_OF[opener]]
-            either = "`,` or " if opener in COMMA_GROUPS or opener == "LMAP" else ""
+            takes_more = opener in COMMA_GROUPS or opener == "LMAP"
+            either = "`,` or " if takes_more and token.type != "COMMA" else ""
             return "FL105", f"expected {either}{closer}{after}", label, help
         if "KEY" in expected:
             return "FL101", f"expected `name: ...`{after}", label, ""

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from flinfast.lang import ast
+from flinfast.lang.diagnostic import suggest
 from flinfast.lang.rule import TYPES, BadRule, read_rule
 
 if TYPE_CHECKING:
     from flinfast.lang.resolve import Resolver
 
 FUNCTION = "validate"
+_VARIANTS_MAX = 6  # of an enum that a message spells out
 
 
 def rules(self: Resolver, arguments: tuple[ast.Argument, ...]) -> None:
@@ -45,7 +48,29 @@ def _rule(self: Resolver, entry: ast.MapEntry) -> None:
     try:
         read_rule(str(entry.key), value.value)
     except BadRule as fault:
-        self.error(fault.code, "this is no rule of a field", value.span, f"expected {fault}")
+        help = _help(self, str(entry.key), value.value)
+        self.error(
+            fault.code, "this is no rule of a field", value.span, f"expected {fault}", help=help
+        )
+
+
+def _help(self: Resolver, key: str, rule: str) -> str:
+    """For a rule that starts with another type than those that rules may have."""
+    parts = re.fullmatch(r"(\s*\[?\s*)(\w+)(.*)", rule, re.DOTALL)
+    if parts is None or parts[2] in TYPES:
+        return ""
+    before, name, after = parts.groups()
+    if name in self.table.entities:
+        return "a record is checked by its `id` here, which is an `int`"
+    enum = self.table.enums.get(name)
+    if enum is None:
+        near = suggest(name, TYPES)
+        return f"did you mean `{near}`?" if near else ""
+    if "[" in before or len(enum.variants) > _VARIANTS_MAX:
+        return f"a variant is a text here: `text @one_of('{enum.variants[0]}', ...)`"
+    values = ", ".join(f"'{variant}'" for variant in enum.variants)
+    optional, rest = ("?", after[1:]) if after.startswith("?") else ("", after)
+    return f"write `{key}: {_quoted(f'text{optional} @one_of({values}){rest}')}`"
 
 
 def _is_bare(self: Resolver, node: ast.Expr) -> bool:

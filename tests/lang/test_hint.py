@@ -21,6 +21,7 @@ from flinfast.runtime.guard import BUILTIN_GUARDS
 
 HINTS = sorted({*FOREIGN_GUARDS.values(), *FOREIGN_MODIFIERS.values()})
 HINTS += sorted({*FOREIGN.values(), *FOREIGN_METHODS.values(), *hint._INSTEAD.values()})
+HINTS += sorted({*hint._OF_EVENTS.values(), hint._PARTS})
 HINTS += sorted({*hint._AFTER.values(), hint._PARAMETER, hint._RESULT, hint._RULES})
 _CODE = re.compile(r"`([^`]*)`")
 _SIGNS = frozenset({"{", "}", "+", ".", "!", "->", "else if", "lib/"})
@@ -39,6 +40,7 @@ _WHOLE = {
     "text?": "fn g(a: text?) { a }",
     "[text]": "fn g(a: [text]) { a }",
     "...name": "fn g(...name) { name }",
+    "validate(data, { ... })": 'validate(value, { name: "text" })',
     "ws { ... }": "ws { on connect { 1 } }",
     "on connect": "on connect { 1 }",
     "on message": "on message(data) { data }",
