@@ -480,6 +480,25 @@ def test_middleware_can_answer_preflights(load: Load) -> None:
     assert (response.status, response.headers["access-control-allow-origin"]) == (204, "*")
 
 
+def test_guards_decide_about_blocks_and_not_about_their_names(load: Load) -> None:
+    """OPTIONS without a block runs no statement of the file; with one it is guarded like others."""
+    guard = 'guard_definition closed() { log_info("asked"); false }\nguard closed\n'
+    client = load(
+        {
+            "app/index.flin": guard + 'route POST { log_info("ran") }',
+            "app/own.flin": guard + "route OPTIONS { 1 }",
+        }
+    )
+    response = client.request("OPTIONS", "/")
+    assert (response.status, response.headers["allow"]) == (204, "OPTIONS, POST")
+    assert response.body == b""
+    assert client.put("/").headers["allow"] == "OPTIONS, POST"  # nor does 405 keep them secret
+    assert client.log == []
+    assert client.post("/").status == 403
+    assert client.request("OPTIONS", "/own").status == 403
+    assert [line.text for line in client.log] == ["asked", "asked"]
+
+
 # --- sessions ----------------------------------------
 
 
