@@ -7,7 +7,7 @@ for the resolver, arity checks and docs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -162,7 +162,7 @@ class Operators(Protocol):
         """What puts the formula of its body (`lang.lower_formula`) into a function of Python."""
 
     def holds(
-        self, value: Value, kind: type, depth: int, turns: range | None, is_nested: bool
+        self, value: Value, kind: type, depth: int, turns: range | int, is_nested: bool
     ) -> bool:
         """Whether it is a list of values of a class or none, at depth 2 of such lists.
 
@@ -172,17 +172,24 @@ class Operators(Protocol):
         """
         ...
 
-    def holds_ints(self, value: Value) -> bool:
-        """`holds` of ints at depth 1, for a loop whose turns are not known."""
+    def holds_ints(self, value: Value, turns: int) -> bool:
+        """`holds` of ints at depth 1, after a number of turns."""
 
     def has_fields(self, fields: tuple[Any, ...]) -> Callable[[Value], bool]:
         """What says whether a value is a map that has these fields of these kinds.
 
-        A field is (name, code of a kind of `lang.lower_fields`, fields of the map that it holds).
+        A field is (name, code of a kind of `lang.lower_fields`, fields of the map that it holds, or
+        items of the list by their places).
         """
 
-    def fields_first(self, fields: tuple[Any, ...]) -> Callable[[Value], tuple[list[Value], Value]]:
-        """What gives the first items of a list that `has_fields` says it of, and all others."""
+    def field_columns(
+        self, fields: tuple[Any, ...], places: tuple[int, ...]
+    ) -> Callable[[Value], tuple[Iterable[Value], Value]]:
+        """What gives fields of the first items of a list that have them, and all other items.
+
+        A place is of a field as they are written down, each before those that it holds; -1 is the
+        item. One place gives values, several give tuples of values.
+        """
         ...
 
     def iterate(self, value: Value) -> Any:

@@ -15,7 +15,7 @@ import ast as py
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
 from flinfast.lang import ast
 from flinfast.lang.abi import Value
@@ -25,6 +25,9 @@ from flinfast.lang.program import TypeInfo
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, Variable
 from flinfast.lang.types import ANY, Kinds
+
+if TYPE_CHECKING:
+    from flinfast.lang.lower_columns import Columns
 
 T = TypeVar("T", bound=py.AST)
 
@@ -131,6 +134,7 @@ class Lowering:
         has_forms: Whether a loop around this place is written twice, see `lower_version`.
         item_bits: Bits of the ints of lists whose items are known, see `lower_version`.
         is_tried: Whether what is being written relies on Python to refuse none.
+        columns: Fields that the loop around this place has for all items, see `lower_columns`.
         bare_uses: Where variables are used as a whole, see `lower_fields`; None until it is asked.
     """
 
@@ -168,6 +172,7 @@ class Lowering:
         self.has_forms = False
         self.item_bits: int | None = None
         self.is_tried = False
+        self.columns: Columns | None = None
         self.bare_uses: dict[Variable, list[int]] | None = None
         self._expressions = expressions
         self._statements = statements
@@ -509,6 +514,8 @@ class Lowering:
         constant = folded(variable)
         if constant is not None:
             return self.const(constant.value)
+        if self.columns is not None and variable is self.columns.item:
+            self.columns.needs_item = True
         return self.load(variable.python)
 
     def write(self, variable: Variable, value: py.expr, *, declares: bool) -> None:

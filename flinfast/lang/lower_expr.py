@@ -8,7 +8,7 @@ from functools import partial
 from types import NoneType
 from typing import Final
 
-from flinfast.lang import ast, lower_method, lower_read, lower_version
+from flinfast.lang import ast, lower_columns, lower_method, lower_read, lower_version
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_base import CONTEXT, LOAD, Lowering, Rule, Target
 from flinfast.lang.lower_operator import condition
@@ -94,6 +94,10 @@ def member(self: Lowering, node: ast.Member) -> py.expr:
     if symbol is not None:
         return symbol_value(self, symbol)
     target = node.target
+    if self.columns is not None:
+        column = lower_columns.column_of(self, node)
+        if column is not None:
+            return column
     if isinstance(target, ast.Name):
         context = self.file.symbols.get(id(target))
         if isinstance(context, ContextSymbol):

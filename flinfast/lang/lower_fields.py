@@ -5,7 +5,8 @@ Most lists of maps are records: all items have the same fields, and a field is o
 where it is a text. The first form takes that for granted. At the beginning of each turn one call
 finds out whether the item has every field that the turn relies on, of the kind that it asks for;
 the first item that has not, and all after it, go through the second form, which takes anything.
-Where no turn can be the last before the items end, one call does so for all, as no turn changes it.
+Where no turn can be the last before the items end, one call does so for all, as no turn changes it,
+and takes their values (`lower_columns`).
 
 Inside the first form nothing may change that: it calls nothing but what is known to be a builtin on
 a text or list, reads nothing that may have to be fetched, sets fields of the items to values of the
@@ -14,15 +15,15 @@ kinds that they have, and others only in maps that nobody else has got (`_is_fre
 
 from __future__ import annotations
 
-import ast as py
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from flinfast.lang import ast, lower_loop
 from flinfast.lang.abi import Builtin
-from flinfast.lang.lower_base import LOAD, Lowering
+from flinfast.lang.lower_base import Lowering
+from flinfast.lang.lower_columns import Path, path_of
 from flinfast.lang.lower_loop import Assumed
 from flinfast.lang.lower_method import is_of_text, is_size
 from flinfast.lang.owned import FieldKey, OwnedField
@@ -58,9 +59,7 @@ _NUMERIC: Final = frozenset({INT, NUMBER})
 _PRINTED: Final = "printed"  # none or a plain value: to look at it runs nobody's code
 _SCALARS: Final = frozenset({INT, NUMBER, TEXT, BOOL, NONE, _PRINTED})
 # Kinds of fields as `has_fields` of native/operators.pyx knows them.
-_CODES: Final = {INT: 1, NUMBER: 2, TEXT: 3, LIST: 4, MAP: 5, _PRINTED: 6}
-
-Path = tuple[str, ...]
+_CODES: Final = {INT: 1, NUMBER: 2, TEXT: 3, LIST: 4, MAP: 5, _PRINTED: 6, "": 7}
 
 
 @dataclass(slots=True)
@@ -97,14 +96,15 @@ class Form:
     Attributes:
         assumed: Kinds of the item and of other variables.
         fields: Fields of the item that have kinds.
-        spec: Those fields as `has_fields` of the operators looks for them.
-        is_whole: Whether it goes through all items, unless there is a fault.
+        spec: What `has_fields` of the operators looks for.
+        columns: Where it goes through all items unless there is a fault: fields whose values may
+            be taken from all items at once -> their places in `spec`. None where it may leave.
     """
 
     assumed: Assumed
     fields: dict[FieldKey, OwnedField]
     spec: tuple[Any, ...]
-    is_whole: bool = False
+    columns: dict[Path, int] | None = None
 
 
 def form_of(self: Lowering, node: ast.For) -> Form | None:
@@ -177,19 +177,6 @@ def _takes_apart(self: Lowering, body: _Body, node: ast.Destructure) -> bool:
 
 
 # --- what a body asks for ----------------------------------------
-
-
-def path_of(self: Lowering, item: Variable, node: ast.Node) -> Path:
-    """The names of `item.a.b`; () for anything else."""
-    names: list[str] = []
-    while type(node) is ast.Member:
-        if id(node) in self.file.symbols:
-            return ()
-        names.append(node.name)
-        node = node.target
-    if not names or type(node) is not ast.Name or self.file.symbols.get(id(node)) is not item:
-        return ()
-    return tuple(reversed(names))
 
 
 def _ask(self: Lowering, body: _Body, node: ast.Node) -> None:
@@ -274,84 +261,11 @@ def _add_maps(body: _Body) -> bool:
     return True
 
 
-# --- writing ----------------------------------------
-
-
-def first_form(
-    self: Lowering,
-    node: ast.For,
-    form: Form,
-    iterable: py.expr,
-    write: Callable[[py.expr], None],
-) -> py.expr:
-    """Write the loop for items that have the fields.
-
-    Args:
-        self: The file.
-        node: The loop.
-        form: What is taken for granted.
-        iterable: What it goes through.
-        write: Writes the loop over what it is given.
-
-    Returns:
-        The items that are left, for the second form.
-    """
-    item = self.file.bindings[id(node)][0]
-    turns, left = self.temp(), self.temp()
-    self.emit_assign(left, iterable)
-    tests = lower_loop.tests(self, form.assumed)
-    if self.kinds.of(node.iterable) != LIST:  # other items are no maps, and may be too many to keep
-        tests.insert(0, self.is_exactly(self.load(left), "list"))
-    self.maps.pop(item, None)
-    facts = _known_fields(self, form), lower_loop.fresh_facts(self, form.assumed)
-    with facts[0], facts[1], self.captured() as fast:
-        if form.is_whole:
-            names = py.Tuple([self.store(turns), self.store(left)], py.Store(), **self.place)
-            parts = self.call(_looker(self, form, "fields_first"), self.load(left))
-            self.emit(py.Assign([names], parts, **self.place))
-        else:
-            items = self.call(self.op("iterate"), self.load(left))
-            self.emit_assign(turns, self.call(self.support("py_iter"), items))
-            self.emit_assign(left, py.List([], LOAD, **self.place))
-        write(self.load(turns))
-    if not form.is_whole:
-        loop = fast[2]
-        assert isinstance(loop, py.For)
-        _look_in_turn(self, form, loop, item.python, (turns, left))
-    if tests:
-        test = tests[0] if len(tests) == 1 else self.both(*tests)
-        self.emit(py.If(test, fast, [], **self.place))
-    else:
-        self.body += fast
-    return self.load(left)
-
-
-def _looker(self: Lowering, form: Form, operator: str) -> py.expr:
-    """The function of an operator that looks for the fields."""
-    return self.bind(
-        f"$fields {operator} {form.spec}",
-        lambda: self.call(self.op(operator), self.const(form.spec)),
-    )
-
-
-def _look_in_turn(
-    self: Lowering, form: Form, loop: py.For, item: str, names: tuple[str, str]
-) -> None:
-    """Leave the loop for an item without the fields; `names` are of the turns and what is left."""
-    turns, left = names
-    others = py.Starred(self.load(turns), LOAD, **self.place)
-    with self.captured() as leave:
-        self.emit_assign(left, py.List([self.load(item), others], LOAD, **self.place))
-        self.emit(py.Break(**self.place))
-    fits = self.call(_looker(self, form, "has_fields"), self.load(item))
-    loop.body.insert(0, py.If(self.negate(fits), leave, [], **self.place))
-
-
 # --- what may be taken for granted ----------------------------------------
 
 
 @contextmanager
-def _known_fields(self: Lowering, form: Form) -> Iterator[None]:
+def known_fields(self: Lowering, form: Form) -> Iterator[None]:
     """Answer as if items had the fields, and variables the kinds."""
     with self.kinds.assuming(form.assumed.kinds):
         outer, self.kinds.fields = self.kinds.fields, {**self.kinds.fields, **form.fields}
@@ -371,7 +285,7 @@ def _settled(self: Lowering, body: _Body) -> Form | None:
     """Fields and variables that meet floats are floats; None if not all that is done is known."""
     while True:
         form = Form(Assumed("dict", {body.item: MAP}, {}, {}), _held(body), _spec(body))
-        with _known_fields(self, form):
+        with known_fields(self, form):
             found = lower_loop.kept(self, body.item, MAP, body.given, body.tested)
             with self.kinds.assuming(found.kinds):
                 floats = [p for p, kind in body.fields.items() if kind == INT]
@@ -387,8 +301,22 @@ def _settled(self: Lowering, body: _Body) -> Form | None:
         return None
     tested = {v: PYTHON_TYPES[kind] for v, kind in body.tested.items()}
     form.assumed = replace(found, tested={**found.tested, **tested})
-    form.is_whole = not any(isinstance(node, ast.Break | ast.Return) for node in body.nodes)
+    if not any(isinstance(node, ast.Break | ast.Return) for node in body.nodes):
+        form.spec, form.columns = _columns(self, body)
     return form
+
+
+def _columns(self: Lowering, body: _Body) -> tuple[tuple[Any, ...], dict[Path, int]]:
+    """What to look for, and which of that may be columns: also fields that need no kind."""
+    changed = {
+        path[-1]
+        for node in body.nodes
+        if isinstance(node, ast.Assign) and (path := path_of(self, body.item, node.target))
+    }
+    wanted = {path for path in body.fields if path[-1] not in changed}
+    order: list[Path] = []
+    spec = _spec(body, wanted, order)
+    return spec, {path: place for place, path in enumerate(order) if path in wanted}
 
 
 def _meets_float(self: Lowering, body: _Body, wanted: Path | Variable) -> bool:
@@ -408,15 +336,25 @@ def _meets_float(self: Lowering, body: _Body, wanted: Path | Variable) -> bool:
     return False
 
 
-def _spec(body: _Body) -> tuple[Any, ...]:
-    """What `has_fields` looks for: (name, code of the kind, the same of the map there)."""
+def _spec(
+    body: _Body, wanted: Collection[Path] = (), order: list[Path] | None = None
+) -> tuple[Any, ...]:
+    """What `has_fields` looks for: (name, code of the kind, the same of the map there).
+
+    Args:
+        body: The body of the loop.
+        wanted: Fields that are looked for whatever they are.
+        order: Gets all that is looked for, in the order of its places.
+    """
 
     def below(path: Path) -> tuple[Any, ...]:
-        return tuple(
-            (inner[-1], _CODES[kind], below(inner))
-            for inner, kind in sorted(body.fields.items())
-            if kind and len(inner) == len(path) + 1 and inner[:-1] == path
-        )
+        found: list[Any] = []
+        for inner, kind in sorted(body.fields.items()):
+            if len(inner) == len(path) + 1 and inner[:-1] == path and (kind or inner in wanted):
+                if order is not None:
+                    order.append(inner)
+                found.append((inner[-1], _CODES[kind], below(inner)))
+        return tuple(found)
 
     return below(())
 

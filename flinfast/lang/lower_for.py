@@ -11,13 +11,14 @@ import ast as py
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from flinfast.lang import ast, lower_fields, lower_loop, lower_pattern, lower_version
+from flinfast.lang import ast, lower_fields, lower_loop, lower_pattern, lower_record, lower_version
 from flinfast.lang.lower_base import DISCARD, Lowering, StatementRule, Target
 from flinfast.lang.lower_block import checked, no_value, statements
 from flinfast.lang.lower_operator import condition
 from flinfast.lang.lower_value import Loop
 from flinfast.lang.types import ANY, TEXT
 
+_TURNS_BEFORE: Final = 32  # a loop looks again at the lists that were too long when it began
 _BREAK, _CONTINUE = 1, 2  # values of a loop's flag
 
 
@@ -30,7 +31,16 @@ def for_(self: Lowering, node: ast.For, target: Target) -> None:
         iterable = lower_version.tried_value(self, lambda: self.expr(node.iterable))
     if facts is not None and isinstance(node.iterable, ast.RangeExpr):
         turns = self.kept(iterable)
-        _in_two_forms(self, facts, turns, lambda: _for(self, node, turns, target))
+        if facts.may_leave and facts.lists:
+            _in_form_found(
+                self,
+                facts,
+                turns,
+                lambda: _for(self, node, turns, target),
+                lambda some: _for(self, node, some, target),
+            )
+        else:
+            _in_two_forms(self, facts, turns, lambda: _for(self, node, turns, target))
     elif len(node.names) > 1:
         _for_pairs(self, node, iterable, target)
     elif _has_plain_items(self, node.iterable):
@@ -46,7 +56,7 @@ def _in_two_forms(
     self.has_forms = True
     with lower_version.first_form(self, facts) as fast:
         write()
-    tests = lower_version.tests_of(self, facts, turns)
+    tests = lower_version.tests_of(self, facts, turns, None)
     if not tests:
         self.has_forms = False
         self.body += fast
@@ -56,6 +66,57 @@ def _in_two_forms(
     self.has_forms = False
     test = tests[0] if len(tests) == 1 else self.both(*tests)
     self.emit(py.If(test, fast, other, **self.place))
+
+
+def _in_form_found(
+    self: Lowering,
+    facts: lower_version.Facts,
+    turns: py.expr | None,
+    write: Callable[[], None],
+    write_some: Callable[[py.expr], None],
+) -> None:
+    """The same for a loop that may be over at any time: it has to pay for a look at all items.
+
+    Short lists are looked at when it begins. Where that finds nothing it goes on in the second
+    form, and looks again after as many turns as make the next look cost a fraction of them. So the
+    whole takes a bit longer than without the first form at worst, even when a loop that leaves its
+    long list after some items begins a thousand times.
+
+    Args:
+        self: The file.
+        facts: What the first form takes for granted.
+        turns: Python name of the range that a `for` goes through; those done are taken away.
+        write: Writes the loop for all turns that are left.
+        write_some: Writes it as a Python `for` over some turns, which it is told.
+    """
+    count = self.temp()
+    self.emit_assign(count, self.const(0))
+    self.has_forms = True
+    with lower_version.first_form(self, facts) as fast:
+        write()
+    tests = lower_version.tests_of(self, facts, self.const(None), self.load(count))
+    some: py.expr = self.call(self.support("py_range"), self.load(count))
+    if turns is not None:
+        some = self.item(turns, py.Slice(None, self.load(count), None, **self.place))
+    with self.captured() as other:
+        write_some(some)
+    self.has_forms = False
+    loop, over = other[-1], py.Break(**self.place)
+    assert isinstance(loop, py.For)
+    if isinstance(turns, py.Name):
+        rest = py.Slice(self.load(count), None, None, **self.place)
+        left = py.Assign([self.store(turns.id)], self.item(turns, rest), **self.place)
+        loop.orelse = [left, py.If(turns, [py.Continue(**self.place)], [], **self.place)]
+    else:
+        loop.orelse = [py.Continue(**self.place)]
+    doubled = py.BinOp(self.load(count), py.Mult(), self.const(2), **self.place)
+    more = py.BoolOp(py.Or(), [doubled, self.const(_TURNS_BEFORE)], **self.place)
+    with self.captured() as body:
+        test = tests[0] if len(tests) == 1 else self.both(*tests)
+        self.emit(py.If(test, [*fast, over], [], **self.place))
+        self.emit_assign(count, more)
+        self.body += [*other, over]
+    self.emit(py.While(self.const(True), body, [], **self.place))
 
 
 def _has_plain_items(self: Lowering, node: ast.Expr) -> bool:
@@ -117,7 +178,7 @@ def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target)
             return
         form = lower_fields.form_of(self, node)
         if form is not None:
-            iterable = lower_fields.first_form(
+            iterable = lower_record.first_form(
                 self, node, form, iterable, lambda items: _for(self, node, items, DISCARD)
             )
     items, shared = self.temp(), self.temp()
@@ -142,7 +203,7 @@ def _for_assumed(
     if facts is not None:
         with lower_version.first_form(self, facts) as fast:
             _for(self, node, self.load(items), DISCARD)
-        tests = [first, *lower_version.tests_of(self, facts, self.load(items))]
+        tests = [first, *lower_version.tests_of(self, facts, self.load(items), None)]
     else:
         tests = [first, *lower_loop.tests(self, assumed)]
         given = self.kinds.assuming(assumed.kinds), lower_loop.fresh_facts(self, assumed)
@@ -178,21 +239,37 @@ def while_(self: Lowering, node: ast.While, target: Target) -> None:
     facts = lower_version.facts_of(self, node) if target.kind == "discard" else None
     if facts is None:
         _while(self, node, target)
+    elif facts.lists:
+        _in_form_found(
+            self,
+            facts,
+            None,
+            lambda: _while(self, node, target),
+            lambda some: _while(self, node, target, some),
+        )
     else:
         _in_two_forms(self, facts, self.const(None), lambda: _while(self, node, target))
 
 
-def _while(self: Lowering, node: ast.While, target: Target) -> None:
+def _while(self: Lowering, node: ast.While, target: Target, turns: py.expr | None = None) -> None:
+    """The loop itself, as one over `turns` if it is to be left after these."""
     if self.trial is None:
-        _while_true(self, node, target, is_apart=False)
-    elif node.pattern is None and lower_version.is_small(node):
-        lower_version.tried(self, lambda: _while_true(self, node, target, is_apart=False))
+        _while_true(self, node, target, turns)
+    elif lower_version.is_small(node):
+        lower_version.tried(self, lambda: _while_true(self, node, target))
     else:
         _while_true(self, node, target, is_apart=True)
 
 
-def _while_true(self: Lowering, node: ast.While, target: Target, *, is_apart: bool) -> None:
-    """The loop itself; `is_apart` when the condition is tried alone."""
+def _while_true(
+    self: Lowering,
+    node: ast.While,
+    target: Target,
+    turns: py.expr | None = None,
+    *,
+    is_apart: bool = False,
+) -> None:
+    """See `_while`; `is_apart` when the condition is tried alone."""
     loop = _enter(self, node, target)
     test: py.expr = self.const(True)
     with self.captured() as body:
@@ -209,12 +286,16 @@ def _while_true(self: Lowering, node: ast.While, target: Target, *, is_apart: bo
                 else:
                     _stop_unless(self, condition(self, node.condition))
             stop = head[0]
-            if len(head) == 1 and isinstance(stop, py.If) and isinstance(stop.test, py.UnaryOp):
+            is_one = len(head) == 1 and turns is None
+            if is_one and isinstance(stop, py.If) and isinstance(stop.test, py.UnaryOp):
                 test = stop.test.operand
             else:
                 self.body += head
         statements(self, node.body, DISCARD)
-    _leave(self, loop, py.While(test, body, [], **self.place), target)
+    statement: py.For | py.While = py.While(test, body, [], **self.place)
+    if turns is not None:
+        statement = py.For(self.store(self.temp()), turns, body, [], **self.place)
+    _leave(self, loop, statement, target)
 
 
 def _stop_unless(self: Lowering, wanted: py.expr) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from flinfast.lang import (
     ast,
+    lower_columns,
     lower_entry,
     lower_expr,
     lower_method,
@@ -328,6 +329,13 @@ def destructure(self: Lowering, node: ast.Destructure, target: Target) -> None:
         assert isinstance(node.value, ast.ListLiteral)
         values = self.operands([i.value for i in node.value.items])
         lower_pattern.take_parallel(self, node.pattern, values)
+        no_value(self, target)
+        return
+    columns = [] if self.columns is None else lower_columns.taken_apart(self, node)
+    if columns:
+        for pattern, variable, column in columns:
+            if column.id != variable.python:
+                lower_pattern.take_apart(self, pattern, column)
         no_value(self, target)
         return
     value = self.expr(node.value)

@@ -451,16 +451,18 @@ def statement(self: Lowering, node: ast.Statement, target: Target) -> None:
         self.statement(node, target)
 
 
-def tests_of(self: Lowering, facts: Facts, turns: py.expr) -> list[py.expr]:
+def tests_of(self: Lowering, facts: Facts, turns: py.expr, had: py.expr | None) -> list[py.expr]:
     """What must hold when the loop starts.
 
     Args:
         self: The file.
         facts: What its first form takes for granted.
-        turns: The range or list that it goes through, or None.
+        turns: The range or list that it goes through.
+        had: The number of turns that it has had in the second form, if it may be over at any time.
     """
+    if had is None and facts.may_leave:
+        had = self.const(0)
     tests: list[py.expr] = []
-    turns = self.const(None) if facts.may_leave else turns
     for variable, kind in facts.tested.items():
         value = self.load(variable.python)
         test = self.is_exactly(value, PYTHON_TYPES[kind.rstrip("?")])
@@ -472,11 +474,11 @@ def tests_of(self: Lowering, facts: Facts, turns: py.expr) -> list[py.expr]:
     wanted = self.support(f"py_{PYTHON_TYPES[facts.leaf]}")
     for variable, deep in facts.lists.items():
         value = self.load(variable.python)
-        if facts.leaf == INT and deep == 1 and isinstance(turns, py.Constant):
-            tests.append(self.call(self.op("holds_ints"), value))
+        if facts.leaf == INT and deep == 1 and had is not None:
+            tests.append(self.call(self.op("holds_ints"), value, had))
             continue
-        depth, nested = self.const(deep), self.const(facts.is_nested)
-        tests.append(self.call(self.op("holds"), value, wanted, depth, turns, nested))
+        parts = (self.const(deep), had or turns, self.const(facts.is_nested))
+        tests.append(self.call(self.op("holds"), value, wanted, *parts))
     return tests
 
 

@@ -135,22 +135,35 @@ def has_fields(description: tuple[Any, ...], /) -> Callable[[Any], bool]:
     It remembers where the last dict had its keys, as dicts made alike have them at the same places.
 
     Args:
-        description: Each field is (name, code, fields of the dict that it holds). Codes: 1 an int,
-            2 a float, 3 a text, 4 a list, 5 a dict; 6 what is missing, None or of a scalar class.
+        description: Each field is (name, code, fields of the dict or items of the list that it
+            holds); an item has its place from 0 as its name. Codes: 1 an int, 2 a float, 3 a text,
+            4 a list, 5 a dict; 6 what is missing, None or of a scalar class; 7 anything.
 
     Raises:
         TypeError: A field is no such tuple.
         MemoryError: There is no room to remember anything.
     """
 
-def fields_first(description: tuple[Any, ...], /) -> Callable[[Any], tuple[list[Any], Any]]:
-    """What gives the first items of a list that are dicts with all these fields, and the others.
+def field_columns(
+    description: tuple[Any, ...], places: tuple[int, ...], /
+) -> Callable[[Any], tuple[Iterable[Any], Any]]:
+    """What gives the values of some fields of all items of a list that have the fields described.
 
-    The others are all after those, and what is no list as it is. Arguments and errors are those
-    of `has_fields`.
+    It gives what goes through the first items that are such dicts, and all items after those; of
+    what is no list, none and the value as it is. There is a value for each item if there is one
+    place, else a tuple of values; None for what is missing.
+
+    Args:
+        description: See `has_fields`.
+        places: Which fields, counted from 0 as they are written down, each before those that it
+            holds; -1 is the item itself. At most 16.
+
+    Raises:
+        TypeError: A field is no such tuple, or a place none of a field; there is none, or too many.
+        MemoryError: There is no room to remember anything.
     """
 
-def holds(value: Any, kind: type, depth: int, turns: range | None, is_nested: bool, /) -> bool:
+def holds(value: Any, kind: type, depth: int, turns: range | int, is_nested: bool, /) -> bool:
     """Whether a value is a list whose items are of a class, exactly, or None; ints have 64 bits.
 
     Looks at no more items than what takes less time than the loop for which it is asked: 64, and 8
@@ -160,12 +173,13 @@ def holds(value: Any, kind: type, depth: int, turns: range | None, is_nested: bo
         value: Any value.
         kind: The class.
         depth: 1; or 2 for a list of such lists, of which there is at least one.
-        turns: What the loop goes through, None when that is not known.
-        is_nested: Whether there are loops in the loop: 256 items for each turn then.
+        turns: What the loop goes through; or, if nobody knows how many turns are left, how many it
+            has had since this was asked before: from 0, below 2**63.
+        is_nested: Whether there are loops in the loop: 256 items for each turn that comes then.
     """
 
-def holds_ints(value: Any, /) -> bool:
-    """`holds(value, int, 1, None, False)`, whose arguments take longer than a few items."""
+def holds_ints(value: Any, turns: int, /) -> bool:
+    """`holds(value, int, 1, turns, False)`, whose arguments take longer than a few items."""
 
 def iterate(value: Any, /) -> Iterable[Any]:
     """What a loop over `value` goes through: a copy of a list, a text itself."""

@@ -32,6 +32,9 @@ cdef extern from "Python.h":
     PyObject *PyDict_GetItemWithError(object, object) except? NULL
     int PyDict_SetItem(object, object, object) except -1
     list PyList_GetSlice(object, Py_ssize_t, Py_ssize_t)
+    int PyList_SetSlice(object, Py_ssize_t, Py_ssize_t, PyObject *) except -1
+    list PyList_New(Py_ssize_t)
+    void PyList_SET_NEW "PyList_SET_ITEM"(PyObject *, Py_ssize_t, PyObject *)
     object PyNumber_Add(object, object)
     object PyNumber_Subtract(object, object)
     object PyUnicode_Concat(object, object)
@@ -294,81 +297,7 @@ def set_index(target, key, value, /):
     set_item(target, key, value)
 
 
-cdef PyTypeObject *class_of_all(list items) noexcept:
-    """The class of every item, NULL when there is none."""
-    cdef Py_ssize_t count = PyList_GET_SIZE(items), place
-    cdef PyTypeObject *kind
-    if count == 0:
-        return NULL
-    kind = Py_TYPE(PyList_GET_ITEM_BORROWED(<PyObject *>items, 0))
-    for place in range(1, count):
-        if Py_TYPE(PyList_GET_ITEM_BORROWED(<PyObject *>items, place)) is not kind:
-            return NULL
-    return kind
-
-
-def common_class(list items not None, /):
-    cdef PyTypeObject *kind = class_of_all(items)
-    return None if kind is NULL else <object>kind
-
-
-cdef bint are_all(PyObject *items, PyTypeObject *kind, Py_ssize_t *most) noexcept:
-    """Whether all items are of a class, ints of 64 bits, or None; takes their number from `most`."""
-    cdef int is_large = 0
-    cdef Py_ssize_t count = PyList_GET_SIZE_OF(items), place
-    cdef PyObject *item
-    if count > most[0]:
-        return False
-    most[0] -= count
-    for place in range(count):
-        item = PyList_GET_ITEM_BORROWED(items, place)
-        if Py_TYPE(item) is not kind:
-            if item is not Py_None_BORROWED:
-                return False
-        elif kind is &PyLong_Type:
-            PyLong_AsLongLongAndOverflow(<object>item, &is_large)
-            if is_large:
-                return False
-    return True
-
-
-cdef enum:
-    ITEMS_FREE = 64  # looked at in any case
-    ITEMS_PER_TURN = 8  # of a loop: they take less time than the turn itself
-    ITEMS_PER_TURN_OF_LOOPS = 256
-    TURNS_MAX = 1 << 30
-
-
-def holds(value, type kind not None, int depth, turns, bint is_nested, /):
-    cdef Py_ssize_t most = ITEMS_FREE
-    cdef PyTypeObject *wanted = <PyTypeObject *>kind
-    cdef PyObject *items = <PyObject *>value
-    cdef PyObject *row
-    cdef Py_ssize_t count, place
-    if Py_TYPE(items) is not &PyList_Type:
-        return False
-    if turns is not None:
-        try:
-            count = min(len(turns), TURNS_MAX)
-        except OverflowError:  # of a range
-            count = TURNS_MAX
-        most += count * (ITEMS_PER_TURN_OF_LOOPS if is_nested else ITEMS_PER_TURN)
-    if depth == 1:
-        return are_all(items, wanted, &most)
-    count = PyList_GET_SIZE_OF(items)
-    if count == 0 or count > most:
-        return False
-    for place in range(count):
-        row = PyList_GET_ITEM_BORROWED(items, place)
-        if Py_TYPE(row) is not &PyList_Type or not are_all(row, wanted, &most):
-            return False
-    return True
-
-
-def holds_ints(value, /):
-    cdef Py_ssize_t most = ITEMS_FREE
-    cdef PyObject *items = <PyObject *>value
-    return Py_TYPE(items) is &PyList_Type and are_all(items, &PyLong_Type, &most)
+include "operators_list.pxi"
 
 
 cdef enum:  # codes of kinds of `has_fields`
@@ -378,6 +307,7 @@ cdef enum:  # codes of kinds of `has_fields`
     OF_LIST = 4
     OF_DICT = 5
     OF_SCALAR = 6
+    OF_ANYTHING = 7
 
 
 cdef bint is_scalar(PyObject *value) noexcept:
@@ -398,7 +328,7 @@ cdef bint is_coded(PyObject *value, int code) noexcept:
         return kind is &PyList_Type
     if code == OF_DICT:
         return kind is &PyDict_Type
-    return is_scalar(value)
+    return code == OF_ANYTHING or is_scalar(value)
 
 
 cdef class Fields:
@@ -426,23 +356,36 @@ cdef class Fields:
         for name, code, inner in description:
             field = &self.fields[self.count]
             self.count += 1
-            field.name, field.code = <PyObject *>name, code
+            field.code = code
+            if type(name) is int:
+                field.place = name
+            else:
+                field.name = <PyObject *>name
             self.add(inner)
             field.after = self.count
         return 0
 
     cdef bint fit(self, PyObject *value, int start, int end) except -1:
-        """Whether a value is a dict with these fields; they nest as deep as the description."""
+        """Whether a value has these fields or items; they nest as deep as the description."""
         cdef Field *field
         cdef PyObject *found
         cdef int place = start
-        if Py_TYPE(value) is not &PyDict_Type:
+        cdef bint is_list = Py_TYPE(value) is &PyList_Type
+        if not is_list and Py_TYPE(value) is not &PyDict_Type:
             return False
         while place < end:
             field = &self.fields[place]
-            found = field_of(field, value)
+            if is_list is not (field.name is NULL):
+                return False
+            if not is_list:
+                found = field_of(field, value)
+            elif field.place < PyList_GET_SIZE_OF(value):
+                found = PyList_GET_ITEM_BORROWED(value, field.place)
+            else:
+                found = NULL
+            field.found = found
             if found is NULL:
-                if field.code != OF_SCALAR:
+                if field.code < OF_SCALAR:
                     return False
             elif not is_coded(found, field.code):
                 return False
@@ -453,21 +396,21 @@ cdef class Fields:
 
     def are_in(self, value, /):
         return self.fit(<PyObject *>value, 0, self.count)
-    def parted(self, value, /):
-        return parts_of(self, value)
 
 
-cdef int field_count(tuple description) except -1:
-    """Fields of a description, those in dicts included; TypeError if it is none."""
+cdef int field_count(tuple description, bint is_list=False) except -1:
+    """Fields of a description, those in dicts and lists included; TypeError if it is none."""
     cdef int count = len(description)
     for field in description:
-        if type(field) is not tuple or len(field) != 3 or type(field[0]) is not str:
+        if type(field) is not tuple or len(field) != 3:
             raise TypeError("expected fields as (name, code, fields)")
-        if type(field[1]) is not int or not OF_INT <= field[1] <= OF_SCALAR:
+        if type(field[0]) is not (int if is_list else str) or (is_list and field[0] < 0):
+            raise TypeError("expected names of fields, and places from 0 in lists")
+        if type(field[1]) is not int or not OF_INT <= field[1] <= OF_ANYTHING:
             raise TypeError("expected a code of a kind")
-        if type(field[2]) is not tuple or (field[2] and field[1] != OF_DICT):
-            raise TypeError("expected fields of a dict alone")
-        count += field_count(field[2])
+        if type(field[2]) is not tuple or (field[2] and not OF_LIST <= field[1] <= OF_DICT):
+            raise TypeError("expected fields of dicts and lists alone")
+        count += field_count(field[2], field[1] == OF_LIST)
     return count
 
 
@@ -503,3 +446,4 @@ def items(value, /):
 
 
 include "operators_map.pxi"
+include "operators_column.pxi"

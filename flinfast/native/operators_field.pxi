@@ -2,12 +2,13 @@
 
 
 cdef struct Field:
-    PyObject *name  # borrowed from who has the field
+    PyObject *name  # borrowed from who has the field; NULL for an item of a list
     PyObject *key  # owned: the name as the dict has it that was looked at, or NULL
-    Py_ssize_t place  # of that key there, as PyDict_Next counts
+    Py_ssize_t place  # of that key there, as PyDict_Next counts; or of the item in a list
     int misses  # dicts in a row that have something else at that place
     int code
     int after  # index of the field after those of the dict that it holds
+    PyObject *found  # borrowed: what the last dict that was looked at has, or NULL
 
 
 cdef enum:

@@ -35,24 +35,6 @@ def change_once(member, set_member, str name not None, bint is_sum, /):
     return Change(member, set_member, name, is_sum).change
 
 
-cdef tuple parts_of(Fields fields, value):
-    """The first items of a list, as many as have the fields, and all after them."""
-    cdef Py_ssize_t place = 0
-    cdef object item
-    if Py_TYPE(<PyObject *>value) is not &PyList_Type:
-        return [], value
-    while place < PyList_GET_SIZE(value):
-        item = <object>PyList_GET_ITEM_BORROWED(<PyObject *>value, place)
-        if not fields.fit(<PyObject *>item, 0, fields.count):
-            break
-        place += 1
-    return PyList_GetSlice(value, 0, place), PyList_GetSlice(value, place, PY_SSIZE_T_MAX)
-
-
-def fields_first(tuple description not None, /):
-    return Fields(description).parted
-
-
 def add_to_entry(target, key, first, amount, /):
     cdef PyObject *found
     cdef object before

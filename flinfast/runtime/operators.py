@@ -77,7 +77,7 @@ class OperatorSet:
     holds = staticmethod(native.holds)
     holds_ints = staticmethod(native.holds_ints)
     has_fields = staticmethod(native.has_fields)
-    fields_first = staticmethod(native.fields_first)
+    field_columns = staticmethod(native.field_columns)
     slice = staticmethod(access.slice_)
     call = staticmethod(access.call)
     call_value = staticmethod(access.call_value)

@@ -380,20 +380,22 @@ def test_common_class_takes_lists_alone() -> None:
 )
 def test_holds_is_about_exact_classes(value: Any, depth: int, expected: bool) -> None:
     """None may stand among the items; a bool, a subclass or an int beyond 64 bits may not."""
-    assert native.holds(value, int, depth, None, False) is expected
+    assert native.holds(value, int, depth, 0, False) is expected
 
 
 @pytest.mark.parametrize(
     ("turns", "is_nested", "most"),
     [
-        (None, False, 64),
+        (0, False, 64),
+        (10, False, 64 + 80),
+        (10, True, 64 + 80),
         (range(10), False, 64 + 80),
         (range(10), True, 64 + 2560),
         (range(5, 0), True, 64),
     ],
 )
 def test_holds_looks_at_no_more_than_the_loop_is_worth(
-    turns: range | None, is_nested: bool, most: int
+    turns: range | int, is_nested: bool, most: int
 ) -> None:
     """At the limit and one beyond it, in one list or in rows, which count as items, too."""
     for items, depth in (([1] * most, 1), ([[1] * (most - 1)], 2), ([[]] * most, 2)):
@@ -403,8 +405,9 @@ def test_holds_looks_at_no_more_than_the_loop_is_worth(
 
 
 def test_holds_takes_a_range_of_any_size() -> None:
-    """Also one whose size Python cannot say."""
+    """Also one whose size Python cannot say; and as many turns as a loop can have had."""
     assert native.holds([1] * 1000, int, 1, range(1 << 100), True)
+    assert native.holds([1] * 1000, int, 1, (1 << 63) - 1, False)
 
 
 @pytest.mark.parametrize(
@@ -412,7 +415,8 @@ def test_holds_takes_a_range_of_any_size() -> None:
 )
 def test_holds_ints_is_holds_with_fixed_arguments(value: Any) -> None:
     """A short loop asks it, for which five arguments are too many."""
-    assert native.holds_ints(value) is native.holds(value, int, 1, None, False)
+    for turns in (0, 1, (1 << 63) - 1):
+        assert native.holds_ints(value, turns) is native.holds(value, int, 1, turns, False)
 
 
 CODES: dict[int, Callable[[Any], bool]] = {
@@ -422,13 +426,16 @@ CODES: dict[int, Callable[[Any], bool]] = {
     4: lambda value: type(value) is list,
     5: lambda value: type(value) is dict,
     6: lambda value: value is None or type(value) in (int, float, str, bool),
+    7: lambda _: True,
 }
 
 
 def fields_of(value: Any, description: tuple[Any, ...]) -> bool:
     """`has_fields` in Python."""
+    if type(value) is list and all(type(name) is int for name, _, _ in description):
+        value = dict(enumerate(value))
     return type(value) is dict and all(
-        (code == 6 if name not in value else CODES[code](value[name]))
+        (code >= 6 if name not in value else CODES[code](value[name]))
         and (not inner or fields_of(value[name], inner))
         for name, code, inner in description
     )
@@ -439,6 +446,7 @@ def test_fields_are_found_wherever_they_lie() -> None:
     source = random.Random(5)
     names = ["a", "b", "".join(["c", "d"]), "e"]
     leaves: list[Any] = [(1, ()), (2, ()), (3, ()), (4, ()), (6, ()), (5, ()), (5, (("a", 1, ()),))]
+    leaves += [(7, ()), (4, ((0, 1, ()),)), (4, ((0, 7, ()), (1, 5, (("a", 1, ()),)), (2, 6, ())))]
     for _ in range(300):
         described = tuple((n, *source.choice(leaves)) for n in names if source.random() < 0.6)
         description = (*described, ("z", 5, described)) if source.random() < 0.3 else described
@@ -446,7 +454,7 @@ def test_fields_are_found_wherever_they_lie() -> None:
         for _ in range(30):
             order = source.sample(names, len(names)) if source.random() < 0.3 else names
             values: list[Any] = source.choice(
-                [[1], [1.5, 2], ["x"], [[], {}], [{"a": 1}, None, True]]
+                [[1], [1.5, 2], ["x"], [[], {}], [{"a": 1}, None, True], [[1, {"a": 1}], [1], {}]]
             )
             found: Any = {"".join([*name]): source.choice(values) for name in order}
             if source.random() < 0.2:
@@ -457,35 +465,58 @@ def test_fields_are_found_wherever_they_lie() -> None:
             assert test(found) == fields_of(found, description), (description, found)
 
 
-def test_first_items_with_fields_end_where_one_has_them_not() -> None:
-    """All after it are left, those with the fields included; what is no list is left whole."""
-    description = (("a", 1, ()), ("d", 5, (("t", 3, ()),)))
-    parts = native.fields_first(description)
-    right = {"a": 1, "d": {"t": "x"}}
-    wrong: list[Any] = [
-        {"a": 1},
-        {"a": 1.5, "d": {"t": "x"}},
-        {"a": 1, "d": {"t": 1}},
-        None,
-        [right],
+def test_columns_end_where_an_item_has_the_fields_not() -> None:
+    """All items after it are left, also those with the fields; what is no list is left whole."""
+    description = (("a", 1, ()), ("d", 5, (("t", 3, ()),)), ("l", 4, ((1, 7, ()),)), ("z", 7, ()))
+    right: list[Any] = [
+        {"a": 1, "d": {"t": "x"}, "l": [1, 2, 3], "z": 2.5},
+        {"l": [], "z": None, "d": {"s": 1, "t": "y"}, "a": 2},
+        {"a": 3, "d": {"t": ""}, "l": [5]},
     ]
+    rows: list[Any] = [
+        (1, right[0]["d"], "x", right[0]["l"], 2, 2.5),
+        (2, right[1]["d"], "y", right[1]["l"], None, None),
+        (3, right[2]["d"], "", right[2]["l"], None, None),
+    ]
+    wrong: list[Any] = [{"a": 1}, {**right[0], "a": 1.5}, {**right[0], "d": {"t": 1}}]
+    wrong += [{**right[0], "l": {}}, {**right[0], "l": (1, 2)}, None, right]
     source = random.Random(9)
     for _ in range(300):
-        items = [right if source.random() < 0.8 else source.choice(wrong) for _ in range(6)]
+        places = tuple(source.sample(range(-1, 6), source.randint(1, 7)))
+        apart = native.field_columns(description, places)
+        items = [source.choice(right if source.random() < 0.8 else wrong) for _ in range(6)]
         items = items[: source.randint(0, 6)]
-        count = len(list(itertools.takewhile(lambda item: item is right, items)))
-        first, others = parts(items)
-        assert (first, others) == (items[:count], items[count:])
-        assert first is not items
+        count = len(list(itertools.takewhile(lambda item: item in right, items)))
+        found, others = apart(items)
+        expected = [(*rows[right.index(item)], item) for item in items[:count]]
+        wanted: list[Any] = [tuple(row[place] for place in places) for row in expected]
+        assert list(found) == (wanted if len(places) > 1 else [row[0] for row in wanted])
+        assert others == items[count:]
         assert others is not items
-    references = sys.getrefcount(right)
-    for _ in range(100):
-        assert parts([right, None, right]) == ([right], [None, right])
-    assert sys.getrefcount(right) == references
     for value in ({"a": 1}, (right,), "text", None, iter([right])):
-        assert parts(value) == ([], value)
+        assert apart(value) == ([], value)
+
+
+def test_columns_keep_nothing() -> None:
+    """Neither of the items that fit nor of the one that does not."""
+    right: Any = {"a": "".join(["a", "b"]), "b": []}
+    kept = [right, right["a"], right["b"]]
+    apart = native.field_columns((("a", 3, ()), ("b", 4, ())), (0, 1, -1))
+    before = list(map(sys.getrefcount, kept))
+    for _ in range(100):
+        turns, others = apart([right, right, None, right])
+        assert (len(list(turns)), len(others)) == (2, 2)
+        apart([None])
+    del turns, others
+    assert list(map(sys.getrefcount, kept)) == before
+
+
+@pytest.mark.parametrize("places", [(), (1,), (-2,), ("a",), (None,), (0,) * 17])
+def test_places_that_are_none_of_the_fields_are_refused(places: Any) -> None:
+    """Before anything is read of them; 16 are as many as there can be."""
     with pytest.raises(TypeError):
-        native.fields_first((("a", 7, ()),))
+        native.field_columns((("a", 1, ()),), places)
+    assert list(native.field_columns((("a", 1, ()),), (0,) * 16)([{"a": 1}])[0]) == [(1,) * 16]
 
 
 def test_member_is_found_wherever_it_lies() -> None:
@@ -524,8 +555,9 @@ def test_fields_keep_no_dict() -> None:
 @pytest.mark.parametrize(
     "description",
     [
-        *(("a",), (("a", 1),), ((1, 1, ()),), (("a", 7, ()),), (("a", 0, ()),)),
+        *(("a",), (("a", 1),), ((1, 1, ()),), (("a", 8, ()),), (("a", 0, ()),)),
         *((("a", "1", ()),), (("a", 1, (("b", 1, ()),)),), (("a", 5, []),), (("a", 5, ("b",)),)),
+        *((("a", 4, (("b", 1, ()),)),), (("a", 4, ((-1, 1, ()),)),), (("a", 5, ((0, 1, ()),)),)),
     ],
 )
 def test_description_of_fields_that_is_none_is_refused(description: Any) -> None:

@@ -138,3 +138,35 @@ def test_many_programs_have_a_first_form_and_a_result() -> None:
         results += type(outcome(function, arguments(source))[0]) is list
     assert forms >= len(SEEDS) // 3
     assert results >= len(SEEDS) // 4
+
+
+LOOPS = {
+    "while": "i = -1\nwhile i < n - 1 {\ni += 1\n",
+    "for": "for i in 0..n {\n",
+}
+CHANGES = (
+    *("xs.push(i)", "xs[i + 2] = n", "xs[i + 1] += 9223372036854775807", "t = xs[i + 2]", "n -= 3"),
+)
+
+
+@pytest.mark.parametrize("head", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_loop_that_may_leave_takes_the_first_form_in_the_middle(head: str, change: str) -> None:
+    """Jumps, changes and faults around the turns at which it looks at a long list again."""
+    text = (
+        f"fn f(xs, n, at: int, jump: int) {{\nt = 0\n{head}if i == at {{\n"
+        f"if jump == 1 {{ break }}\nif jump == 2 {{ continue }}\nif jump == 3 {{ return [i, t] }}\n"
+        f"if jump == 4 {{ {change} }}\n}}\n"
+        "if xs[i] == 5 { continue }\nt += xs[i] * 2 - xs[i + 1] % at\n}\n[t, xs]\n}"
+    )
+    functions = compiled(text)
+    assert "$op_holds_ints" in functions["f"].__code__.co_freevars
+    plain = compiled_plainly(text)["f"]
+    turns = (0, 31, 32, 33, 95, 96, 97)
+    for size in (64, 65, 321):
+        xs = [place % 7 for place in range(size)]
+        for at, jump in [(-1, 0), *((at, jump) for at in turns for jump in (1, 2, 3, 4))]:
+            given = (xs, size - 1, at, jump)
+            assert outcome(functions["f"], given) == outcome(plain, given), given
+        for n in (0, 1, 32, 33, size, size + 1, size + 40):
+            assert outcome(functions["f"], (xs, n, 0, 0)) == outcome(plain, (xs, n, 0, 0)), n
