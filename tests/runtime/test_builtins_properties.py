@@ -42,6 +42,7 @@ def survives(function: Any, *args: Any) -> None:
     assert code == "" or code.startswith("FL5")
 
 
+@pytest.mark.usefixtures("cheap_hashes")
 @pytest.mark.parametrize("name", NAMES)
 def test_builtin_never_raises_a_python_error(bound: BoundBuiltins, name: str) -> None:
     """Arguments of the right kinds and of any kind, as a function and as a method."""

@@ -67,6 +67,7 @@ def test_password_functions_wait() -> None:
     assert all(REGISTRY[name].spec.waits for name in names)
 
 
+@pytest.mark.usefixtures("cheap_hashes")
 @pytest.mark.parametrize(
     "stored",
     [

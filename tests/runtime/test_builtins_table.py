@@ -51,7 +51,7 @@ KINDS_OF_VALUES = [
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Services:
+def services(tmp_path: Path, cheap_hashes: None) -> Services:
     return fake_services(tmp_path)
 
 
