@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,7 @@ import pytest
 from flinfast.cli import bench as bench_module
 from flinfast.cli.bench import CLIENT_BUSY
 from flinfast.cli.bench_load import Figures, body_size
-from tests.e2e.conftest import SECRET, Server, make_server
-
-__all__ = ["make_server"]
+from tests.e2e.conftest import SECRET, Server, made
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = {
@@ -59,9 +57,14 @@ def figures(folder: Path, *arguments: str, seconds: str = "") -> tuple[int, dict
     return done.returncode, report
 
 
-@pytest.fixture
-def server(make_server: Callable[..., Server]) -> Server:
-    return make_server(files=FILES)
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests that leave it as it was."""
+    server = made(tmp_path_factory.mktemp("shared"), FILES)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import SECRET, Server, make_server, wait_until
+from tests.e2e.conftest import SECRET, Server, made, make_server, wait_until
 
 __all__ = ["make_server"]
 
@@ -41,8 +41,18 @@ FILES = {
 }
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests that leave it as it was."""
+    server = made(tmp_path_factory.mktemp("shared"), FILES)
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
 @pytest.fixture
-def server(make_server: Callable[..., Server]) -> Server:
+def own_server(make_server: Callable[..., Server]) -> Server:
     return make_server(files=FILES)
 
 
@@ -154,27 +164,27 @@ def test_whole_url_and_header(server: Server) -> None:
     assert flinfast(server, "ws", url, "--as", "7").returncode == 2
 
 
-def test_server_that_is_not_there(server: Server) -> None:
+def test_server_that_is_not_there(own_server: Server) -> None:
     """One line, no traceback."""
-    server.stop()
+    own_server.stop()
     with socket.socket() as silent:  # keeps the port from others, and does not listen
         silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        silent.bind(("127.0.0.1", server.port))
-        done = flinfast(server, "ws", "/echo")
+        silent.bind(("127.0.0.1", own_server.port))
+        done = flinfast(own_server, "ws", "/echo")
     assert done.returncode == 1
     assert "cannot connect to 127.0.0.1" in done.stderr
     assert "`flinfast dev`" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_interrupt_closes(server: Server) -> None:
+def test_interrupt_closes(own_server: Server) -> None:
     """Ctrl-C says goodbye to the server."""
-    process, lines = begin(server, "/echo", typed="hello\n", count=1)
+    process, lines = begin(own_server, "/echo", typed="hello\n", count=1)
     assert lines == ["hello\n"]
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert "closed 1000" in errors
-    wait_until(lambda: '"code":1000' in server.output or "1000" in server.output)
+    wait_until(lambda: '"code":1000' in own_server.output or "1000" in own_server.output)
 
 
 def test_token_is_accepted_until_it_expires(server: Server) -> None:

@@ -280,6 +280,20 @@ class Socket:
         self.close()
 
 
+def made(
+    root: Path,
+    files: dict[str, str],
+    environment: dict[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+) -> Server:
+    """A server over these files, not yet started."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return Server(root, environment or {}, arguments)
+
+
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Factory: `make_server("chat")` or `make_server(files={"app/api/x.flin": "..."})`."""
@@ -297,11 +311,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         if example:
             ignore = shutil.ignore_patterns(".flindb", ".flincache")
             shutil.copytree(ROOT / "examples" / example, root, ignore=ignore)
-        for name, text in (files or {}).items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        server = Server(root, environment or {}, arguments)
+        server = made(root, files or {}, environment, arguments)
         servers.append(server)
         return server.start() if start else server
 
