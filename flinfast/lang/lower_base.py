@@ -21,6 +21,7 @@ from flinfast.lang import ast
 from flinfast.lang.abi import Value
 from flinfast.lang.lower_region import Captured, Placed, common
 from flinfast.lang.lower_value import Choice, Loop, Tried
+from flinfast.lang.owned_rows import owned_rows
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.source import Span
 from flinfast.lang.symbol import FileNames, FunctionScope, FunctionSymbol, Variable
@@ -135,6 +136,7 @@ class Lowering:
         item_bits: Bits of the ints of lists whose items are known, see `lower_version`.
         is_tried: Whether what is being written relies on Python to refuse none.
         columns: Fields that the loop around this place has for all items, see `lower_columns`.
+        tables: Owned maps of maps, see `owned_rows`.
         bare_uses: Where variables are used as a whole, see `lower_fields`; None until it is asked.
     """
 
@@ -173,6 +175,7 @@ class Lowering:
         self.item_bits: int | None = None
         self.is_tried = False
         self.columns: Columns | None = None
+        self.tables = owned_rows(kinds)
         self.bare_uses: dict[Variable, list[int]] | None = None
         self._expressions = expressions
         self._statements = statements

@@ -2,9 +2,11 @@
 
 `for p in points { sum += p.x * p.y }` reads two fields of each item. Where one call looks at all
 items first (`lower_fields`), it has found the fields, and gives their values beside each other:
-`for x, y in columns: sum += x * y`. The item itself is given too, if something needs it.
+`for x, y in columns: sum += x * y`. An item of a list by a literal place, `p.goals[0]`, counts as a
+field of the list. The item itself is given too, if something needs it.
 
 A field is no column if the loop sets a field of that name in any item: two items may be one map.
+With places among them it may set no items of lists, and add none where one may be missing.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from dataclasses import dataclass, field
 
 from flinfast.lang import ast
 from flinfast.lang.lower_base import STORE, Lowering
+from flinfast.lang.owned import is_place
 from flinfast.lang.symbol import Variable
 from flinfast.lang.types import ANY
 
-Path = tuple[str, ...]
+Path = tuple[str | int, ...]  # names of members, and literal places in lists
 _ITEM = -1  # the place of the item among its fields, see `field_columns` of native/operators.pyi
 
 
@@ -39,20 +42,24 @@ class Columns:
 
 
 def path_of(self: Lowering, item: Variable, node: ast.Node) -> Path:
-    """The names of `item.a.b`; () for anything else."""
-    names: list[str] = []
-    while type(node) is ast.Member:
-        if id(node) in self.file.symbols:
-            return ()
-        names.append(node.name)
+    """The names and places of `item.a[0].b`; () for anything else."""
+    steps: list[str | int] = []
+    while True:
+        if type(node) is ast.Member and id(node) not in self.file.symbols:
+            steps.append(node.name)
+        elif type(node) is ast.Index and type(node.key) is ast.Literal and is_place(node.key.value):
+            assert type(node.key.value) is int
+            steps.append(node.key.value)
+        else:
+            break
         node = node.target
-    if not names or type(node) is not ast.Name or self.file.symbols.get(id(node)) is not item:
+    if type(node) is not ast.Name or self.file.symbols.get(id(node)) is not item:
         return ()
-    return tuple(reversed(names))
+    return tuple(reversed(steps)) if steps and type(steps[-1]) is str else ()
 
 
-def column_of(self: Lowering, node: ast.Member) -> py.expr | None:
-    """The value of a member of the item, if it is a column."""
+def column_of(self: Lowering, node: ast.Member | ast.Index) -> py.expr | None:
+    """The value of a field of the item, if it is a column."""
     columns = self.columns
     assert columns is not None
     return _column(self, columns, path_of(self, columns.item, node))

@@ -94,10 +94,9 @@ def member(self: Lowering, node: ast.Member) -> py.expr:
     if symbol is not None:
         return symbol_value(self, symbol)
     target = node.target
-    if self.columns is not None:
-        column = lower_columns.column_of(self, node)
-        if column is not None:
-            return column
+    column = None if self.columns is None else lower_columns.column_of(self, node)
+    if column is not None:
+        return column
     if isinstance(target, ast.Name):
         context = self.file.symbols.get(id(target))
         if isinstance(context, ContextSymbol):
@@ -209,6 +208,9 @@ def _context_member(self: Lowering, symbol: ContextSymbol, node: ast.Member) -> 
 
 def index(self: Lowering, node: ast.Index) -> py.expr:
     """`target[key]`."""
+    column = None if self.columns is None else lower_columns.column_of(self, node)
+    if column is not None:
+        return column
     read = lower_read.read_of(self, node)
     known = lower_read.known(self, read)
     if known is not None:

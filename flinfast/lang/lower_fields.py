@@ -8,9 +8,12 @@ the first item that has not, and all after it, go through the second form, which
 Where no turn can be the last before the items end, one call does so for all, as no turn changes it,
 and takes their values (`lower_columns`).
 
+An item of a list in an item counts as a field where its place is a literal: `game.goals[0]`. A
+loop over a list literal of fields may stand in the body, whose variable is of their kind then.
+
 Inside the first form nothing may change that: it calls nothing but what is known to be a builtin on
 a text or list, reads nothing that may have to be fetched, sets fields of the items to values of the
-kinds that they have, and others only in maps that nobody else has got (`_is_fresh`).
+kinds that they have, and others only in maps that nobody else has got (`_is_fresh`, `owned_rows`).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from flinfast.lang.lower_columns import Path, path_of
 from flinfast.lang.lower_loop import Assumed
 from flinfast.lang.lower_method import is_of_text, is_size
 from flinfast.lang.owned import FieldKey, OwnedField
+from flinfast.lang.owned_rows import table_of
 from flinfast.lang.symbol import Variable, all_code, walk
 from flinfast.lang.types import (
     ANY,
@@ -47,7 +51,7 @@ PATHS_MAX: Final = 12  # fields that are looked at before the loop
 _PLAIN: Final = frozenset(
     {
         *(ast.Block, ast.ExprStatement, ast.Assign, ast.Argument, ast.Call),
-        *(ast.Continue, ast.Break, ast.Return),
+        *(ast.Continue, ast.Break, ast.Return, ast.For),
         *(ast.Literal, ast.Name, ast.Member, ast.Index, ast.Binary, ast.Unary, ast.Conditional),
         *(ast.IfExpr, ast.Interpolation, ast.ListLiteral, ast.ListItem, ast.MapLiteral),
         *(ast.MapEntry, ast.Destructure, ast.MapPattern, ast.MapPatternItem, ast.BindPattern),
@@ -87,6 +91,17 @@ class _Body:
     tested: dict[Variable, str] = field(default_factory=dict)
     callees: set[int] = field(default_factory=set)
     uses: int = 0
+
+    def has_places(self, *, missing: bool = False) -> bool:
+        """Whether items of lists are among the fields: then nothing may set items of lists.
+
+        Args:
+            missing: Only such that may be missing: then nothing may add items either.
+        """
+        return any(
+            type(path[-1]) is int and (not missing or kind in ("", _PRINTED))
+            for path, kind in self.fields.items()
+        )
 
 
 @dataclass(slots=True)
@@ -148,11 +163,29 @@ def _read(self: Lowering, node: ast.For, item: Variable) -> _Body | None:
             return None
         if isinstance(inner, ast.Destructure) and not _takes_apart(self, body, inner):
             return None
+        if isinstance(inner, ast.For) and not _goes_through(self, body, inner):
+            return None
         body.nodes.append(inner)
         if isinstance(inner, ast.Assign) and isinstance(inner.target, ast.Name):
             origin = self.file.compounds.get(id(inner), inner.value)
             body.given.setdefault(self.file.targets[id(inner)], []).append(origin)
     return body
+
+
+def _goes_through(self: Lowering, body: _Body, node: ast.For) -> bool:
+    """Note what `for x in [item.a, item.b]` gives; False for what is anything else."""
+    variables = self.file.bindings[id(node)]
+    if (
+        len(variables) != 1
+        or node.label is not None
+        or not isinstance(node.iterable, ast.ListLiteral)
+    ):
+        return False
+    (variable,) = variables
+    if variable.writes != 1 or not _is_own(variable) or not node.iterable.items:
+        return False
+    body.given[variable] = [item.value for item in node.iterable.items]
+    return True
 
 
 def _takes_apart(self: Lowering, body: _Body, node: ast.Destructure) -> bool:
@@ -200,7 +233,10 @@ def _ask(self: Lowering, body: _Body, node: ast.Node) -> None:
             if isinstance(part, ast.Expr):
                 _want(self, body, part, _PRINTED)
     elif isinstance(node, ast.Index):
-        if self.kinds.of(node.target) != LIST:
+        path = path_of(self, body.item, node)
+        if path:
+            body.fields.setdefault(path, "")
+        elif self.kinds.of(node.target) != LIST:
             _want(self, body, node.key, TEXT)
             _want(self, body, node.target, MAP)
     elif isinstance(node, ast.Call) and isinstance(node.callee, ast.Member):
@@ -247,7 +283,7 @@ def _is_own(variable: Variable) -> bool:
 
 
 def _add_maps(body: _Body) -> bool:
-    """Add what chains go through: maps. False where they cannot."""
+    """Add what chains go through: maps and lists. False where they cannot."""
     for path in list(body.fields):
         if len(path) > _DEPTH_MAX:
             return False
@@ -255,9 +291,10 @@ def _add_maps(body: _Body) -> bool:
             body.fields.pop(path, None)
             path = path[:-1]
         for size in range(1, len(path)):
-            if body.fields.get(path[:size], "") not in ("", MAP):
+            kind = MAP if type(path[size]) is str else LIST
+            if body.fields.get(path[:size], "") not in ("", kind):
                 return False
-            body.fields[path[:size]] = MAP
+            body.fields[path[:size]] = kind
     return True
 
 
@@ -275,7 +312,7 @@ def known_fields(self: Lowering, form: Form) -> Iterator[None]:
 
 def _held(body: _Body) -> dict[FieldKey, OwnedField]:
     return {
-        (body.item, ".".join(path)): OwnedField(kind=kind)
+        (body.item, ".".join(map(str, path))): OwnedField(kind=kind)
         for path, kind in body.fields.items()
         if kind not in ("", _PRINTED)
     }
@@ -411,6 +448,8 @@ def _member(self: Lowering, body: _Body, node: ast.Member) -> bool:
     if id(node) in body.callees:
         return True  # `_call` knows it
     target = self.kinds.of(node.target)
+    if table_of(self.kinds, self.tables, node.target) is not None:
+        return True  # a map that nobody else has, or none
     if target in (TEXT, LIST):
         return node.name in SIZE_NAMES or node.name in _ADD or is_of_text(node.name)
     return target == MAP
@@ -428,7 +467,8 @@ def _call(self: Lowering, body: _Body, node: ast.Call) -> bool:
     if isinstance(callee, ast.Member):
         target = self.kinds.of(callee.target)
         if target == LIST or self.kinds.entry(callee.target) == LIST:
-            return callee.name in _ADD and len(node.arguments) == 1
+            is_add = callee.name in _ADD and len(node.arguments) == 1
+            return is_add and not body.has_places(missing=True)
         return target == TEXT and is_of_text(callee.name) and not node.arguments
     symbol = self.file.symbols.get(id(callee))
     if not isinstance(symbol, Builtin) or symbol.name not in ("to_text", "to_int", "floor", "len"):
@@ -442,10 +482,12 @@ def _assign(self: Lowering, body: _Body, node: ast.Assign) -> bool:
         return _is_own(self.file.targets[id(node)])
     if isinstance(place, ast.Index):
         if self.kinds.of(place.target) == LIST:
-            return True
+            return not body.has_places()
         return _is_fresh(self, body, place.target)
     assert isinstance(place, ast.Member)
     if _is_fresh(self, body, place.target):
+        return True
+    if table_of(self.kinds, self.tables, place.target) is not None:
         return True
     path = path_of(self, body.item, place)
     if not path:
@@ -488,6 +530,8 @@ def _bare_uses(self: Lowering) -> dict[Variable, list[int]]:
             elif kind is ast.Member or kind is ast.Index or kind is ast.Assign:
                 if -id(node) not in parts:
                     parts.add(id(node.target))  # type: ignore[attr-defined]
+            elif kind is ast.Binary and node.operator in ("in", "not_in"):  # type: ignore[attr-defined]
+                parts.add(id(node.right))  # type: ignore[attr-defined]
             elif kind is ast.Name and id(node) not in parts:
                 variable = self.file.symbols.get(id(node))
                 if type(variable) is Variable:

@@ -17,6 +17,7 @@ from flinfast.lang import (
     lower_expr,
     lower_method,
     lower_pattern,
+    lower_row,
     lower_version,
 )
 from flinfast.lang.lower_base import RETURN, Lowering, StatementRule, Target
@@ -163,7 +164,8 @@ def _assign_name(self: Lowering, node: ast.Assign, variable: Variable) -> None:
 def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
     kind = self.kinds.of(place.target)
     if lower_expr.is_change(self, node, place):
-        self.emit_expr(lower_expr.change(self, node, place))
+        if not lower_row.add(self, node, place):
+            self.emit_expr(lower_expr.change(self, node, place))
         return
     if node.operator == "=":
         owner, value = self.operands([place.target, node.value])

@@ -3,13 +3,16 @@
 `total += a[i][k] * b[k][j]` is Python's own where the items of both lists are ints. That is asked
 when the outermost loop begins that can be written twice: of each list that it reads items of, and
 of each variable of unknown kind that it computes with. Inside, nothing can put another value into
-those lists (`_keeps_lists`). The second form takes anything. A loop over a list of numbers
+those lists (`_keeps_lists`). The second form takes anything. A loop that may end in any turn asks
+again while it runs, see `lower_for`. A loop over a list of numbers
 (`lower_loop`) asks the same of lists that are made in its function.
 
 An item may still be none, beyond the end or in the list. Its kind is "int?" then, and Python
 refuses what FLIN does otherwise with none: so each statement of the first form that relies on such
 an item is tried, and done again as in the second form when Python raises. Up to there it has
-changed nothing: a statement changes something at its end, and calls do not occur in it.
+changed nothing: a statement changes something at its end, and calls do not occur in it. An `if` or
+`while` is tried as a whole, as Python jumps best on what it has just compared: all statements in it
+are tried themselves, so it is the condition that was refused.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flinfast.lang import ast
+from flinfast.lang.abi import Value
 from flinfast.lang.symbol import FileNames, FunctionSymbol, Origin, Variable, all_code
 
 FieldKey = tuple[Variable, str]
@@ -30,6 +31,24 @@ class OwnedField:
 
     sources: list[Origin] = field(default_factory=list)
     kind: str = ""
+
+
+def chain_of(node: ast.Expr) -> tuple[ast.Expr, str]:
+    """What `target.a.b[0]` begins with, and the rest: "a.b.0"; a literal place counts as a name."""
+    names: list[str] = []
+    while True:
+        if type(node) is ast.Member:
+            names.append(node.name)
+        elif type(node) is ast.Index and type(node.key) is ast.Literal and is_place(node.key.value):
+            names.append(str(node.key.value))
+        else:
+            return node, ".".join(reversed(names))
+        node = node.target
+
+
+def is_place(value: Value) -> bool:
+    """Whether a literal is a place in a list, from its beginning."""
+    return type(value) is int and value >= 0
 
 
 def owned_fields(file: FileNames) -> dict[FieldKey, OwnedField]:
@@ -71,7 +90,10 @@ def _fits(variable: Variable) -> bool:
 
 
 def _literal_names(variable: Variable) -> set[str]:
-    """Names that every map of a variable starts with; none when one has others besides."""
+    """Names that every map of a variable starts with; none when one has others besides.
+
+    A key that is no name is left out: it may look like a chain of them.
+    """
     common: set[str] | None = None
     for origin in variable.sources:
         assert isinstance(origin, ast.MapLiteral)
@@ -79,7 +101,7 @@ def _literal_names(variable: Variable) -> set[str]:
         if len(names) < len(origin.entries):
             return set()
         common = names if common is None else common & names
-    return common or set()
+    return {name for name in common or () if name.isidentifier()}
 
 
 def _entries(variable: Variable) -> Iterable[ast.MapEntry]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from flinfast.lang import ast
 from flinfast.lang.abi import Builtin
 from flinfast.lang.own_lambda import own_lambdas
-from flinfast.lang.owned import ENTRIES, FieldKey, OwnedField, owned_fields
+from flinfast.lang.owned import ENTRIES, FieldKey, OwnedField, chain_of, owned_fields
 from flinfast.lang.program import TypeInfo
 from flinfast.lang.symbol import (
     AUTO_FIELDS,
@@ -247,11 +247,9 @@ class Kinds:
         entity = entity_of(kind, "record")
         return self.field(entity, node.name) if entity else ANY
 
-    def owned(self, node: ast.Member) -> OwnedField | None:
-        """The field that a member reads, if it is certainly there; one of a map in it is `a.b`."""
-        target, name = node.target, node.name
-        while isinstance(target, ast.Member):
-            name, target = f"{target.name}.{name}", target.target
+    def owned(self, node: ast.Member | ast.Index) -> OwnedField | None:
+        """The field that an expression reads, if it is certainly there; see `chain_of`."""
+        target, name = chain_of(node)
         symbol = self.file.symbols.get(id(target))
         return self.fields.get((symbol, name)) if type(symbol) is Variable else None
 
@@ -281,6 +279,9 @@ class Kinds:
             part = self.part_of(node.target)
             if part:
                 return "list?" if part.startswith("list ") else f"{part}?"
+        owned = self.owned(node) if self.fields else None
+        if owned is not None:
+            return owned.kind
         entity = entity_of(self.of(node.target), "query")
         return record(entity) if entity else ANY
 
