@@ -343,14 +343,14 @@ class App:
     def _upgrade(self, match: Match, context: RequestContext, reply: Reply) -> Upgrade:
         service = self._sites[match.route.pattern.shape]
         state = context.session.state
-        user = context.upgrade_user()
         connection = WsContext.of(
             service.site,
             context.raw,
             match.values,
             None if state is None or state.is_ended else state,
-            user,
+            context.upgrade_user(),
         )
+        connection.rights = context.session.rights
         if context.message_limit is not None:
             connection.limit = context.message_limit
         headers = [*reply.headers.fields(), *(("Set-Cookie", line) for line in reply.cookies)]
@@ -370,7 +370,7 @@ class App:
         """`on connect`: first the connection joins its session, if that has not ended meanwhile."""
         state = connection.session_state
         if state is not None and connection.session_index < 0:
-            if state.is_ended:
+            if self.services.sessions.is_over(state, connection.rights):
                 self.hub.drop(connection, CLOSE_CODE, CLOSE_REASON)
                 return
             self.services.sessions.attach(state, connection)

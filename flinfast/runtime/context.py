@@ -302,6 +302,7 @@ class WsContext(Connection):
         session_local: What this connection's handlers wrote to `session`, None before.
         limit: How fast it may send messages; not set without `guard ws_rate_limit`.
         session_index: Its place in `session_state.connections`, -1 when in none.
+        rights: The last change of rights that its guards have seen.
     """
 
     __slots__ = (
@@ -312,6 +313,7 @@ class WsContext(Connection):
         "_user",
         "_values",
         "limit",
+        "rights",
         "session_index",
         "session_local",
         "session_packed",
@@ -336,6 +338,7 @@ class WsContext(Connection):
         self.session_packed = NOTHING if state is None else state.packed
         self.session_local: dict[str, Any] | None = None
         self.session_index = -1
+        self.rights = 0
         self._values = values
         self._ip = ip
         self._path = path

@@ -109,6 +109,7 @@ class EventStreams:
             None if state is None or state.is_ended else state,
             context.upgrade_user(),
         )
+        connection.rights = context.session.rights
         connection.stream = stream
         return self._endpoint, connection
 

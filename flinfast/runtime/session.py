@@ -110,6 +110,7 @@ class SessionManager:
         self._verified: dict[str, str] = {}  # cookies whose signature was right, to their ids
         self._purge_ms = 0
         self._rights = RightsWatch()
+        self._rights_seen = 0  # the last change of which a sweep has closed connections
         self.record_changed = self._rights.note  # for the store
 
     # --- cookies ----------------------------------------
@@ -323,15 +324,36 @@ class SessionManager:
         if type(user) is EntityRef:
             self._rights.entities.add(user.entity)
 
+    # --- rights ----------------------------------------
+
+    @property
+    def rights(self) -> int:
+        """Number of the last change of rights; a connection keeps that of before its guards."""
+        return self._rights.count
+
+    def is_over(self, state: SessionState, rights: int) -> bool:
+        """Whether a connection of a session may not open: it has ended, or its user has changed.
+
+        Args:
+            state: The session.
+            rights: What `rights` was before the guards of the connection began.
+        """
+        return state.is_ended or (rights < self._rights.count and self._last_change(state) > rights)
+
+    def _last_change(self, state: SessionState) -> int:
+        user = state.data.get("user")
+        return self._rights.last(user.entity, user.id) if type(user) is EntityRef else 0
+
     def _close_changed(self) -> None:
         """Close the connections of users whose rights are not those they were let in with."""
-        changed = self._rights.take(self.load_record)
-        if not changed.records and not changed.entities:
-            return
+        seen, self._rights_seen = self._rights_seen, self._rights.count
         for state in list(self._connected.values()):
-            user = state.data.get("user")
-            if type(user) is EntityRef and changed.has(user.entity, user.id):
-                self._close(state)
+            last = self._last_change(state)
+            if last <= seen:
+                continue
+            for connection in state.connections:
+                if connection.rights < last:
+                    self._drop(connection, CLOSE_CODE, CLOSE_REASON)
 
     # --- time ----------------------------------------
 
@@ -351,7 +373,7 @@ class SessionManager:
                 self._end(state)
             else:
                 self._watch(state)
-        if self._rights.has_noted:
+        if self._rights_seen != self._rights.count:
             self._close_changed()
         if self._is_shared:
             self._check_connected()

@@ -52,6 +52,7 @@ class Session:
         "_read",
         "is_secure",
         "is_touched",
+        "rights",
         "state",
     )
 
@@ -63,6 +64,7 @@ class Session:
         self._manager = manager
         self.state = state
         self.is_secure = is_secure
+        self.rights = manager.rights  # the last change of rights before anything is read
         self.is_touched = False  # whether anything was read, which may not be durable yet
         self._changes: dict[str, Any] = {}
         self._read: dict[str, tuple[Any, Any]] = {}  # name to (kept value, copy handed out)

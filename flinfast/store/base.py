@@ -15,6 +15,8 @@ from flinfast.store.record import Record
 from flinfast.store.schema import Value
 from flinfast.store.session import SessionTable
 
+Told = Callable[[], None]
+
 
 class BaseStore(QuickStore):
     """The entities of one program; `Store` and `PostgresStore` open it.
@@ -26,11 +28,14 @@ class BaseStore(QuickStore):
         sessions: The table of sessions.
         waits: Whether statements may suspend the handler that runs them.
         on_change: Told of each record that is written again or deleted: its entity, its row and
-            the new one or None. It is not committed yet, and may never be.
+            the new one or None. It is not committed yet, and may never be: what is to be called
+            when it is can be returned.
     """
 
     waits = False
-    on_change: Callable[[Entity, Sequence[Value], Sequence[Value] | None], None] | None = None
+    on_change: Callable[[Entity, Sequence[Value], Sequence[Value] | None], Told | None] | None = (
+        None
+    )
     clock_ms: Callable[[], int]
     database: Database
     entities: Mapping[str, Entity]

@@ -31,7 +31,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
 
 from flinfast.errors import ConflictFault, DurabilityError, StoreError
-from flinfast.store.engine import Undoable
+from flinfast.store.engine import AfterCommit, Undoable
 from flinfast.store.insert_queue import InsertQueue
 from flinfast.store.quick import QuickTurn
 from flinfast.store.schema import Stored
@@ -72,6 +72,7 @@ class GroupCommit(QuickTurn):
         self._after_commit = committed
         self._mode = _IDLE
         self._syncing = False
+        self._tells = False  # whether something among `_undo` is to be called after COMMIT
         self._seen_version = database.data_version()
 
     @property
@@ -153,6 +154,11 @@ class GroupCommit(QuickTurn):
             self._turn_wrote = True
         if record is not None:
             self._undo.append((record, record._row))
+
+    def after_commit(self, done: Callable[[], None]) -> None:
+        """Call `done` after this turn's COMMIT if the handler's writes are in it."""
+        self._undo.append((AfterCommit(done), None))
+        self._tells = True
 
     def lock(self) -> None:
         """What is read from here on stays as it is until the end of the turn; raises as writing."""
@@ -237,7 +243,11 @@ class GroupCommit(QuickTurn):
         if mode != _WRITE:
             return
         self._database.forget_ids()
+        told = [r for r, _ in self._undo if type(r) is AfterCommit] if self._tells else []
         self._undo.clear()
+        self._tells = False
+        for entry in told:
+            entry.done()
         wrote, self._turn_wrote = self._turn_wrote, False
         if wrote:
             self._seen_version = self._database.data_version()

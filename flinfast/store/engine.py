@@ -114,6 +114,20 @@ class Undoable(Protocol):
     _row: Any
 
 
+class AfterCommit:
+    """Stands among the records that a handler changes; forgotten with them when they are undone.
+
+    Attributes:
+        done: What to call when they are committed.
+    """
+
+    __slots__ = ("_row", "done")
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._row = None
+        self.done = done
+
+
 class Transactions(Protocol):
     """Makes a handler a transaction.
 
@@ -151,6 +165,9 @@ class Transactions(Protocol):
 
     def after_durable(self, done: Done) -> None:
         """Call `done` once everything committed so far is on disk, or never will be."""
+
+    def after_commit(self, done: Callable[[], None]) -> None:
+        """Call `done` once what has just been written is committed; never when it is undone."""
 
     def open_read(self) -> None:
         """A query runs while `idle`."""

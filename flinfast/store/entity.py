@@ -306,7 +306,9 @@ class Entity(QuickEntity):
 
     def _tell(self, old: Row, new: Row | None) -> None:
         if self.store.on_change is not None:
-            self.store.on_change(self, old, new)
+            told = self.store.on_change(self, old, new)
+            if told is not None:
+                self._commit.after_commit(told)
 
     def _encode(self, record: Record) -> list[Stored]:
         """Cells of the declared fields; puts coerced values back into the record."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flinfast.errors import ConflictFault, RuntimeFault, UniqueFault, ValidationFault
 from flinfast.store import EntitySpec, FieldSpec, Record, Store
+from flinfast.store.entity import Entity
 from flinfast.values import Time
 from tests.store.store_loop import Clock, FakeLoop, at_least, make, open_store
 
@@ -607,3 +610,33 @@ def test_transforms_change_what_is_saved(tmp_path: Path, loop: FakeLoop) -> None
             make(store, "Member", email=7)
     assert store.handle("Member").flin_get("first").flin_get("email") == "ann@example.org"
     store.close()
+
+
+# --- who is told of changes ----------------------------------------
+
+
+def test_what_is_told_of_a_change_is_called_when_it_is_committed(store: Store) -> None:
+    """In order, once, and not for what a handler that failed has written."""
+    with store.transaction():
+        record = make(store, "Note", title="one")
+    told: list[str] = []
+
+    def change(entity: Entity, old: Any, new: Any) -> Callable[[], None] | None:
+        title = "gone" if new is None else new[entity.columns["title"].index]
+        return None if title == "quiet" else lambda: told.append(title)
+
+    store.on_change = change
+    with store.transaction():
+        for title in ("two", "quiet", "three"):
+            record.flin_set("title", title)
+            store.save(record)
+        assert told == []
+    assert told == ["two", "three"]
+    store.begin(writes=True)
+    record.flin_set("title", "four")
+    store.save(record)
+    store.rollback()
+    with store.transaction():
+        store.destroy(store.handle("Note").find(record.id))
+        assert told == ["two", "three"]
+    assert told == ["two", "three", "gone"]

@@ -23,7 +23,7 @@ import msgpack
 
 from flinfast.errors import DurabilityError, SchemaError, StoreError, ValidationFault
 from flinfast.store.dialect import Dialect
-from flinfast.store.engine import Done, Undoable, UniqueViolation
+from flinfast.store.engine import AfterCommit, Done, Undoable, UniqueViolation
 from flinfast.store.insert_queue import InsertQueue
 from flinfast.store.postgres.bridge import Bridge, Wait, block
 from flinfast.store.postgres.dialect import POSTGRES
@@ -408,6 +408,9 @@ class PostgresDatabase:
         finally:
             unit.is_over = True
             self._unit.set(None)
+        for record, _ in unit.undo:
+            if type(record) is AfterCommit:
+                record.done()
 
     def rollback_unit(self) -> None:
         """The handler failed; the connection is cleared while others go on."""
@@ -483,6 +486,13 @@ class PostgresTransactions:
         """A statement is about to write."""
         if record is not None:
             self._database.note(record)
+
+    def after_commit(self, done: Callable[[], None]) -> None:
+        """Call `done` after the handler's COMMIT; a statement of no handler is committed."""
+        if self._database.has_unit():
+            self._database.note(AfterCommit(done))
+        else:
+            done()
 
     def lock(self) -> None:
         """The transaction is serialisable."""
