@@ -36,7 +36,7 @@ from bench.report import (
 from bench.scenarios import SCENARIOS, Bar
 from tests.e2e.conftest import free_port
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 needs_linux = pytest.mark.skipif(
     sys.platform != "linux" or shutil.which("cc") is None or shutil.which("taskset") is None,
     reason="needs Linux, taskset and a C compiler",
