@@ -212,7 +212,7 @@ def _outcome(function: Any, *given: Any) -> Any:
 )
 def test_values_of_a_map_that_stays_here_have_a_kind(body: str, is_known: bool) -> None:
     """What is set by a computed name counts, too."""
-    _, closures = bind_one(f"fn f(k) {{ m = {{ a: 1 }}  {body} }}  fn g(x) {{ x }}")
+    _, closures = bind_one(f"fn f(k: text) {{ m = {{ a: 1 }}  {body} }}  fn g(x) {{ x }}")
     assert used(closures["f"]).isdisjoint({"$op_add", "$op_add_to_entry"}) == is_known
     found = closures["f"](None, "a")
     assert type(found) is dict
