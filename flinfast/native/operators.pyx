@@ -373,6 +373,8 @@ cdef class Fields:
         cdef bint is_list = Py_TYPE(value) is &PyList_Type
         if not is_list and Py_TYPE(value) is not &PyDict_Type:
             return False
+        if is_list and start == end:
+            return False  # without a field nothing else says that it is to be a dict
         while place < end:
             field = &self.fields[place]
             if is_list is not (field.name is NULL):

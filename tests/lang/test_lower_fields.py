@@ -203,6 +203,15 @@ def test_loop_over_fields_of_kinds_is_pythons_own() -> None:
     ]
 
 
+@pytest.mark.parametrize("other", [[1], [], "text", 5, None, True, {}])
+@pytest.mark.parametrize("end", ["", "if p.a == 9 { break }"])
+def test_items_that_are_no_maps_are_no_fault_of_the_first_form(other: Any, end: str) -> None:
+    """Also where it asks for no field of a kind, and reads members that may be anything."""
+    text = f"fn f(rows) {{ n = 0\n for p in rows {{ if p.t != 1 {{ n += 2 }}\n{end} }}\n n }}"
+    given = ([{"t": 1}, other, {"t": 2}], [other, {"t": 1}], [{"t": 2, "a": 9}, other])
+    check(text, [(rows,) for rows in given])
+
+
 @pytest.mark.parametrize("end", ["", "if p.a == 9 { break }", "if p.a == 9 { return out }"])
 @pytest.mark.parametrize("change", ["p.a += p.b", "p.d.a += p.b", "p.b = p.d.a * 2"])
 def test_items_that_share_maps_are_seen_as_earlier_turns_left_them(change: str, end: str) -> None:

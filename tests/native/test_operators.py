@@ -432,7 +432,7 @@ CODES: dict[int, Callable[[Any], bool]] = {
 
 def fields_of(value: Any, description: tuple[Any, ...]) -> bool:
     """`has_fields` in Python."""
-    if type(value) is list and all(type(name) is int for name, _, _ in description):
+    if type(value) is list and description and type(description[0][0]) is int:
         value = dict(enumerate(value))
     return type(value) is dict and all(
         (code >= 6 if name not in value else CODES[code](value[name]))
@@ -535,6 +535,14 @@ def test_member_is_found_wherever_it_lies() -> None:
             assert once(outer) == outer.get("a")
             if "a" in outer:
                 assert twice(outer) == outer["a"].get("b")
+
+
+def test_without_a_field_dicts_fit_alone() -> None:
+    """Their other members are looked up by what knows dicts only."""
+    test = native.has_fields(())
+    assert test({})
+    assert test({"a": 1})
+    assert not any(test(value) for value in ([], [1], (), "", None, {1}))
 
 
 def test_fields_keep_no_dict() -> None:
