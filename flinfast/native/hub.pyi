@@ -552,7 +552,11 @@ class Hub:
     def rollback(self) -> None:
         """The handler failed: forget its effects."""
     def hold(self) -> Held:
-        """The handler succeeded but its writes are not durable yet: detach its effects."""
+        """The handler succeeded but its writes are not durable yet: detach its effects.
+
+        While any are held, what later handlers send to a room without members is kept, too: who
+        joins with the held effects has it when it leaves.
+        """
     def release(self, held: Held) -> None:
         """Held effects leave now. Release in the order of hold()."""
     def discard(self, held: Held) -> None:

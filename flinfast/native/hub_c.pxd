@@ -96,6 +96,7 @@ cdef extern from "flin_hub.h":
         flin_member *members
         uint32_t count
         uint32_t class_count[2]
+        uint32_t refs
         uint32_t name_size
         char *name
     ctypedef struct flin_member:

@@ -157,4 +157,5 @@ cdef class Held:
         if log is NULL or self._hub is not hub:
             raise RuntimeError("these effects are not held here")
         self._log = NULL
+        hub._held_count -= 1
         return log

@@ -37,6 +37,7 @@ cdef class Hub(_Streams):
         held._log = flin_log_hold(&self._core)
         if held._log is NULL:
             raise MemoryError
+        self._held_count += 1
         return held
 
     def release(self, Held held not None):
@@ -103,17 +104,44 @@ cdef class Hub(_Streams):
         cdef const char *text = PyUnicode_AsUTF8AndSize(name, &size)
         return flin_room_find(&self._core.rooms, text, size)
 
+    cdef flin_room *_find_audience(self, str name) except? NULL:
+        """The room of that name, which nobody need be in while effects are held.
+
+        A handler that ran before this one may let somebody join, and its effects leave before.
+        """
+        cdef Py_ssize_t size = 0
+        cdef const char *text = PyUnicode_AsUTF8AndSize(name, &size)
+        cdef flin_room *room
+        if self._held_count == 0 or size > ROOM_NAME_MAX:
+            return flin_room_find(&self._core.rooms, text, size)
+        room = flin_room_need(&self._core.rooms, text, size)
+        if room is NULL:
+            raise MemoryError
+        return room
+
+    cdef Py_ssize_t _publish_to(self, flin_effect_kind kind, flin_room *room, flin_conn *excluded,
+                                object data, Py_ssize_t count, bint is_volatile) except -1:
+        """_publish() to what _find_audience() gave, which may have nothing else that keeps it."""
+        if room is NULL:
+            return self._publish(kind, NULL, excluded, data, count, is_volatile)
+        room.refs += 1
+        try:
+            return self._publish(kind, room, excluded, data, count, is_volatile)
+        finally:
+            room.refs -= 1
+            flin_room_release_if_idle(&self._core.rooms, room)
+
     cdef Py_ssize_t _publish(self, flin_effect_kind kind, flin_room *room, flin_conn *excluded,
                              object data, Py_ssize_t count, bint is_volatile) except -1:
         cdef flin_payload payload
-        if count <= 0:
+        if count <= 0 and self._held_count == 0:
             return 0
         keep = self._fill(data, &payload)
         payload.is_volatile = is_volatile
         twin = self._fill_twin(&payload, self._core.all.class_count[FLIN_CLASS_DEFLATE] > 0)
         if not flin_log_publish(&self._core, kind, room, excluded, &payload):
             raise MemoryError
-        return count
+        return max(count, 0)
 
     cdef Py_ssize_t _count(self, flin_room *room) noexcept:
         """Members of a room as the running handler sees it."""
@@ -132,26 +160,26 @@ cdef class Hub(_Streams):
         cdef Py_ssize_t count = 0
         cdef uint32_t i
         self._need_log()
-        room = self._find_room(name)
+        room = self._find_audience(name)
         if current is not NULL and current.endpoint.is_implicit:
             count = current.endpoint.room.count
             if is_to_others and current.state == FLIN_CONN_OPEN:
                 count -= 1
-            if room is not NULL and room.count == 0:
+            if room is not NULL and room.count == 0 and self._held_count == 0:
                 room = NULL  # kept by earlier effects only: nobody is in it
             if room is not NULL:
                 for i in range(room.count):
                     count += flin_slab_at(
                         &self._core.slab, room.members[i].slot).endpoint != current.endpoint
-            return self._publish(FLIN_EFFECT_UNION, room, current if is_to_others else NULL,
-                                 data, count, is_volatile)
+            return self._publish_to(FLIN_EFFECT_UNION, room, current if is_to_others else NULL,
+                                    data, count, is_volatile)
         if room is NULL:
             return 0
         count = self._count(room)
         if is_to_others and current is not NULL and current.state == FLIN_CONN_OPEN:
             count -= flin_log_is_member(&self._core, current, room)
-        return self._publish(FLIN_EFFECT_ROOM, room, current if is_to_others else NULL, data,
-                             count, is_volatile)
+        return self._publish_to(FLIN_EFFECT_ROOM, room, current if is_to_others else NULL, data,
+                                count, is_volatile)
 
     def send(self, str target not None, data, bint volatile=False):
         cdef flin_conn *conn = self._find_connection(target)
@@ -159,8 +187,8 @@ cdef class Hub(_Streams):
         self._need_log()
         if conn is not NULL:
             return self._send(conn, data, volatile)
-        room = self._find_room(target)
-        return 0 if room is NULL else self._publish(
+        room = self._find_audience(target)
+        return 0 if room is NULL else self._publish_to(
             FLIN_EFFECT_ROOM, room, NULL, data, self._count(room), volatile)
 
     cdef int _send(self, flin_conn *conn, object data, bint is_volatile) except -1:

@@ -12,6 +12,7 @@ cdef class _Turns:
     cdef int _depth            # of calls that settle by themselves when they end
     cdef int _dispatching      # handlers that are being called right now
     cdef bint _is_flushing     # the lock may be released
+    cdef Py_ssize_t _held_count  # effects that were set aside and have not left
     cdef list _orphans         # addresses of held logs and rooms dropped while flushing
     cdef Message _spare        # of the last message, for the next
     cdef size_t _deflate_threshold
@@ -477,6 +478,7 @@ cdef class _Turns:
     # --- what a collector drops
 
     cdef int _drop_log(self, flin_log *log) noexcept:
+        self._held_count -= 1
         if self._is_flushing:
             self._orphans.append((True, <uintptr_t>log))
         else:

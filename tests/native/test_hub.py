@@ -476,6 +476,34 @@ def test_held_effects_leave_when_released_and_in_order(rig: Rig) -> None:
         hub.release(held)
 
 
+@pytest.mark.parametrize("way", ["broadcast", "send", "broadcast_others", "broadcast_all"])
+def test_who_joins_with_held_effects_has_what_was_sent_behind_them(rig: Rig, way: str) -> None:
+    """Nobody was in the room when the later handler ran; effects leave in the order of handlers."""
+    endpoint = rig.endpoint()
+    first, second, hub = rig.open(endpoint), rig.open(endpoint), rig.hub
+    hub.begin(first.connection)
+    hub.join(first.connection, "room")
+    joins = hub.hold()
+    hub.begin(second.connection)
+    if way == "broadcast_all":
+        assert hub.broadcast_all("said") == 2
+    else:
+        assert getattr(hub, way)("room", "said") == 0
+    says = hub.hold()
+    hub.begin(second.connection)
+    assert hub.broadcast("nobody", "unheard") == 0
+    unheard = hub.hold()
+    hub.release(joins)
+    hub.release(says)
+    hub.release(unheard)
+    rig.settle()
+    assert first.texts() == ["said"]
+    assert second.texts() == (["said"] if way == "broadcast_all" else [])
+    assert hub.room_count == 1
+    with rig.handler():
+        assert hub.broadcast("nobody", "nothing is held any more") == 0
+
+
 def test_discarded_and_dropped_effects_never_leave(rig: Rig) -> None:
     """A write that was lost takes its effects with it, and so does a forgotten handle."""
     peer = rig.open(rig.endpoint())

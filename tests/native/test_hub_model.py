@@ -223,7 +223,9 @@ class HubMachine(RuleBasedStateMachine):
     def publish(self, log: Log, operation: str, room: str | None, text: str) -> None:
         hub, current = self.rig.hub, log.current
         is_implicit = current is not None and current.endpoint == 1 and operation != "send_room"
-        is_union = is_implicit and room is not None and bool(self.members(room))
+        # While effects are held, somebody may join with them before this leaves.
+        is_held = any(other.held is not None for other in self.logs)
+        is_union = is_implicit and room is not None and (is_held or bool(self.members(room)))
 
         def receivers() -> list[Twin]:
             if room is None:
@@ -248,7 +250,7 @@ class HubMachine(RuleBasedStateMachine):
         else:
             count = hub.send(str(room), text)
         assert count == len(expected)
-        if count > 0:
+        if count > 0 or is_held:
             log.effects.append(("publish", receivers, text))
 
     @precondition(lambda self: any(log.held for log in self.logs))

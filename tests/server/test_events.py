@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flinfast.server.events import HEARTBEAT, ID_CHARS_MAX, OPENING, EventTransport, event
+from flinfast.server.loop import LoopScheduler
 from tests.runtime.programs import LOGIN
 from tests.server.program import Program
-from tests.server.running import Client
+from tests.server.running import TIMEOUT_S, Client
 
 FILES = {
     **LOGIN,
@@ -118,6 +122,46 @@ def test_what_a_client_missed_comes_first(site: Program) -> None:
         assert b'"title":"two"' in missed
         browser.post("/news", {"title": "three"})
         assert client.read_until(b"\n\n").startswith(b'id: 3\ndata: {"id":3,"title":"three"')
+
+
+def test_nothing_is_lost_while_the_disk_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is read by the stream's handler or broadcast to the stream, also to the first one."""
+    files = {
+        "app/told.flin": """
+            entity Item { title: text }
+
+            route GET { log_info("read") event_stream("told", Item.all.map(i => i.title)) }
+            route POST {
+                save Item { title: body.title }
+                broadcast("told", body.title)
+                log_info("said {body.title}")
+            }
+        """
+    }
+    is_synced = threading.Event()
+    run_in_thread = LoopScheduler.run_in_thread
+
+    def held(self: LoopScheduler, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        run_in_thread(self, lambda: is_synced.wait(TIMEOUT_S) and work(), done)
+
+    monkeypatch.setattr(LoopScheduler, "run_in_thread", held)
+    with Program(tmp_path, files) as program, contextlib.ExitStack() as stack:
+
+        def ask(method: str, body: bytes, logged: str) -> Client:
+            client = stack.enter_context(program.connect())
+            head = program.client().head(method, "/told", {"Content-Length": str(len(body))})
+            client.send(head.replace(b"\r\n", b"\r\nContent-Type: application/json\r\n", 1) + body)
+            program.wait_for(lambda: logged in program.log_text())
+            return client
+
+        ask("POST", b'{"title":"one"}', "said one")
+        client = ask("GET", b"", "read")
+        ask("POST", b'{"title":"two"}', "said two")
+        is_synced.set()
+        client.read_until(OPENING)
+        assert client.read_until(b"two\n\n") == b"data: one\n\ndata: two\n\n"
 
 
 def test_guards_come_before_the_stream(site: Program) -> None:
