@@ -136,7 +136,8 @@ def test_files_that_are_not_there_any_more(
         wait_until(lambda: "while a server used it" in server.output)
     assert client.post("/marks", {"n": 3}) == REFUSED
     wait_until(lambda: f"{folder / FILE_NAME}" in server.output)
-    assert "stop the server, put the right files there, start it again" in server.output
+    said = "stop the server, put the right files there, start it again"
+    wait_until(lambda: said in server.output)  # output comes in pieces
     assert client.get("/plain") == (200, "plain")
     assert client.get("/_flin/ready") == NOT_READY
     assert server.stop() != 0
