@@ -345,7 +345,7 @@ CASES = {
     "window": Case(lists.window, lambda: ([(n * 37) % 101 for n in range(100)], 10)),
     "flood": Case(
         lists.flood,
-        lambda: ([[int((i * 7 + j * 5) % 6 == 0) for j in range(15)] for i in range(15)], 1, 1),
+        lambda: ([[int((i * 7 + j * 5) % 6 == 0) for j in range(15)] for i in range(15)], 0, 1),
     ),
     "trees": Case(lists.trees, lambda: ([(n * 37) % 501 for n in range(200)],)),
     "bfs": Case(lists.bfs, lambda: (GRAPH, "n0")),

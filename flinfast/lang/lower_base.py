@@ -123,6 +123,7 @@ class Lowering:
             the item is of that type; for variables whose items' class is known beforehand.
         optional: Python names of variables that hold none or a value of one Python type at this
             place -> that type.
+        made_names: Keys that map literals of the file have.
         open_names: Python names of variables that a call may change.
         repeated: Reads of members and items that stand in several places, see `lower_read`.
         seen: Those of them that have been evaluated -> Python name of the value.
@@ -132,6 +133,7 @@ class Lowering:
         positive: Variables that hold ints above 0 where something is written, see `lower_version`.
         trial: While code is written that is tried, see `lower_version`: variables whose kinds are
             taken for granted, and the kinds that they have otherwise.
+        is_special: Whether the special form of a function is being written, see `special`.
         has_forms: Whether a loop around this place is written twice, see `lower_version`.
         item_bits: Bits of the ints of lists whose items are known, see `lower_version`.
         is_tried: Whether what is being written relies on Python to refuse none.
@@ -163,6 +165,7 @@ class Lowering:
         self.maps: dict[Variable, str] = {}
         self.classes: dict[str, dict[str, str]] = {}
         self.optional: dict[str, str] = {}
+        self.made_names: frozenset[str] = frozenset()
         self.open_names: frozenset[str] = frozenset()
         self.repeated: set[Read] = set()
         self.seen: dict[Read, str] = {}
@@ -171,6 +174,7 @@ class Lowering:
         self.bits: dict[Variable, int | None] = {}
         self.positive: frozenset[object] = frozenset()
         self.trial: dict[Variable, str] | None = None
+        self.is_special = False
         self.has_forms = False
         self.item_bits: int | None = None
         self.is_tried = False
@@ -338,8 +342,12 @@ class Lowering:
 
     def emit_in_bounds(self, inside: py.stmt, outside: py.stmt) -> None:
         """`inside`, or `outside` instead when an index is beyond the end of a list."""
-        error = py.ExceptHandler(self.support("py_index_error"), None, [outside], **self.place)
-        self.emit(py.Try([inside], [error], [], [], **self.place))
+        self.emit_unless("py_index_error", inside, outside)
+
+    def emit_unless(self, refused: str, fast: py.stmt, rare: py.stmt) -> None:
+        """`fast`, or `rare` instead when Python raises what `lang.support` calls `refused`."""
+        error = py.ExceptHandler(self.support(refused), None, [rare], **self.place)
+        self.emit(py.Try([fast], [error], [], [], **self.place))
 
     def define(self, name: str, parameters: Sequence[str], body: list[py.stmt]) -> py.FunctionDef:
         """`def name(parameters): body`."""

@@ -1,4 +1,4 @@
-"""Lowering of what one operator of the runtime does with an entry of a map.
+"""What the runtime does with an entry of a map in one call: add to it, or loop over its items.
 
 `counts[word] = (counts[word] ?? 0) + 1` looks the entry up, adds and sets it: where the kinds of
 the map, the key or the values show only when it runs, each step asks for them anew. `add_to_entry`
@@ -76,3 +76,12 @@ def _own(self: Lowering, node: ast.Expr) -> Variable | None:
     if type(variable) is not Variable or variable.is_captured or variable.is_file_level:
         return None
     return variable
+
+
+def items_of(self: Lowering, value: py.expr) -> py.expr:
+    """The items that a loop goes through and their class: those of an entry by one operator."""
+    if isinstance(value, py.Call) and isinstance(value.func, py.Name):
+        is_entry = value.func.id == self.op("index").id
+        if is_entry and value.lineno == value.end_lineno == self.place["lineno"]:
+            return self.call(self.op("items_at"), *value.args)
+    return self.call(self.op("items"), value)

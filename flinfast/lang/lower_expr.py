@@ -8,7 +8,7 @@ from functools import partial
 from types import NoneType
 from typing import Final
 
-from flinfast.lang import ast, lower_columns, lower_method, lower_read, lower_version
+from flinfast.lang import ast, lower_columns, lower_item, lower_method, lower_read, lower_version
 from flinfast.lang.abi import Builtin
 from flinfast.lang.lower_base import CONTEXT, LOAD, Lowering, Rule, Target
 from flinfast.lang.lower_operator import condition
@@ -224,6 +224,9 @@ def _item(self: Lowering, node: ast.Index) -> py.expr:
     if lower_version.is_known_item(self, node):
         self.is_tried = True
         return self.item(*self.operands([node.target, node.key]))
+    tried = lower_item.item_of_item(self, node)
+    if tried is not None:
+        return tried
     if lower_read.is_twice(self, node):
         assert isinstance(node.target, ast.Index)
         parts = [node.target.target, node.target.key, node.key]
@@ -311,6 +314,8 @@ def _list_item(self: Lowering, node: ast.Index, value: py.expr, key: py.expr) ->
 
 def _inside(self: Lowering, node: ast.Expr, value: py.expr, key: py.expr) -> list[py.expr]:
     """Tests of an int for being the index of an item."""
+    if isinstance(key, py.Constant) and key.value == 0:
+        return [value]  # to Python, a list is true that has a first item
     size = self.call(self.support("py_len"), value)
     if is_natural(self, node):
         return [self.compare(key, py.Lt(), size)]

@@ -11,7 +11,15 @@ import ast as py
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from flinfast.lang import ast, lower_fields, lower_loop, lower_pattern, lower_record, lower_version
+from flinfast.lang import (
+    ast,
+    lower_entry,
+    lower_fields,
+    lower_loop,
+    lower_pattern,
+    lower_record,
+    lower_version,
+)
 from flinfast.lang.lower_base import DISCARD, Lowering, StatementRule, Target
 from flinfast.lang.lower_block import checked, no_value, statements
 from flinfast.lang.lower_operator import condition
@@ -188,7 +196,7 @@ def _for_items(self: Lowering, node: ast.For, iterable: py.expr, target: Target)
     if isinstance(loop[0], py.For):  # no class is asked for
         loop[0].iter = iterable if is_new else self.call(self.op("iterate"), iterable)
     else:
-        _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
+        _emit_parts(self, (items, shared), lower_entry.items_of(self, iterable))
     self.body += loop
 
 
@@ -197,7 +205,7 @@ def _for_assumed(
 ) -> None:
     """A loop in the form for items of one class, and in that for any."""
     items, shared = self.temp(), self.temp()
-    _emit_parts(self, (items, shared), self.call(self.op("items"), iterable))
+    _emit_parts(self, (items, shared), lower_entry.items_of(self, iterable))
     first = self.compare(self.load(shared), py.Is(), self.support(f"py_{assumed.item}"))
     facts = lower_version.facts_of(self, node, assumed.number)
     if facts is not None:

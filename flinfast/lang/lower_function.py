@@ -125,7 +125,7 @@ def _special_form(self: Lowering, symbol: FunctionSymbol, special: Special) -> l
     frame = Frame(self.frame.scope, "value", title=symbol.name, result=symbol.result)
     variables = [self.file.bindings[id(p)][0] for p in declaration.parameters]
     known = self.naturals, self.bits, self.maps
-    self.naturals, self.bits, self.maps = {}, {}, {}
+    self.naturals, self.bits, self.maps, self.is_special = {}, {}, {}, True
     with self.kinds.assuming(special.kinds), inside(self, frame) as statements:
         for variable in variables:
             self.note_map(variable)
@@ -133,6 +133,7 @@ def _special_form(self: Lowering, symbol: FunctionSymbol, special: Special) -> l
         with self.at(declaration.body.span):
             lower_block.statements(self, declaration.body, RETURN)
     self.naturals, self.bits, self.maps = known
+    self.is_special = False
     name = python_name(symbol.name)
     names = [CONTEXT, *(variable.python for variable in variables)]
     kept = py.Assign([self.store(self.special(symbol))], self.load(name), **self.place)
@@ -147,6 +148,8 @@ def find_asked(self: Lowering) -> None:
     indexed: set[Variable] = set()
     called: set[int] = set()
     given: set[int] = set()
+    set_by_name: list[tuple[Variable, str]] = []
+    names: set[str] = set()
     for node in all_code(self.file):
         # There are many nodes: `type` narrows as `isinstance` does, and costs half of it.
         if type(node) is ast.Call:
@@ -154,6 +157,9 @@ def find_asked(self: Lowering) -> None:
             continue
         if type(node) is ast.Assign:
             given.add(id(node.target))
+            continue
+        if type(node) is ast.MapLiteral:
+            names.update(entry.key for entry in node.entries if type(entry.key) is str)
             continue
         if type(node) is ast.Member:
             if id(node) in called:
@@ -169,14 +175,21 @@ def find_asked(self: Lowering) -> None:
             continue
         if type(node) is ast.Index and self.kinds.of(node.key) == INT:
             indexed.add(symbol)
-        elif symbol.kind == ANY and symbol.writes <= 1 and _asks(node, given):
-            counts[symbol] = counts.get(symbol, 0) + 1
+        elif symbol.kind == ANY and symbol.writes <= 1:
+            if isinstance(node, ast.Index):
+                counts[symbol] = counts.get(symbol, 0) + 1
+            elif id(node) in given:  # other members are read by functions, which ask themselves
+                set_by_name.append((symbol, node.name))
         read = lower_read.read_of(self, node)
         if read is not None:
             reads[read] = reads.get(read, 0) + 1
     self.open_names = frozenset(
         v.python for v in self.file.variables if v.is_captured or v.is_file_level
     )
+    self.made_names = frozenset(names)
+    for symbol, name in set_by_name:
+        if name not in names:  # see `lower_statement`
+            counts[symbol] = counts.get(symbol, 0) + 1
     self.repeated = {read for read, count in reads.items() if count > 1}
     self.listed = {
         variable
@@ -193,11 +206,6 @@ def find_asked(self: Lowering) -> None:
         for variable, count in counts.items()
         if count > 1 and not variable.is_boxed and not variable.is_file_level
     }
-
-
-def _asks(node: ast.Member | ast.Index, given: set[int]) -> bool:
-    """Whether it matters to code whether a variable is a map: members are read by a function."""
-    return type(node) is ast.Index or id(node) in given
 
 
 def find_forms(self: Lowering) -> None:

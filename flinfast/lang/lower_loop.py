@@ -1,10 +1,10 @@
 """Loops over items of unknown kind whose body computes with them: written twice.
 
 Most such lists hold ints, floats where the body computes with floats, texts where it asks for
-their length and such, or lists where it reads items of the items by their place. The first form
-takes that for granted and needs no tests in its body; it runs when the class of all items, which
-the runtime gives together with their snapshot, is that one, and variables that the body assigns to
-hold what it keeps in them. The second form takes any.
+their length and such or has entries of a map by them, or lists where it reads items of the items
+by their place. The first form takes that for granted and needs no tests in its body; it runs when
+the class of all items, which the runtime gives together with their snapshot, is that one, and
+variables that the body assigns to hold what it keeps in them. The second form takes any.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ def assumed_of(self: Lowering, node: ast.For) -> Assumed | None:
         if len(nodes) > _NODES_MAX or not _is_plain(inner):
             return None
     is_text = any(_asks_text(self, inner, item) for inner in nodes)
+    if not is_text and not any(_computes_with(self, inner, item) for inner in nodes):
+        is_text = any(_is_key(self, inner, item) for inner in nodes)
     takes_apart = any(type(inner) is ast.Destructure for inner in nodes)
     if takes_apart or not is_text:
         if any(_takes_item(self, inner, item) for inner in nodes):
@@ -148,6 +150,15 @@ def _asks_text(self: Lowering, node: ast.Node, item: Variable) -> bool:
         isinstance(node, ast.Member)
         and is_of_text(node.name)
         and self.file.symbols.get(id(node.target)) is item
+    )
+
+
+def _is_key(self: Lowering, node: ast.Node, item: Variable) -> bool:
+    """Whether the item is the key of an entry of a map."""
+    return (
+        isinstance(node, ast.Index)
+        and self.file.symbols.get(id(node.key)) is item
+        and self.kinds.of(node.target) == MAP
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast as py
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeGuard
 
-from flinfast.lang import ast
+from flinfast.lang import ast, lower_compare
 from flinfast.lang.lower_base import Lowering, Rule
 from flinfast.lang.lower_read import is_tested
 from flinfast.lang.lower_text import join_texts
@@ -203,6 +203,9 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
     )
     if inline:
         return self.compare(left, py.Eq() if is_equal else py.NotEq(), right)
+    for number, value in ((right, left), (left, right)):
+        if _is_zero_or_one(number) and not isinstance(value, Choice):
+            return _is_number(self, value, number, is_equal)
 
     def slow(left: py.expr, right: py.expr) -> py.expr:
         found = self.call(self.op("eq"), left, right)
@@ -213,6 +216,22 @@ def _equality(self: Lowering, node: ast.Binary) -> py.expr:
 
     sides = (self.kinds.of(left_node), self.kinds.of(right_node))
     return _if_alike(self, left, right, sides, fast, slow)
+
+
+def _is_zero_or_one(value: py.expr) -> TypeGuard[py.Constant]:
+    is_number = isinstance(value, py.Constant) and type(value.value) in (int, float)
+    return is_number and value.value in (0, 1)  # type: ignore[attr-defined]  # a constant, see above
+
+
+def _is_number(self: Lowering, value: py.expr, number: py.Constant, is_equal: bool) -> py.expr:
+    """`value == 0`, `value != 1`: to Python, a bool is such a number."""
+    first, again = self.once(value)
+    is_true = number.value == 1
+    if is_equal:
+        no_bool = self.compare(again(), py.IsNot(), self.const(is_true))
+        return self.both(self.compare(first, py.Eq(), number), no_bool)
+    is_bool = self.compare(again(), py.Is(), self.const(is_true))
+    return py.BoolOp(py.Or(), [self.compare(first, py.NotEq(), number), is_bool], **self.place)
 
 
 def _is_missing(self: Lowering, node: ast.Expr, is_equal: bool) -> py.expr | None:
@@ -312,6 +331,11 @@ def _order(
     name, inline = _ORDER[operator]
     if kinds == (TEXT, TEXT) or (kinds[0] in _NUMERIC and kinds[1] in _NUMERIC):
         return self.compare(left, inline(), right)
+    by_member = lower_compare.with_member(
+        self, operator, left, right, is_fixed=_is_fixed(self, right)
+    )
+    if by_member is not None:
+        return by_member
     return _if_alike(
         self,
         left,

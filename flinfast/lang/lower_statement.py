@@ -15,6 +15,7 @@ from flinfast.lang import (
     lower_columns,
     lower_entry,
     lower_expr,
+    lower_item,
     lower_method,
     lower_pattern,
     lower_row,
@@ -195,9 +196,14 @@ def _assign_member(self: Lowering, node: ast.Assign, place: ast.Member) -> None:
         return
     if not is_plain(value):
         slow.args[-1] = value = self.kept(value)
-    is_map = self.is_map(place.target) or self.is_exactly(owner, "dict")
-    fast = py.Assign([cell], value, **self.place)
-    self.emit(py.If(is_map, [fast], [py.Expr(slow, **self.place)], **self.place))
+    fast, rare = py.Assign([cell], value, **self.place), py.Expr(slow, **self.place)
+    is_map = self.is_map(place.target)
+    if is_map is None and place.name in self.made_names:
+        # As maps of the file have such a key, this is one most likely; Python refuses all others.
+        self.emit_unless("py_type_error", fast, rare)
+        return
+    is_map = is_map or self.is_exactly(owner, "dict")
+    self.emit(py.If(is_map, [fast], [rare], **self.place))
 
 
 def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
@@ -208,6 +214,8 @@ def _assign_index(self: Lowering, node: ast.Assign, place: ast.Index) -> None:
     added = lower_entry.added(self, node, place)
     if added is not None:
         self.emit_expr(added)
+        return
+    if lower_item.assign(self, node, place):
         return
     if node.operator == "=":
         owner, key, value = self.operands([place.target, place.key, node.value])

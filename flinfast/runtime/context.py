@@ -75,6 +75,12 @@ class Headers(dict[str, str]):
         """Value of a header, or None."""
         return self.get(name)
 
+    def __setitem__(self, name: str, value: str) -> None:
+        raise TypeError("request headers are read-only")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Headers, (list(self.items()),)  # copies are made of the fields, not item by item
+
     def flin_set(self, name: str, value: Any) -> None:
         """Request headers are read-only."""
         raise _read_only("headers")
@@ -104,6 +110,12 @@ class QueryMap(dict[str, str]):
     def flin_get(self, name: str) -> Any:
         """First value of a parameter, or None."""
         return dict.get(self, name)
+
+    def __setitem__(self, name: str, value: str) -> None:
+        raise TypeError("the query is read-only")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return QueryMap, (self._pairs,)  # copies are made of the pairs, not item by item
 
     def flin_set(self, name: str, value: Any) -> None:
         """The query is read-only."""

@@ -199,15 +199,15 @@ def _outcome(function: Any, *given: Any) -> Any:
 @pytest.mark.parametrize(
     ("body", "is_known"),
     [
-        ("m[k] = (m[k] ?? 0) + 1  m", True),
-        ("m[k] = (m[k] ?? 0) + 1  if k in m { m.b = 2 }  m", True),
-        ("m[k] = (m[k] ?? 0) + 1  m[k] = none  m", False),
-        ("m[k] = (m[k] ?? 0) + 1  m[k] = k  m", False),
-        ("m[k] = (m[k] ?? 0) + 1  m.b = 0.5  m", False),
-        ("m[k] = (m[k] ?? 0) + 1  g(m)  m", False),
-        ("m[k] = (m[k] ?? 0) + 1  w = m  w[k] = k  m", False),
-        ("h = () => { m[k] = k }  h()  m[k] = (m[k] ?? 0) + 1  m", False),
-        ("m = { ...g(m) }  m[k] = (m[k] ?? 0) + 1  m", False),
+        ("m[k] = 1 + (m[k] ?? 0)  m", True),
+        ("m[k] = 1 + (m[k] ?? 0)  if k in m { m.b = 2 }  m", True),
+        ("m[k] = 1 + (m[k] ?? 0)  m[k] = none  m", False),
+        ("m[k] = 1 + (m[k] ?? 0)  m[k] = k  m", False),
+        ("m[k] = 1 + (m[k] ?? 0)  m.b = 0.5  m", False),
+        ("m[k] = 1 + (m[k] ?? 0)  g(m)  m", False),
+        ("m[k] = 1 + (m[k] ?? 0)  w = m  w[k] = k  m", False),
+        ("h = () => { m[k] = k }  h()  m[k] = 1 + (m[k] ?? 0)  m", False),
+        ("m = { ...g(m) }  m[k] = 1 + (m[k] ?? 0)  m", False),
     ],
 )
 def test_values_of_a_map_that_stays_here_have_a_kind(body: str, is_known: bool) -> None:
