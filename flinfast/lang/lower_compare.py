@@ -36,7 +36,7 @@ def with_member(
     if owner is not None:
         return _compared(self, operator, _name(right), left, owner)
     owner = _read(self, left) if is_fixed else None
-    if owner is not None:
+    if owner is not None and not _sets(owner, right):
         return _compared(self, _TURNED[operator], _name(left), right, owner)
     return None
 
@@ -47,6 +47,13 @@ def _read(self: Lowering, value: py.expr) -> py.expr | None:
         return None
     name = _name(value)
     return value.args[0] if name and "." not in name else None
+
+
+def _sets(value: py.expr, variable: py.expr) -> bool:
+    """Whether evaluating a value is what gives a variable its own: `x.a.b > x.a` keeps `x.a`."""
+    return isinstance(variable, py.Name) and any(
+        isinstance(part, py.NamedExpr) and part.target.id == variable.id for part in py.walk(value)
+    )
 
 
 def _name(value: py.expr) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FACTORY: Final = "__flin_factory__"  # the one function of a compiled file's module code
 FAULTS_MAX: Final = 100  # diagnostics of one run; more help nobody
-COMPILER_VERSION: Final = 9  # raise with every change of what is generated: it is in the cache key
+COMPILER_VERSION: Final = 10  # raise with every change of what is generated: it is in the cache key
 
 # (source, kind, names of the path's parameters); kinds as in FileInfo.kind.
 ProjectSource = tuple[Source, str, tuple[str, ...]]

@@ -17,7 +17,7 @@ VALUES: tuple[Any, ...] = (
 )
 OWNERS: tuple[Any, ...] = (
     *({"n": value} for value in VALUES),
-    *({"m": 1, "n": 2}, {}, None, 7, "text", [1], [{"n": 1}], True, len, range(3)),
+    *({"m": 1, "n": 2}, {"n": {"n": 1}}, {}, None, 7, "text", [1], [{"n": 1}], True, len, range(3)),
     *(Headers([("n", "a")]), QueryMap([("n", "b")]), ResponseHeaders()),
 )
 TESTS = {
@@ -26,6 +26,8 @@ TESTS = {
     "member and literal": "o.n {sign} 1",
     "literal and member": "1 {sign} o.n",
     "member and member": "o.n {sign} o.n",
+    "member of a member and member": "o.n.n {sign} o.n",
+    "member and member of a member": "o.n {sign} o.n.n",
     "member and computed": "o.n {sign} v + 1",
     "computed and member": "v + 1 {sign} o.n",
     "member and call": "o.n {sign} raised(o, v)",

@@ -115,6 +115,8 @@ def test_a_transport_holds_little_of_a_body(
     (tmp_path / "site" / "public" / "file.bin").write_bytes(BODY)
     running = Running(tmp_path / "site", {}, tls=certificate if is_tls else None).start()
     running.app.routes["/body"] = lambda _, respond: respond(Response(200, [], BODY))
+    for listener in running.server._listeners:  # the kernel's buffers may grow to a whole body
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 << 10)
     with contextlib.ExitStack() as stack:
         stack.callback(running.stop)
         site = running.server.site
